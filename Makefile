@@ -1,0 +1,109 @@
+# wwwserve: every daily action is one word. `make` alone lists them.
+#
+#   PYTHON  the interpreter that makes .venv (3.11 or newer)      make setup PYTHON=python3.12
+#   ARGS    passed on to the command behind the word              make demo ARGS="--nodes 6"
+#   SEED    the simulator's seed; the same seed is the same run   make sim SEED=7
+
+PYTHON ?= python3
+ARGS ?=
+SEED ?= 1
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALL_PINNED := $(PIP) install --quiet --require-hashes
+INSTALL_CHECKOUT := $(PIP) install --quiet --no-deps --no-build-isolation --editable .
+
+RUN_PINS := requirements/build.txt requirements/run.txt requirements/local.txt
+DEV_PINS := requirements/dev.txt
+CODE := src tests tools
+
+# Whatever a second can prove. The slow marker, tests/simulation and tests/integration are for
+# `make test`.
+FAST_TESTS := $(wildcard $(addprefix tests/,unit property tidy conversations conformance))
+
+##@ Run
+.PHONY: demo
+demo: $(VENV)/.run-installed  ## a whole network on this machine, with a real model
+	@$(BIN)/wwwserve demo $(ARGS)
+
+.PHONY: sim
+sim: $(VENV)/.run-installed  ## one simulated network, from SEED
+	@$(BIN)/wwwserve sim run --seed $(SEED) $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.run-installed  ## what the gateway, a link and the core cost here
+	@$(BIN)/wwwserve bench gateway $(ARGS)
+	@$(BIN)/wwwserve bench link $(ARGS)
+	@$(BIN)/wwwserve bench core $(ARGS)
+
+##@ Work on it
+.PHONY: setup
+setup: $(VENV)/.dev-installed  ## make .venv and install everything, pinned
+
+.PHONY: check
+check: setup  ## format, lint, types, imports, fast tests; before each commit
+	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "Try: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest --quiet -n auto -m "not slow" $(FAST_TESTS)
+
+.PHONY: test
+test: setup  ## everything CI runs: check, then simulation and integration
+	@$(BIN)/wwwserve engine fetch
+	@$(MAKE) check
+	@$(BIN)/pytest --quiet -n auto -m slow $(FAST_TESTS) || [ $$? -eq 5 ]
+	@$(BIN)/pytest --quiet tests/simulation tests/integration
+
+.PHONY: format
+format: setup  ## lay out the code and fix what lint can fix
+	@$(BIN)/ruff format --quiet $(CODE)
+	@$(BIN)/ruff check --quiet --fix-only $(CODE)
+
+.PHONY: pins
+pins: setup  ## take the newest releases requirements/*.in allow
+	@$(BIN)/python tools/pin_requirements.py $(ARGS)
+
+.PHONY: clean
+clean:  ## remove .venv, caches and build output
+	@rm -rf $(VENV) build dist htmlcov src/*.egg-info .coverage .coverage.* .hypothesis \
+	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help
+help:  ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+
+# --- The environment --------------------------------------------------------------------------
+# A stamp is newer than the pins it was installed from; touching a pin file installs again. The
+# dev install contains the run install, so it leaves both stamps.
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "No '$(PYTHON)' on this machine. Install Python 3.11 or newer, or name one:" \
+	    "make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) tools/check_python.py
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-installed: $(RUN_PINS) pyproject.toml | $(BIN)/python
+	@echo "Installing what a node needs (pinned, with hashes)"
+	@$(INSTALL_PINNED) $(addprefix -r ,$(RUN_PINS))
+	@$(INSTALL_CHECKOUT)
+	@touch $@
+
+$(VENV)/.dev-installed: $(DEV_PINS) pyproject.toml | $(BIN)/python
+	@echo "Installing what a node and its tests need (pinned, with hashes)"
+	@$(INSTALL_PINNED) -r $(DEV_PINS)
+	@$(INSTALL_CHECKOUT)
+	@touch $(VENV)/.run-installed $@
