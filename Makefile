@@ -46,9 +46,10 @@ bench: $(VENV)/.run-installed  ## what the gateway, a link and the core cost her
 ##@ Work on it
 .PHONY: setup
 setup: $(VENV)/.dev-installed  ## make .venv and install everything, pinned
+	@echo "Ready: $(BIN)/wwwserve"
 
 .PHONY: check
-check: setup  ## format, lint, types, imports, fast tests; before each commit
+check: $(VENV)/.dev-installed  ## format, lint, types, imports, fast tests; before each commit
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "Try: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy --no-error-summary
@@ -56,19 +57,19 @@ check: setup  ## format, lint, types, imports, fast tests; before each commit
 	@$(BIN)/pytest --quiet -n auto -m "not slow" $(FAST_TESTS)
 
 .PHONY: test
-test: setup  ## everything CI runs: check, then simulation and integration
+test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and integration
 	@$(BIN)/wwwserve engine fetch
 	@$(MAKE) check
 	@$(BIN)/pytest --quiet -n auto -m slow $(FAST_TESTS) || [ $$? -eq 5 ]
 	@$(BIN)/pytest --quiet tests/simulation tests/integration
 
 .PHONY: format
-format: setup  ## lay out the code and fix what lint can fix
+format: $(VENV)/.dev-installed  ## lay out the code and fix what lint can fix
 	@$(BIN)/ruff format --quiet $(CODE)
 	@$(BIN)/ruff check --quiet --fix-only $(CODE)
 
 .PHONY: pins
-pins: setup  ## take the newest releases requirements/*.in allow
+pins: $(VENV)/.dev-installed  ## take the newest releases requirements/*.in allow
 	@$(BIN)/python tools/pin_requirements.py $(ARGS)
 
 .PHONY: clean
