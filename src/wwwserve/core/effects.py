@@ -1,0 +1,159 @@
+"""Everything a peer can ask of the world, in the imperative. Effects are carried out in order.
+
+`Persist` is a barrier for its own lane: later effects that name the lane wait for it, across
+batches; all others do not (`core.lanes`).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wwwserve.core.facts import Fact
+from wwwserve.core.lanes import Lane
+from wwwserve.core.sessions import ServedModel, SessionId
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.wire import Accept, Decline, Message, Offer
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send a control message over the link to `peer`; `SendFailed` comes back if it cannot go."""
+
+    peer: NodeId
+    message: Message
+    lane: Lane | None = None
+    """Not before this lane's pending writes are durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Make a link to an address; answered by `LinkOpened` or `DialFailed`."""
+
+    address: str
+    expected: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """End the link to a peer; answered by `LinkClosed`."""
+
+    peer: NodeId
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make changes durable, all or none; answered by `Persisted` with the same number."""
+
+    lane: Lane
+    number: int
+    changes: tuple[tuple[bytes, bytes | None], ...]
+    """Keys with their new values; None removes."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartLocal:
+    """Run an own user's request on an own engine; its output goes to the user."""
+
+    session: SessionId
+    request: RequestId
+    model: ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class StartRemote:
+    """Offer an own user's request to a peer on a new stream; its output goes to the user."""
+
+    session: SessionId
+    request: RequestId
+    peer: NodeId
+    offer: Offer
+    accept_wait_us: int
+    """Without accept or decline by then, the session fails with TIMEOUT."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopSession:
+    """Stop a session this node started or accepted; no further event of it will count."""
+
+    session: SessionId
+
+
+class RequestErrorCode(Enum):
+    """Why a user's request ends without an answer; the gateway gives each its HTTP status."""
+
+    MODEL_UNKNOWN = "model_unknown"
+    """No node known serves it (404)."""
+    NO_CAPACITY = "no_capacity"
+    """No place was found in time (503 with Retry-After)."""
+    QUEUE_FULL = "queue_full"
+    """Too many wait here already (503 with Retry-After)."""
+    DEADLINE = "deadline"
+    """The user's own deadline passed (504)."""
+    REJECTED = "rejected"
+    """The engine says the request is wrong (its own 4xx, in its own words)."""
+    FAILED = "failed"
+    """Every attempt failed, or one broke after a part was delivered (502)."""
+    CANCELLED = "cancelled"
+    """The user went away."""
+    LEAVING = "leaving"
+    """The node is shutting down (503 with Retry-After)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestError:
+    """Why a request ended without (the rest of) an answer."""
+
+    code: RequestErrorCode
+    detail: str
+    retry_after_us: int = 0
+    session: SessionId | None = None
+    """With REJECTED: the session whose engine said so; the shell keeps its words for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequest:
+    """The last effect of every request of an own user, exactly once."""
+
+    request: RequestId
+    error: RequestError | None
+    """None: the whole answer was delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOffer:
+    """Tell the origin yes and run the request on an own engine; its output goes to the origin."""
+
+    session: SessionId
+    accept: Accept
+    model: ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class DeclineOffer:
+    """Tell the origin no and end the stream."""
+
+    session: SessionId
+    decline: Decline
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell whoever watches: one stream feeds log, metrics, dashboard, trace and tests."""
+
+    fact: Fact
+
+
+Effect = (
+    SendMessage
+    | Dial
+    | CloseLink
+    | Persist
+    | StartLocal
+    | StartRemote
+    | StopSession
+    | EndRequest
+    | AcceptOffer
+    | DeclineOffer
+    | Report
+)
+"""The closed set: every `match` over it ends in `assert_never`."""

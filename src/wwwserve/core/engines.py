@@ -1,0 +1,46 @@
+"""What a peer knows about an engine at one moment: an adapter's reading of it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class EngineHealth(Enum):
+    """Whether an engine can take work."""
+
+    READY = "ready"
+    LOADING = "loading"
+    """Up, but its model is not: it will be ready without anybody doing anything."""
+    UNAVAILABLE = "unavailable"
+    """Does not answer, or answers that it is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineModel:
+    """One model as its engine names it."""
+
+    name: str
+    """The engine's own name for it: a path, a tag or an id."""
+    context_tokens: int | None = None
+    """Longest prompt plus answer of one request (a slot's share), or None if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReading:
+    """Health, load and abilities of one engine. None always means unknown, never zero."""
+
+    health: EngineHealth
+    detail: str = ""
+    """For a person: why it is not ready, and what to try."""
+    models: tuple[EngineModel, ...] = ()
+    running: int | None = None
+    """Requests being worked on."""
+    waiting: int | None = None
+    """Requests the engine itself has queued."""
+    kv_used_permille: int | None = None
+    """Share of its key-value cache in use, in thousandths."""
+    slots: int | None = None
+    """Requests it can work on at once."""
+    capabilities: tuple[str, ...] = ()
+    """Of: chat, completions, embeddings, tools, vision, logprobs, continuation."""
+    software: str = ""
+    """Kind and version, for people."""

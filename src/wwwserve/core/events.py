@@ -1,0 +1,253 @@
+"""Everything that can happen to a peer, in the past tense, and every command it can be given.
+
+Events come through one door, `Peer.handle(event, now)`. Bodies never enter: prompts and answers
+stay in the body store, the core sees summaries, counts and digests.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wwwserve.core.engines import EngineReading
+from wwwserve.core.lanes import Lane
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.sessions import Route, ServedModel, SessionId
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire import Envelope, Message, Offer, RequestSummary, Usage
+
+# -- time and disk -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The host is ready: links may be dialled. The first event of a peer's life."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """`next_deadline()` has come. A late, early or repeated one is harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """The `Persist` effect with this number is durable in its lane."""
+
+    lane: Lane
+    number: int
+
+
+# -- links ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened:
+    """An authenticated link to `peer` is usable. There is at most one per peer."""
+
+    peer: NodeId
+    address: str
+    """Where the other end was seen or dialled."""
+    is_dialled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
+    """The link to `peer` is gone; its sessions have each had their own event before."""
+
+    peer: NodeId
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """A `Dial` effect came to nothing."""
+
+    address: str
+    peer: NodeId | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeReceived:
+    """A control message arrived from a linked peer and passed every check."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailed:
+    """A `SendMessage` effect could not be carried out: no link, or its queue is full."""
+
+    peer: NodeId
+    message: Message
+
+
+# -- engines -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRead:
+    """An engine's state was read (about once a second, and after each of its failures)."""
+
+    engine: str
+    reading: EngineReading
+
+
+# -- own users' requests -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRequest:
+    """Command: answer this request of one of our own users."""
+
+    summary: RequestSummary
+    route: Route
+    allowed_executors: tuple[NodeId, ...] = ()
+    """Only these nodes (and this one) may see it; empty = any."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Command: the user has gone; stop all work on it."""
+
+    request: RequestId
+
+
+# -- other nodes' requests -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OfferReceived:
+    """A peer opened a stream and offered a request; its body is complete in the body store."""
+
+    session: SessionId
+    peer: NodeId
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True)
+class OfferCancelled:
+    """The origin reset the stream of an offer, or its link was lost. The shell stops the engine."""
+
+    session: SessionId
+
+
+# -- streams (of both roles) ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The executor accepted, or the own engine was called. Nothing is generated yet."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOutput:
+    """The first bytes of the answer arrived."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class StreamProgressed:
+    """At most four a second: so many completion tokens were delivered so far."""
+
+    session: SessionId
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The answer is whole and delivered."""
+
+    session: SessionId
+    usage: Usage
+    digest: bytes
+    """SHA-256 over the answer's bytes as the engine sent them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """An attempt came to nothing, or broke."""
+
+    session: SessionId
+    kind: FailureKind
+    status: int
+    """The HTTP status the engine gave, or 0."""
+    detail: str
+    is_delivered: bool
+    """Whether the user already has a part of the answer, so that starting over would show."""
+    completion_tokens: int = 0
+    decline: DeclineReason | None = None
+    """With `DECLINED`: the executor's reason."""
+    retry_after_us: int = 0
+
+
+# -- the operator --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetPolicy:
+    """Command: from now on this policy holds."""
+
+    policy: PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class SetModels:
+    """Command: from now on these models are served here."""
+
+    models: tuple[ServedModel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Command: meet these addresses (and with a ticket, this node at them)."""
+
+    addresses: tuple[str, ...]
+    expected: NodeId | None = None
+
+
+class Departure(Enum):
+    """How a node bows out."""
+
+    DRAIN = "drain"
+    """Take no work of others, finish what runs, stay a member and serve own users."""
+    RESUME = "resume"
+    """Undo a drain."""
+    LEAVE = "leave"
+    """Tell the others and go; new requests are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depart:
+    """Command: drain, resume or leave."""
+
+    departure: Departure
+
+
+Event = (
+    Started
+    | DeadlineReached
+    | Persisted
+    | LinkOpened
+    | LinkClosed
+    | DialFailed
+    | EnvelopeReceived
+    | SendFailed
+    | EngineRead
+    | SubmitRequest
+    | CancelRequest
+    | OfferReceived
+    | OfferCancelled
+    | StreamOpened
+    | FirstOutput
+    | StreamProgressed
+    | StreamEnded
+    | StreamFailed
+    | SetPolicy
+    | SetModels
+    | Join
+    | Depart
+)
+"""The closed set: every `match` over it ends in `assert_never`."""

@@ -1,0 +1,184 @@
+"""What is worth telling: typed facts instead of log lines. No fact holds a prompt or an answer."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wwwserve.core.engines import EngineHealth
+from wwwserve.core.sessions import SessionId
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.refusals import DeclineReason, FailureKind
+
+
+class MemberStatus(Enum):
+    """What we hold of a member."""
+
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    """Did not answer; it is not routed to, and has a while to refute."""
+    DEAD = "dead"
+    LEFT = "left"
+    """Said goodbye."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """A member's status changed."""
+
+    node: NodeId
+    status: MemberStatus
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """A link came or went."""
+
+    peer: NodeId
+    is_open: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChanged:
+    """An engine's health changed."""
+
+    engine: str
+    health: EngineHealth
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """An own user's request was taken on."""
+
+    request: RequestId
+    model: str
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestQueued:
+    """No place at once: it waits here."""
+
+    request: RequestId
+    queue_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One place a request could have gone, as routing saw it."""
+
+    node: NodeId
+    finish_us: int | None
+    """Expected, from now; None when it declined or did not answer."""
+    decline: DeclineReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """A request was sent to run somewhere, and why there."""
+
+    request: RequestId
+    session: SessionId
+    executor: NodeId
+    """This node's own id when it runs here."""
+    model: str
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """A run came to nothing; another may follow."""
+
+    request: RequestId
+    session: SessionId
+    executor: NodeId
+    kind: FailureKind
+    decline: DeclineReason | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished:
+    """An own user's request is over."""
+
+    request: RequestId
+    executor: NodeId | None
+    error: str
+    """Empty when it was answered; else a `RequestErrorCode` value."""
+    attempts: int
+    wait_us: int
+    """From its arrival to the start of its last attempt."""
+    first_output_us: int
+    """From its arrival; 0 if none came."""
+    total_us: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkStarted:
+    """Another node's request runs here."""
+
+    session: SessionId
+    request: RequestId
+    origin: NodeId
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDeclined:
+    """Another node's request (or probe) was declined."""
+
+    origin: NodeId
+    request: RequestId
+    reason: DeclineReason
+    is_probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFinished:
+    """Another node's request is over here."""
+
+    session: SessionId
+    request: RequestId
+    origin: NodeId
+    error: str
+    """Empty when it was answered."""
+    prompt_tokens: int
+    completion_tokens: int
+    total_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused:
+    """A peer's message was not accepted."""
+
+    peer: NodeId
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FactsDropped:
+    """A watcher was too slow; so many facts were not told to it."""
+
+    count: int
+
+
+Fact = (
+    MemberChanged
+    | LinkChanged
+    | EngineChanged
+    | RequestReceived
+    | RequestQueued
+    | AttemptStarted
+    | AttemptFailed
+    | RequestFinished
+    | WorkStarted
+    | WorkDeclined
+    | WorkFinished
+    | PeerRefused
+    | FactsDropped
+)
+"""The closed set."""

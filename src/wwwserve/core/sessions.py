@@ -1,0 +1,47 @@
+"""What names a running stream of a request, and what is served here."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wwwserve.wire import ModelOffer
+
+
+class Role(Enum):
+    """On which side of a stream this node stands."""
+
+    ORIGIN = "origin"
+    """Our own user's request: numbers are given by the core."""
+    EXECUTOR = "executor"
+    """Another node's request: numbers are given by the shell as streams arrive."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SessionId:
+    """One execution of one request, on this node. Never reused while the node runs."""
+
+    role: Role
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.role.value}-{self.number}"
+
+
+class Route(Enum):
+    """Where a user lets a request run (`x-wwwserve-route`)."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model an engine of this node serves, and how it is offered to others."""
+
+    offer: ModelOffer
+    engine: str
+    """Name of the engine in the configuration."""
+    engine_model: str
+    """What the engine calls it."""
+    slots: int
+    """Requests of this model run at once; more wait in the node's own queue."""

@@ -1,0 +1,38 @@
+"""What a peer is born with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.sessions import ServedModel
+from wwwserve.values.ids import NodeId
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.parameters import Parameters
+from wwwserve.wire import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSetup:
+    """Everything `core.Peer` needs, from the host or from the simulator's seed."""
+
+    signer: Signer
+    parameters: Parameters
+    entropy_seed: bytes
+    """True randomness in a real node, the seed's in the simulator."""
+    addresses: tuple[str, ...] = ()
+    """Where this node accepts links, as others should dial it."""
+    models: tuple[ServedModel, ...] = ()
+    groups: Mapping[str, tuple[ModelId, ...]] = field(default_factory=dict)
+    """Named groups of models; a user may ask for a group by name."""
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    bootstrap: tuple[tuple[str, NodeId | None], ...] = ()
+    """Addresses to meet at the start, with the node expected there if known."""
+    restored: Mapping[bytes, bytes] = field(default_factory=dict)
+    """The `BOOK` lane as it was on disk."""
+    region: str = ""
+    software: str = ""
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node's key."""
+        return self.signer.node_id

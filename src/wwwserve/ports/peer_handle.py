@@ -1,0 +1,141 @@
+"""What frontends hold of a running peer: submit, look, watch, and the operator's commands."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wwwserve.core.effects import RequestErrorCode
+from wwwserve.core.events import Departure
+from wwwserve.core.facts import Fact
+from wwwserve.core.sessions import Route
+from wwwserve.core.snapshot import Snapshot
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.model_names import ModelId
+from wwwserve.wire import Endpoint, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class UserRequest:
+    """One checked request of an own user."""
+
+    endpoint: Endpoint
+    models: tuple[ModelId, ...]
+    """Canonical ids that would do, from `PeerHandle.find_models`."""
+    public_model: str
+    """The name the user asked by, which every answer repeats."""
+    body: bytes
+    """The user's JSON without this product's own fields."""
+    prompt_tokens: int
+    """Estimated."""
+    completion_tokens_max: int = 0
+    """0 = the user states no limit."""
+    is_streamed: bool = False
+    shows_usage: bool = False
+    """Whether the user asked to see the usage chunk of a stream."""
+    route: Route = Route.AUTO
+    priority: int = 0
+    deadline_us: int = 0
+    """0 = none."""
+    needs: tuple[str, ...] = ()
+    prefixes: tuple[bytes, ...] = ()
+    is_private: bool = False
+    allowed_executors: tuple[NodeId, ...] = ()
+
+
+@dataclass(eq=False)
+class RequestFailed(Exception):
+    """A request has no (further) answer; `status` and `body` are the engine's when REJECTED."""
+
+    code: RequestErrorCode
+    detail: str
+    retry_after_us: int = 0
+    status: int = 0
+    body: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.code.value}: {self.detail}"
+
+
+@dataclass(slots=True)
+class ReplyInfo:
+    """How a request was answered; complete once the first bytes have been read."""
+
+    request: RequestId
+    executor: NodeId | None = None
+    is_local: bool = True
+    queue_us: int = 0
+    """From its arrival to the start of the attempt that answered."""
+    attempts: int = 0
+    usage: Usage | None = None
+    """Known after the last read."""
+
+
+class Reply(Protocol):
+    """The answer to one request, as it comes."""
+
+    @property
+    def info(self) -> ReplyInfo:
+        """How it was answered, filled in as that becomes known."""
+        ...
+
+    async def read(self) -> bytes | None:
+        """The next bytes, or None at the end. Raises `RequestFailed`.
+
+        A streamed request yields whole server-sent events, ready for the user (its model name, its
+        wish about usage, `[DONE]` included); any other yields one JSON body.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """The user has gone: stop the work wherever it runs. Idempotent; harmless after the end.
+
+        Must be called (or the end reached) for every reply.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FoundModels:
+    """What a user's model name means here and now."""
+
+    models: tuple[ModelId, ...]
+    """Canonical ids it stands for, best first; empty if it is unknown."""
+    suggestions: tuple[str, ...] = field(default=())
+    """With no models: names that would work."""
+
+
+class PeerHandle(Protocol):
+    """A running peer, from a frontend's side."""
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node."""
+        ...
+
+    def find_models(self, name: str) -> FoundModels:
+        """Resolve a canonical id, alias, folded spelling, group or `auto`."""
+        ...
+
+    def submit(self, request: UserRequest) -> Reply:
+        """Take on a request. Raises `RequestFailed` when the node is full or leaving."""
+        ...
+
+    def get_snapshot(self) -> Snapshot:
+        """The peer as it is now."""
+        ...
+
+    def watch(self) -> AsyncIterator[Fact]:
+        """All facts from now on, until the iterator is closed; a slow watcher loses the oldest."""
+        ...
+
+    def create_invite(self) -> str:
+        """An invite ticket for this node. Raises `BadInput` if it accepts no links."""
+        ...
+
+    def join(self, ticket_or_address: str) -> None:
+        """Meet a node by ticket or `host:port`. Raises `BadInput`."""
+        ...
+
+    def depart(self, departure: Departure) -> None:
+        """Drain, resume or leave. `LEAVE` makes the node stop once it has told the others."""
+        ...

@@ -1,0 +1,74 @@
+"""Every control message of a link, and the opening of bytes into checked envelopes.
+
+Seen is not believed: bytes become a message only here, where they are decoded, bounded and every
+record inside is checked against its signature. The core never sees raw bytes.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import MESSAGE_BYTES_MAX
+from wwwserve.values.refusals import Refusal
+from wwwserve.wire.encoding import decode, encode
+from wwwserve.wire.membership import (
+    Ack,
+    Alive,
+    Gossip,
+    MembershipMessage,
+    Ping,
+    PingRequest,
+    PushPull,
+)
+from wwwserve.wire.records import OpenedRecord, SealedRecord, open_record
+from wwwserve.wire.requests import Probe, Quote
+from wwwserve.wire.signing import Verifier
+
+Message = MembershipMessage | Probe | Quote
+"""What one control frame of a link carries."""
+
+_MESSAGE_DECODER: "msgspec.msgpack.Decoder[Message]" = msgspec.msgpack.Decoder(Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message known to come from `sender`, with the records in it opened.
+
+    The link proved the sender (mutual TLS), so messages carry no signature of their own. A record
+    that failed its check is simply not in `records`; `refused` says how many were.
+    """
+
+    sender: NodeId
+    message: Message
+    records: tuple[OpenedRecord, ...] = ()
+    refused: int = 0
+
+
+def encode_message(message: Message) -> bytes:
+    """The bytes of one control message."""
+    return encode(message)
+
+
+def open_message(data: bytes, *, sender: NodeId, verifier: Verifier, network_id: bytes) -> Envelope:
+    """Decode one control message from a proved sender; raises `Refusal` if it is not one."""
+    message = decode(data, _MESSAGE_DECODER, bytes_max=MESSAGE_BYTES_MAX)
+    opened: list[OpenedRecord] = []
+    refused = 0
+    for sealed in _get_records(message):
+        try:
+            opened.append(open_record(sealed, verifier, network_id))
+        except Refusal:
+            # One bad record does not condemn the rest: a newer software's format is such a case.
+            refused += 1
+    return Envelope(sender, message, tuple(opened), refused)
+
+
+def _get_records(message: Message) -> tuple[SealedRecord, ...]:
+    match message:
+        case Ping() | Ack() | PingRequest() | Gossip():
+            return tuple(claim.sealed for claim in message.claims if isinstance(claim, Alive))
+        case PushPull():
+            return message.records
+        case Probe() | Quote():
+            return ()

@@ -1,0 +1,214 @@
+"""What travels about a request: its summary, quotes, and the frames of its stream.
+
+One request stream is one multiplexed stream of a link. The origin sends `Offer`, then the body in
+`BodyPart`s; the executor answers `Accept` or `Decline` as its first frame, then `Output` as tokens
+come, `Progress` between, and one `Ended` or `Failed`. A cancel is the stream's reset.
+
+Every frame is an array led by its tag; fields are appended only, with defaults. `payment`,
+`commitment` and `segment` are reserved here so that paid, audited and healed streams need no other
+frames (product.md 2, steps 4 to 7).
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from wwwserve.values.ids import REQUEST_ID_BYTES
+from wwwserve.values.limits import (
+    BODY_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    PREFIX_HASHES_MAX,
+)
+from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire.encoding import decode, encode
+from wwwserve.wire.records import Count, Name
+
+OFFER_VERSION = 1
+"""Version of the offer and all frames that follow it on the stream."""
+OUTPUT_BYTES_MAX = FRAME_BYTES_MAX - 64
+"""Bytes one `Output` or `BodyPart` may carry so that its frame stays within the link's bound."""
+_RESERVED_BYTES_MAX = 16_384
+
+Identifier = Annotated[bytes, Meta(min_length=REQUEST_ID_BYTES, max_length=REQUEST_ID_BYTES)]
+Reserved = Annotated[bytes, Meta(max_length=_RESERVED_BYTES_MAX)]
+Status = Annotated[int, Meta(ge=0, le=599)]
+
+
+class Endpoint(IntEnum):
+    """Which OpenAI call a request is. Numbers travel: append only."""
+
+    CHAT = 1
+    COMPLETIONS = 2
+    EMBEDDINGS = 3
+
+
+class RequestSummary(msgspec.Struct, array_like=True, frozen=True):
+    """What deciding about a request needs to know of it; never its text."""
+
+    request: Identifier
+    """The same on every hop and retry."""
+    endpoint: Endpoint
+    models: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
+    """Canonical ids that would do, the most wanted first."""
+    prompt_tokens: Count
+    """Estimated."""
+    completion_tokens_max: Count
+    """What the user allows; 0 = no limit stated."""
+    body_bytes: Annotated[int, Meta(ge=0, le=BODY_BYTES_MAX)]
+    priority: Count = 0
+    """Class: 0 interactive, higher waits longer."""
+    deadline_us: Count = 0
+    """Time left until the answer is worth nothing; 0 = none."""
+    needs: Annotated[tuple[Name, ...], Meta(max_length=16)] = ()
+    """Capabilities it cannot do without (tools, vision, logprobs ...)."""
+    prefixes: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=16)], ...], Meta(max_length=PREFIX_HASHES_MAX)
+    ] = ()
+    """Hashes of the prompt's prefixes, longest last, for cache-aware quotes."""
+    is_private: bool = False
+    """Never audited, and only executors its owner allows."""
+    is_streamed: bool = True
+    """Whether the user wants the tokens as they come."""
+
+
+class Probe(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """Would you run this, and how soon? Answered by `Quote`."""
+
+    probe: Count
+    """Pairs the answer with the question."""
+    summary: RequestSummary
+
+
+class Quote(msgspec.Struct, array_like=True, frozen=True, tag=21):
+    """The answer to a probe: an expected time, or a decline."""
+
+    probe: Count
+    decline: DeclineReason | None
+    """Why not, or none when willing."""
+    model: Name = ""
+    """Which of the wanted models it would run."""
+    first_token_us: Count = 0
+    """Expected from arrival of the offer to the first token, its queue included."""
+    finish_us: Count = 0
+    """Expected from arrival of the offer to the last token."""
+    saved_prompt_tokens: Count = 0
+    """Prompt tokens its prefix cache saves."""
+    expiry_us: Count = 0
+    """How long the quote holds."""
+    retry_after_us: Count = 0
+    """With a decline: when asking again may help."""
+    payment: Reserved = b""
+    """Reserved for the ledger: prices, lead and signature of a firm quote."""
+
+
+class Segment(msgspec.Struct, array_like=True, frozen=True):
+    """Reserved: which part of an answer a stream carries when it continues a broken one."""
+
+    index: Count = 0
+    text_bytes: Count = 0
+    tokens: Count = 0
+
+
+class Offer(msgspec.Struct, array_like=True, frozen=True, tag=40):
+    """First frame of a request stream: run this. The body follows in `BodyPart`s."""
+
+    version: Count
+    summary: RequestSummary
+    attempt: Count
+    """Counts executions of one request, so that late news of an old one is recognised."""
+    model: Name
+    """Which model the quote named."""
+    payment: Reserved = b""
+    """Reserved for the ledger: the hold and the anchor of its hash chain."""
+    commitment: Reserved = b""
+    """Reserved for the ledger: commitment to the full request."""
+    segment: Segment | None = None
+    """Reserved for healing a stream mid-way."""
+
+
+class BodyPart(msgspec.Struct, array_like=True, frozen=True, tag=41):
+    """A piece of the request's body, in order; the last has `is_last`."""
+
+    data: Annotated[bytes, Meta(max_length=FRAME_BYTES_MAX)]
+    is_last: bool
+
+
+class Accept(msgspec.Struct, array_like=True, frozen=True, tag=42):
+    """First answer on a request stream: generation starts at once."""
+
+    version: Count
+    model: Name
+    payment: Reserved = b""
+    """Reserved for the ledger: the signed accept."""
+
+
+class Decline(msgspec.Struct, array_like=True, frozen=True, tag=43):
+    """First answer on a request stream: not here; the stream ends."""
+
+    reason: DeclineReason
+    retry_after_us: Count = 0
+    detail: Name = ""
+
+
+class Output(msgspec.Struct, array_like=True, frozen=True, tag=44):
+    """Bytes of the engine's event stream (or body), in order."""
+
+    data: Annotated[bytes, Meta(max_length=FRAME_BYTES_MAX)]
+
+
+class Progress(msgspec.Struct, array_like=True, frozen=True, tag=45):
+    """At most four a second: the executor is alive and has delivered this much."""
+
+    completion_tokens: Count
+    segment: Segment | None = None
+    """Reserved for healing a stream mid-way."""
+
+
+class Usage(msgspec.Struct, array_like=True, frozen=True):
+    """Tokens of one execution, by the engine's own count where it gives one."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    cached_tokens: Count = 0
+
+
+class Ended(msgspec.Struct, array_like=True, frozen=True, tag=46):
+    """Last frame of a stream that went well."""
+
+    usage: Usage
+    digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    """SHA-256 over all `Output` bytes: both ends can check nothing was lost."""
+    payment: Reserved = b""
+    """Reserved for the ledger: the signed final."""
+
+
+class Failed(msgspec.Struct, array_like=True, frozen=True, tag=47):
+    """Last frame of a stream that did not go well."""
+
+    kind: FailureKind
+    status: Status = 0
+    """HTTP status the engine gave, or 0."""
+    body: Annotated[bytes, Meta(max_length=_RESERVED_BYTES_MAX)] = b""
+    """The engine's own words for the user, with `REJECTED` only; else empty."""
+    detail: Name = ""
+
+
+OriginFrame = Offer | BodyPart
+"""What an origin sends on a request stream."""
+ExecutorFrame = Accept | Decline | Output | Progress | Ended | Failed
+"""What an executor sends on a request stream."""
+RequestFrame = OriginFrame | ExecutorFrame
+
+_FRAME_DECODER: "msgspec.msgpack.Decoder[RequestFrame]" = msgspec.msgpack.Decoder(RequestFrame)
+
+
+def encode_frame(frame: RequestFrame) -> bytes:
+    """The bytes of one frame of a request stream."""
+    return encode(frame)
+
+
+def decode_frame(data: bytes) -> RequestFrame:
+    """Read one frame of a request stream; raises `Refusal` for anything else."""
+    return decode(data, _FRAME_DECODER, bytes_max=FRAME_BYTES_MAX)
