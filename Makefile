@@ -31,6 +31,7 @@ FAST_TESTS := $(wildcard $(addprefix tests/,unit property tidy conversations con
 ##@ Run
 .PHONY: demo
 demo: $(VENV)/.run-installed  ## a whole network on this machine, with a real model
+	@$(BIN)/wwwserve engine fetch >&2
 	@$(BIN)/wwwserve demo $(ARGS)
 
 .PHONY: sim
@@ -94,17 +95,17 @@ $(BIN)/python:
 	  echo "No '$(PYTHON)' on this machine. Install Python 3.11 or newer, or name one:" \
 	    "make setup PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) tools/check_python.py
-	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@echo "Making $(VENV) with $$($(PYTHON) --version)" >&2
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run-installed: $(RUN_PINS) pyproject.toml | $(BIN)/python
-	@echo "Installing what a node needs (pinned, with hashes)"
+	@echo "Installing what a node needs (pinned, with hashes)" >&2
 	@$(INSTALL_PINNED) $(addprefix -r ,$(RUN_PINS))
 	@$(INSTALL_CHECKOUT)
 	@touch $@
 
 $(VENV)/.dev-installed: $(DEV_PINS) pyproject.toml | $(BIN)/python
-	@echo "Installing what a node and its tests need (pinned, with hashes)"
+	@echo "Installing what a node and its tests need (pinned, with hashes)" >&2
 	@$(INSTALL_PINNED) -r $(DEV_PINS)
 	@$(INSTALL_CHECKOUT)
 	@touch $(VENV)/.run-installed $@
