@@ -62,15 +62,22 @@ test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and 
 	@$(BIN)/wwwserve engine fetch
 	@$(MAKE) check
 	@$(BIN)/pytest --quiet -n auto -m slow $(FAST_TESTS) || [ $$? -eq 5 ]
-	@$(BIN)/pytest --quiet tests/simulation tests/integration
+	@$(BIN)/pytest --quiet -n auto tests/simulation
+	@$(BIN)/pytest --quiet tests/integration
 
 .PHONY: format
 format: $(VENV)/.dev-installed  ## lay out the code and fix what lint can fix
 	@$(BIN)/ruff format --quiet $(CODE)
 	@$(BIN)/ruff check --quiet --fix-only $(CODE)
 
+.PHONY: coverage
+coverage: $(VENV)/.dev-installed  ## which lines and branches the fast tests never reach
+	@$(BIN)/coverage run -m pytest --quiet -m "not slow" $(FAST_TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
 .PHONY: pins
-pins: $(VENV)/.dev-installed  ## take the newest releases requirements/*.in allow
+pins: $(VENV)/.dev-installed  ## resolve requirements/*.in; ARGS=--upgrade takes the newest
 	@$(BIN)/python tools/pin_requirements.py $(ARGS)
 
 .PHONY: clean
@@ -83,7 +90,7 @@ clean:  ## remove .venv, caches and build output
 help:  ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 
 # --- The environment --------------------------------------------------------------------------
