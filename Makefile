@@ -54,7 +54,7 @@ check: $(VENV)/.dev-installed  ## format, lint, types, imports, fast tests; befo
 	@$(BIN)/ruff format --check --quiet $(CODE) || { echo "Try: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-logo
+	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@$(BIN)/pytest --quiet -n auto -m "not slow" $(FAST_TESTS)
 
 .PHONY: test
