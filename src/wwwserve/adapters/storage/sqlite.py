@@ -1,0 +1,209 @@
+"""Durable lanes: one SQLite file for each, written by one thread that commits in groups.
+
+A commit costs the same for one write as for a hundred, so the writer takes whatever has gathered
+since its last commit. Each lane has its own file and thread: a slow lane delays no other. Files are
+in write-ahead mode. `NORMAL` survives the death of the process at any instant, `FULL` also the loss
+of power (sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Condition, Thread
+
+from wwwserve.core.lanes import Lane
+from wwwserve.ports.store import StoreFailed
+
+FORMAT = 1
+"""Version of a lane's file; kept in SQLite's `user_version`."""
+WRITES_QUEUED_MAX = 8_192
+"""Writes waiting for one lane's disk. One more fails: a disk that far behind is as good as dead."""
+COMMIT_WRITES_MAX = 512
+"""Writes in one commit, so that the first of them does not wait long for the last."""
+LOCK_WAIT_SECONDS = 5.0
+"""How long another process may hold a file (a backup, say) before a write fails."""
+
+_SYNCHRONOUS = {Lane.BOOK: "NORMAL", Lane.FEED: "NORMAL", Lane.VOTES: "FULL", Lane.CHAIN: "FULL"}
+_CREATE = "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
+_READ = "SELECT key, value FROM entries ORDER BY key"
+_PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_REMOVE = "DELETE FROM entries WHERE key = ?"
+
+OnDurable = Callable[[StoreFailed | None], None]
+
+
+class SqliteStore:
+    """Lanes in the files of one folder. The caller sees to it that no other process writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[Lane, _Writer] = {}
+        self._is_closed = False
+
+    def read(self, lane: Lane) -> dict[bytes, bytes]:
+        """Everything committed in a lane. Raises `StoreFailed`."""
+        path = self._find_file(lane)
+        try:
+            with closing(_open(path, lane)) as connection:
+                return dict(connection.execute(_READ))
+        except (sqlite3.Error, OSError) as error:
+            raise _describe(path, error) from error
+
+    def write(
+        self, lane: Lane, changes: Mapping[bytes, bytes | None], on_durable: OnDurable
+    ) -> None:
+        """Queue a write for the lane's thread and return at once."""
+        loop = asyncio.get_running_loop()
+        if self._is_closed:
+            loop.call_soon(on_durable, StoreFailed(f"the {lane.value} lane is closed"))
+            return
+        writer = self._writers.get(lane)
+        if writer is None:
+            writer = self._writers[lane] = _Writer(self._find_file(lane), lane)
+        writer.put(_Write(tuple(changes.items()), loop, on_durable))
+
+    async def close(self) -> None:
+        """Finish every write begun, then free the files. Idempotent."""
+        self._is_closed = True
+        writers = list(self._writers.values())
+        self._writers.clear()
+        for writer in writers:
+            writer.finish()
+        for writer in writers:
+            await asyncio.to_thread(writer.wait)
+        # The last acknowledgements were handed to the loop before the threads ended.
+        await asyncio.sleep(0)
+
+    def _find_file(self, lane: Lane) -> Path:
+        return self._folder / f"{lane.value}.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One write on its way to the disk, and whom to tell."""
+
+    changes: tuple[tuple[bytes, bytes | None], ...]
+    loop: asyncio.AbstractEventLoop
+    on_durable: OnDurable
+
+    def acknowledge(self, failure: StoreFailed | None) -> None:
+        """Tell the writer's caller, on its own event loop."""
+        # A loop that was closed meanwhile has nobody left to tell.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.on_durable, failure)
+
+
+class _Writer:
+    """The one thread that writes one lane's file."""
+
+    def __init__(self, path: Path, lane: Lane) -> None:
+        self._path = path
+        self._lane = lane
+        self._queue: list[_Write] = []
+        self._changed = Condition()
+        self._is_finishing = False
+        self._thread = Thread(target=self._run, name=f"store-{lane.value}", daemon=True)
+        self._thread.start()
+
+    def put(self, write: _Write) -> None:
+        """Queue a write; at the bound it fails at once."""
+        with self._changed:
+            is_full = len(self._queue) >= WRITES_QUEUED_MAX
+            if not is_full:
+                self._queue.append(write)
+                self._changed.notify()
+        if is_full:
+            write.acknowledge(
+                StoreFailed(f"{self._path}: {WRITES_QUEUED_MAX} writes wait for a disk this slow")
+            )
+
+    def finish(self) -> None:
+        """Let the thread end after what is queued."""
+        with self._changed:
+            self._is_finishing = True
+            self._changed.notify()
+
+    def wait(self) -> None:
+        """Return once the thread has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        failure: StoreFailed | None = None
+        try:
+            with closing(_open(self._path, self._lane)) as connection:
+                while batch := self._take():
+                    failure = self._commit(connection, batch)
+                    for write in batch:
+                        write.acknowledge(failure)
+                    if failure is not None:
+                        break
+        except (sqlite3.Error, OSError) as error:
+            failure = _describe(self._path, error)
+        # After a failure nothing may be written any more: order would be lost.
+        while batch := self._take():
+            for write in batch:
+                write.acknowledge(failure)
+
+    def _take(self) -> list[_Write]:
+        """Wait for writes; an empty list means that there will be none."""
+        with self._changed:
+            while not self._queue and not self._is_finishing:
+                self._changed.wait()
+            batch = self._queue[:COMMIT_WRITES_MAX]
+            del self._queue[:COMMIT_WRITES_MAX]
+            return batch
+
+    def _commit(
+        self, connection: sqlite3.Connection, batch: Sequence[_Write]
+    ) -> StoreFailed | None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for write in batch:
+                for key, value in write.changes:
+                    if value is None:
+                        connection.execute(_REMOVE, (key,))
+                    else:
+                        connection.execute(_PUT, (key, value))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Closing the connection rolls back what was begun.
+            return _describe(self._path, error)
+        return None
+
+
+def _open(path: Path, lane: Lane) -> sqlite3.Connection:
+    """A connection to a lane's file, which is made if it is not there."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[lane]}")
+        # On macOS a plain fsync leaves the drive's own cache unwritten; elsewhere: no effect.
+        connection.execute(f"PRAGMA fullfsync = {_SYNCHRONOUS[lane] == 'FULL'}")
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the table in a new file; refuse a file of a newer format."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == FORMAT:
+        return
+    if found > FORMAT:
+        raise sqlite3.DatabaseError(
+            f"format {found}, but this version reads {FORMAT}; use the version that wrote it"
+        )
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(_CREATE)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
+
+
+def _describe(path: Path, error: Exception) -> StoreFailed:
+    return StoreFailed(f"{path}: {error}. Free or repair the disk, or restore the file.")

@@ -1,0 +1,58 @@
+"""One real peer, assembled: the pure `core.Peer` with sockets, engines, a disk and frontends.
+
+`runner` is the loop, `links` and `streams` carry bytes beside it, `assemble` builds everything and
+`config` is what its operator chose.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from wwwserve.node.config import Config, EngineKind, GatewayConfig, is_loopback, validate_exposure
+from wwwserve.node.config_file import (
+    DEFAULT_ORIGIN,
+    Layer,
+    LoadedConfig,
+    list_values,
+    load_config,
+    parse_config,
+)
+from wwwserve.node.ready import ReadyInfo
+from wwwserve.node.state_folder import HOME_VARIABLE, RunInfo, StateFolder, find_state_folder
+
+__all__ = [
+    "DEFAULT_ORIGIN",
+    "HOME_VARIABLE",
+    "Config",
+    "EngineKind",
+    "GatewayConfig",
+    "Layer",
+    "LoadedConfig",
+    "ReadyInfo",
+    "RunInfo",
+    "StateFolder",
+    "find_state_folder",
+    "is_loopback",
+    "list_values",
+    "load_config",
+    "parse_config",
+    "run_node",
+    "validate_exposure",
+]
+
+
+async def run_node(
+    config: Config,
+    home: StateFolder,
+    *,
+    on_ready: Callable[[ReadyInfo], None],
+    stop: asyncio.Event,
+) -> None:
+    """Run one node until `stop` is set, then stop it in good order.
+
+    The caller holds the state folder (`StateFolder.hold`). `on_ready` is called once, when the
+    gateway serves. Raises `BadInput` if the node cannot start as configured.
+    """
+    # Only here: commands that just read the configuration should not load sockets and engines.
+    from wwwserve.node import assemble  # noqa: PLC0415
+
+    await assemble.run_node(config, home, on_ready=on_ready, stop=stop)
