@@ -84,12 +84,6 @@ def read_identity(certificate_der: bytes) -> NodeId:
     return NodeId(raw)
 
 
-def read_own_identity(seed: bytes) -> NodeId:
-    """The node whose 32-byte secret seed this is."""
-    key = Ed25519PrivateKey.from_private_bytes(seed).public_key()
-    return NodeId(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
-
-
 def is_small_order(key: bytes) -> bool:
     """Whether a key is one of the few under which OpenSSL accepts forged signatures.
 

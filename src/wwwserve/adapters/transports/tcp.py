@@ -14,14 +14,13 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from wwwserve.adapters.transports.addresses import format_address, parse_address
 from wwwserve.adapters.transports.certificates import (
     IdentityRefused,
     make_contexts,
     read_identity,
-    read_own_identity,
 )
 from wwwserve.adapters.transports.frames import Hello
 from wwwserve.adapters.transports.link import Ends, MuxLink
@@ -42,6 +41,20 @@ answer by a peer that does not read, gets here, and then the connection is torn 
 OnLink = Callable[[Link], LinkOwner]
 
 
+class SecretKey(Protocol):
+    """A node's own key, as TLS needs it."""
+
+    @property
+    def node_id(self) -> NodeId:
+        """Its public half."""
+        ...
+
+    @property
+    def seed(self) -> bytes:
+        """Its 32 secret bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """What a connection is to become."""
@@ -56,16 +69,16 @@ class TcpTransport:
 
     def __init__(
         self,
-        seed: bytes,
+        key: SecretKey,
         network_id: bytes,
         *,
         versions: tuple[int, int] = (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION),
     ) -> None:
-        """`seed` is the 32-byte secret of the node's key; it is not kept."""
-        self.node_id = read_own_identity(seed)
+        """`network_id` is that of `values.parameters`; a peer with another one is refused."""
+        self.node_id = key.node_id
         """Who this transport is, to its peers."""
         self.hello = Hello(versions[0], versions[1], network_id)
-        self._contexts = make_contexts(seed)
+        self._contexts = make_contexts(key.seed)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[_Connection, None] = {}
         self._dials: dict[asyncio.Timeout, None] = {}
