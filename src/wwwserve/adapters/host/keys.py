@@ -48,7 +48,7 @@ class NodeKey:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make a new key and its file, whole or not at all. Raises `BadInput` if a file is there."""
+        """Make a key and its file, whole or not at all. Raises `BadInput` if a file is there."""
         key = cls(secrets.token_bytes(SEED_BYTES))
         text = Ed25519PrivateKey.from_private_bytes(key.seed).private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -64,7 +64,7 @@ class NodeKey:
                 field="key file",
                 found=str(path),
                 expected="no file there yet",
-                fix="keep the key you have, or move it away: without its key a node is another node",
+                fix="keep that key, or move it away: without its key a node is another node",
             ) from error
         except OSError as error:
             raise BadInput(
