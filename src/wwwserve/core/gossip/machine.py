@@ -1,0 +1,342 @@
+"""The one door of gossip: every event goes to the part it concerns, every refusal ends here."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import assert_never
+
+import msgspec
+
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import (
+    DeadlineReached,
+    Depart,
+    Departure,
+    DialFailed,
+    EnvelopeReceived,
+    Join,
+    LinkClosed,
+    LinkOpened,
+    Persisted,
+    SendFailed,
+    Started,
+)
+from wwwserve.core.facts import LinkChanged, MemberStatus, PeerRefused
+from wwwserve.core.gossip.agenda import Entry, Task, TaskAboutOne
+from wwwserve.core.gossip.book import Book
+from wwwserve.core.gossip.dialling import Dialler
+from wwwserve.core.gossip.effects import GossipEffect
+from wwwserve.core.gossip.events import Described, GossipEvent
+from wwwserve.core.gossip.exchange import Exchange
+from wwwserve.core.gossip.own import OwnRecord
+from wwwserve.core.gossip.probing import Prober
+from wwwserve.core.gossip.roster import Roster
+from wwwserve.core.gossip.rules import compute_offers, get_doubts
+from wwwserve.core.gossip.spreading import Spreader
+from wwwserve.core.gossip.state import (
+    ANSWERS_PER_PEER_MAX,
+    RELAYS_PER_PEER_MAX,
+    TASKS_PER_CALL_MAX,
+    Allowance,
+    Link,
+    State,
+)
+from wwwserve.core.gossip.table import Table
+from wwwserve.core.lanes import Lane
+from wwwserve.core.setup import PeerSetup
+from wwwserve.core.snapshot import MemberView
+from wwwserve.values.ids import NodeId
+from wwwserve.values.moments import Moment
+from wwwserve.values.refusals import Refusal, Severity
+from wwwserve.wire import (
+    Ack,
+    Dead,
+    Envelope,
+    Message,
+    OpenedRecord,
+    PeerRecord,
+    Ping,
+    PingRequest,
+    Probe,
+    PushPull,
+    Quote,
+    Suspect,
+)
+from wwwserve.wire import Gossip as GossipMessage
+
+
+class Gossip:
+    """Knows who is here, tells the others who we are, and keeps links to them."""
+
+    def __init__(self, setup: PeerSetup, entropy: Entropy) -> None:
+        """Read the book and sign the first own record; nothing is sent before `Started`."""
+        self._state = State(setup.node_id, setup.parameters, entropy)
+        self._book = Book(self._state, setup.restored)
+        self._own = OwnRecord(self._state, self._book, setup)
+        roster = Roster(entropy.split("roster"))
+        self._table = Table(self._state, self._book, roster)
+        self._spreader = Spreader(self._state, self._own)
+        self._prober = Prober(self._state, self._table, roster, self._spreader)
+        bootstrap = (entry for entry in setup.bootstrap if entry[0] not in setup.addresses)
+        self._dialler = Dialler(self._state, self._table, bootstrap)
+        self._exchange = Exchange(self._state, self._table, self._own)
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    @property
+    def own(self) -> OpenedRecord:
+        """What this node says about itself now."""
+        return self._own.opened
+
+    def get_members(self) -> Sequence[MemberView]:
+        """All others known, in the order of their ids."""
+        return self._table.get_views()
+
+    def get_member(self, node: NodeId) -> MemberView | None:
+        """What is held of one node."""
+        return self._table.get_view(node)
+
+    def is_routable(self, node: NodeId) -> bool:
+        """Whether the node may be given work: alive, linked and taking new work."""
+        member = self._state.members.get(node)
+        return (
+            member is not None
+            and member.status is MemberStatus.ALIVE
+            and node in self._state.links
+            and not member.opened.record.is_draining
+        )
+
+    def next_deadline(self) -> Moment:
+        """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
+        return self._state.agenda.get_next()
+
+    # -- the door --------------------------------------------------------------------------------
+
+    def handle(self, event: GossipEvent, now: Moment) -> list[GossipEffect]:
+        """Take in what happened; the answer is what is to be done, in order."""
+        self._state.now = now
+        self._dispatch(event)
+        for _ in range(TASKS_PER_CALL_MAX):
+            entry = self._state.agenda.pop_due(now)
+            if entry is None:
+                break
+            self._do(entry)
+        return self._state.take_effects()
+
+    def _dispatch(self, event: GossipEvent) -> None:
+        match event:
+            case Started() | DeadlineReached() | Persisted():
+                self._on_host(event)
+            case LinkOpened() | LinkClosed() | DialFailed():
+                self._on_link(event)
+            case EnvelopeReceived():
+                self._on_envelope(event.envelope)
+            case SendFailed():
+                if isinstance(event.message, Ping):
+                    self._prober.on_unreachable(event.peer, event.message.number)
+            case Join() | Depart() | Described():
+                self._on_command(event)
+            case _:
+                assert_never(event)
+
+    def _do(self, entry: Entry) -> None:
+        match entry.task:
+            case Task.PROBE:
+                self._prober.on_period(entry.due)
+            case Task.PROBE_TIMEOUT:
+                self._prober.on_timeout()
+            case Task.GOSSIP:
+                self._spreader.on_gossip_due()
+            case Task.PUSH_PULL:
+                self._exchange.on_period()
+            case Task.REFUTE:
+                self._own.on_refute_due()
+            case Task.WRITE_BOOK:
+                self._book.on_write_due()
+            case Task.KNOCK:
+                self._dialler.on_knock_due()
+            case _:
+                self._do_about(entry.task, entry.subject)
+
+    def _do_about(self, task: TaskAboutOne, subject: bytes) -> None:
+        match task:
+            case Task.INTRODUCE:
+                self._exchange.on_introduce_due(NodeId(subject))
+            case Task.DIAL:
+                self._dialler.on_dial_due(NodeId(subject))
+            case Task.MEET:
+                self._dialler.on_meet_due(subject)
+            case Task.DECLARE_DEAD:
+                self._table.apply_own_doubt(NodeId(subject), Dead)
+            case Task.FORGET:
+                self._table.on_forget_due(NodeId(subject))
+            case _:
+                assert_never(task)
+
+    def _on_host(self, event: Started | DeadlineReached | Persisted) -> None:
+        match event:
+            case Started():
+                self._on_started()
+            case DeadlineReached():
+                pass  # What is due is done after every event.
+            case Persisted():
+                if event.lane is Lane.BOOK:
+                    self._own.on_persisted(event.number)
+            case _:
+                assert_never(event)
+
+    def _on_started(self) -> None:
+        self._own.on_started()
+        self._table.on_started()
+        self._prober.on_started()
+        self._exchange.on_started()
+        self._dialler.on_started()
+
+    # -- links -----------------------------------------------------------------------------------
+
+    def _on_link(self, event: LinkOpened | LinkClosed | DialFailed) -> None:
+        match event:
+            case LinkOpened():
+                self._on_link_opened(event)
+            case LinkClosed():
+                self._on_link_closed(event)
+            case DialFailed():
+                self._dialler.on_dial_failed(event.address)
+            case _:
+                assert_never(event)
+
+    def _on_link_opened(self, event: LinkOpened) -> None:
+        state, peer = self._state, event.peer
+        parameters = state.parameters
+        state.links[peer] = Link(
+            relays=Allowance(RELAYS_PER_PEER_MAX, parameters.probe_period_us, state.now),
+            answers=Allowance(ANSWERS_PER_PEER_MAX, parameters.push_pull_period_us, state.now),
+        )
+        state.report(LinkChanged(peer, is_open=True, detail=event.address))
+        self._dialler.on_link_opened(peer, event.address)
+        with self._refusing(peer):
+            self._table.on_link_changed(peer)
+        if event.is_dialled:
+            self._exchange.introduce(peer)
+        else:
+            self._exchange.expect_record(peer)
+
+    def _on_link_closed(self, event: LinkClosed) -> None:
+        state, peer = self._state, event.peer
+        if state.links.pop(peer, None) is None:
+            return
+        state.report(LinkChanged(peer, is_open=False, detail=event.detail))
+        state.agenda.cancel(Task.INTRODUCE, peer)
+        self._table.on_link_changed(peer)
+        if not state.has_left:
+            # A closed link is evidence, not proof: ask, and try to make it anew.
+            self._prober.probe_soon(peer)
+            self._prober.on_unreachable(peer)
+            self._dialler.on_link_closed(peer)
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def _on_envelope(self, envelope: Envelope) -> None:
+        sender = envelope.sender
+        if sender not in self._state.links:
+            # Said before the link closed, heard after: no answer could go, and news comes again.
+            return
+        if envelope.refused:
+            detail = f"{envelope.refused} records that break a rule"
+            self._state.report(PeerRefused(sender, "record", detail))
+        for opened in envelope.records:
+            with self._refusing(sender):
+                self._on_record(opened, sender)
+        with self._refusing(sender):
+            self._on_message(envelope.message, envelope)
+
+    def _on_message(self, message: Message, envelope: Envelope) -> None:
+        sender = envelope.sender
+        match message:
+            case Ping():
+                self._on_doubts(get_doubts(message.claims), sender)
+                self._prober.on_ping(sender, message.number)
+            case Ack():
+                self._on_doubts(get_doubts(message.claims), sender)
+                self._prober.on_ack(sender, message.number)
+            case PingRequest():
+                self._on_doubts(get_doubts(message.claims), sender)
+                self._prober.on_ping_request(sender, message)
+            case GossipMessage():
+                self._on_doubts(get_doubts(message.claims), sender)
+            case PushPull():
+                self._on_doubts(message.doubts, sender, is_fresh=False)
+                if not message.is_answer:
+                    self._exchange.on_question(sender, envelope.records)
+            case Probe() | Quote():
+                raise AssertionError("quotes are not for gossip")
+            case _:
+                assert_never(message)
+
+    def _on_record(self, opened: OpenedRecord, sender: NodeId) -> None:
+        if opened.node == self._state.node:
+            self._own.on_own_record(opened, sender)
+        else:
+            self._table.apply_record(opened)
+
+    def _on_doubts(
+        self, doubts: Sequence[Suspect | Dead], sender: NodeId, *, is_fresh: bool = True
+    ) -> None:
+        for doubt in doubts:
+            if doubt.node == self._state.node:
+                with self._refusing(sender):
+                    self._own.on_doubt(doubt, sender)
+            elif is_fresh:
+                self._table.apply_doubt(doubt)
+            elif self._table.apply_old_doubt(doubt):
+                self._prober.probe_soon(NodeId(doubt.node))
+
+    @contextmanager
+    def _refusing(self, peer: NodeId) -> Iterator[None]:
+        """The one place where a refusal of a peer's words ends: it becomes a fact."""
+        try:
+            yield
+        except Refusal as refusal:
+            if refusal.severity is Severity.REJECT:
+                self._state.report(PeerRefused(peer, refusal.rule, refusal.detail))
+
+    # -- the operator and the rest of the peer ---------------------------------------------------
+
+    def _on_command(self, event: Join | Depart | Described) -> None:
+        match event:
+            case Join():
+                self._dialler.on_join(event.addresses, event.expected)
+            case Depart():
+                self._on_depart(event.departure)
+            case Described():
+                self._on_described(event)
+            case _:
+                assert_never(event)
+
+    def _on_described(self, event: Described) -> None:
+        record = self._own.opened.record
+        bare = msgspec.structs.replace(record, models=(), slots=event.slots)
+        offers = compute_offers(event.models, bare)
+        self._own.announce(msgspec.structs.replace(bare, models=offers))
+
+    def _on_depart(self, departure: Departure) -> None:
+        if self._state.has_left:
+            return
+        record = self._own.opened.record
+        match departure:
+            case Departure.DRAIN:
+                self._own.announce(msgspec.structs.replace(record, is_draining=True))
+            case Departure.RESUME:
+                self._own.announce(msgspec.structs.replace(record, is_draining=False))
+            case Departure.LEAVE:
+                self._leave(msgspec.structs.replace(record, is_leaving=True))
+            case _:
+                assert_never(departure)
+
+    def _leave(self, record: PeerRecord) -> None:
+        """Say goodbye to everybody linked. From now on we only answer."""
+        self._own.announce(record)
+        self._spreader.tell_everybody()
+        self._book.on_write_due()
+        self._state.has_left = True
+        self._state.claims.clear()
+        self._state.agenda.clear()

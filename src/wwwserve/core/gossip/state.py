@@ -1,0 +1,158 @@
+"""What gossip remembers: members, links and news. The data, and the outbox it is answered from."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from wwwserve.core.effects import Report, SendMessage
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.facts import Fact, MemberStatus
+from wwwserve.core.gossip.agenda import Agenda, Task
+from wwwserve.core.gossip.claims import ClaimQueue
+from wwwserve.core.gossip.effects import GossipEffect
+from wwwserve.core.lanes import Lane
+from wwwserve.core.snapshot import MemberView
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import LINKS_MAX
+from wwwserve.values.moments import Moment, after
+from wwwserve.values.parameters import Parameters
+from wwwserve.values.refusals import Refusal, Severity
+from wwwserve.wire import Claim, MembershipMessage, OpenedRecord
+
+LINKS_SPARE: Final = 8
+"""Links left for those who dial us: above `LINKS_MAX` less these, no member is dialled."""
+LINKS_DIALLED_MAX: Final = LINKS_MAX - LINKS_SPARE
+DIALS_MAX: Final = 16
+"""Dials at once; one more waits a probe period."""
+MEETINGS_MAX: Final = 64
+"""Addresses the operator asked to meet, bootstrap included; of more, the oldest is given up."""
+JOIN_ATTEMPTS_MAX: Final = 20
+"""Dials for one `Join` before it is given up; bootstrap addresses are tried for ever."""
+RELAYS_MAX: Final = 256
+"""Probes on behalf of others at once; above it the oldest is given up."""
+RELAYS_PER_PEER_MAX: Final = 4
+"""Probes one peer may ask of us in a probe period; an honest one asks for one."""
+ANSWERS_PER_PEER_MAX: Final = 8
+"""Tables one peer may ask of us in a push/pull period; an honest one asks for a few."""
+INTRODUCTIONS_MAX: Final = 5
+"""Times a linked peer is asked for its record before the link is closed as useless."""
+PUSH_PULL_PART_RECORDS_MAX: Final = 64
+"""Records in one message of an exchange, so that taking one in stays well under 2 ms."""
+BOOK_WRITES_MAX: Final = 256
+"""Records in one write of the address book; more wait for the next."""
+TASKS_PER_CALL_MAX: Final = 64
+"""Due tasks done in one call; the rest are due at once again, so no call is long."""
+START: Final = Moment(0)
+"""Before the first event nothing has a time."""
+VERSION_MAX: Final = 2**62
+"""No record may have this version or a higher one, so that there is always a higher one."""
+VERSION_JUMP_MAX: Final = 2**32
+"""How far above our own version another's bare word may lift us: lost disks need less, and versions
+last for 2**30 such lies."""
+
+
+@dataclass(slots=True)
+class Member:
+    """Another node: its newest record, and what is held of it."""
+
+    opened: OpenedRecord
+    status: MemberStatus
+    accuser: NodeId
+    """On whose word it is suspect or dead; its own id while it is neither."""
+    dial_attempts: int = 0
+    """Failed in a row."""
+    round_trip_us: int | None = None
+    view: MemberView | None = None
+    """As others see it; None after a change until somebody looks."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How often a peer may ask for something: so many times in each period."""
+
+    count_max: int
+    period_us: int
+    since: Moment
+    used: int = 0
+
+    def spend(self, now: Moment) -> None:
+        """Use it once; raises `Refusal` while it is used up, held against the peer but once."""
+        if now - self.since >= self.period_us:
+            self.since, self.used = now, 0
+        self.used += 1
+        if self.used > self.count_max:
+            detail = f"asked over {self.count_max} times in {self.period_us} us"
+            is_first = self.used == self.count_max + 1
+            raise Refusal("rate", detail, Severity.REJECT if is_first else Severity.IGNORE)
+
+
+@dataclass(slots=True)
+class Link:
+    """An open link to a peer."""
+
+    relays: Allowance
+    """Probes on its behalf."""
+    answers: Allowance
+    """Tables sent because it asked."""
+    introductions: int = 0
+    """Times it was asked for its record."""
+
+
+@dataclass(slots=True)
+class Meeting:
+    """Somebody the operator wants met, at any of these addresses."""
+
+    addresses: tuple[str, ...]
+    node: NodeId | None
+    """Whom we expect, or found, there."""
+    is_lasting: bool
+    """A bootstrap address: kept for ever, as the way back after a long separation."""
+    attempts: int = 0
+    """Failed in a row."""
+
+    @property
+    def subject(self) -> bytes:
+        """What names it on the agenda."""
+        return self.addresses[0].encode()
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the parts of the machine share."""
+
+    node: NodeId
+    parameters: Parameters
+    entropy: Entropy
+    now: Moment = START
+    """The moment of the event being handled."""
+    members: dict[NodeId, Member] = field(default_factory=dict)
+    live_count: int = 0
+    """Members held alive or suspect."""
+    links: dict[NodeId, Link] = field(default_factory=dict)
+    agenda: Agenda = field(default_factory=Agenda)
+    claims: ClaimQueue = field(default_factory=ClaimQueue)
+    effects: list[GossipEffect] = field(default_factory=list)
+    """What is to be done, in order; the answer to the event being handled."""
+    has_left: bool = False
+
+    def send(self, peer: NodeId, message: MembershipMessage, lane: Lane | None = None) -> None:
+        """Send a message, after the lane's pending writes if one is named."""
+        self.effects.append(SendMessage(peer, message, lane))
+
+    def spread(self, node: NodeId, claim: Claim) -> None:
+        """Have a piece of news about a node passed on.
+
+        Without any link nobody is to be told: the exchange when a link opens says all we hold.
+        """
+        if self.links:
+            self.claims.put(node, claim)
+            due = after(self.now, self.parameters.gossip_period_us)
+            self.agenda.set_once(due, Task.GOSSIP)
+
+    def report(self, fact: Fact) -> None:
+        """Tell whoever watches."""
+        self.effects.append(Report(fact))
+
+    def take_effects(self) -> list[GossipEffect]:
+        """The answer so far; the next begins empty."""
+        effects, self.effects = self.effects, []
+        return effects

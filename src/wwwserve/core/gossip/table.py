@@ -1,0 +1,262 @@
+"""Who is here: the table of members, and what moves one from one status to another.
+
+All of `Member.status` is decided in `Table`; the rules are [GOSSIP-ORDER] of spec/gossip.md.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+
+from wwwserve.core.facts import MemberChanged, MemberStatus
+from wwwserve.core.gossip.agenda import Task
+from wwwserve.core.gossip.book import Book
+from wwwserve.core.gossip.effects import MemberUpdated
+from wwwserve.core.gossip.roster import Roster
+from wwwserve.core.gossip.rules import (
+    compute_status_after,
+    compute_suspicion_us,
+    is_live,
+)
+from wwwserve.core.gossip.state import VERSION_MAX, Member, State
+from wwwserve.core.snapshot import MemberView
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import MEMBERS_MAX
+from wwwserve.values.moments import after
+from wwwserve.values.refusals import Refusal, Severity
+from wwwserve.wire import Alive, Dead, Gossip, OpenedRecord, Suspect
+
+
+class Table:
+    """The members known, and every change of what is held of them."""
+
+    def __init__(self, state: State, book: Book, roster: Roster) -> None:
+        """Nobody yet; those in the book become members when they are heard of."""
+        self._state = state
+        self._book = book
+        self._roster = roster
+        self._order: list[NodeId] = []
+        self._views: tuple[MemberView, ...] | None = None
+        # Whom to dial now and then: the dead with an address, and those in the book not heard of
+        # since the start. In turn, the next first.
+        self._absent: dict[NodeId, None] = dict.fromkeys(book.get_nodes())
+        # Members dead or left, the longest gone first.
+        self._gone: dict[NodeId, None] = {}
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def get_view(self, node: NodeId) -> MemberView | None:
+        """A member as others see it."""
+        member = self._state.members.get(node)
+        return None if member is None else self._view(node, member)
+
+    def get_views(self) -> Sequence[MemberView]:
+        """All members, in the order of their ids."""
+        if self._views is None:
+            members = self._state.members
+            self._views = tuple(self._view(node, members[node]) for node in self._order)
+        return self._views
+
+    def get_some(self, count: int) -> list[NodeId]:
+        """Up to `count` members in a row of the order of their ids, from a random one on."""
+        order = self._order
+        if len(order) <= count:
+            return list(order)
+        start = self._state.entropy.below(len(order))
+        return order[start : start + count] + order[: max(0, start + count - len(order))]
+
+    def get_absent(self) -> tuple[NodeId, tuple[str, ...]] | None:
+        """Whom to knock at next, and where; each in turn."""
+        node = next(iter(self._absent), None)
+        if node is None:
+            return None
+        del self._absent[node]
+        self._absent[node] = None
+        member = self._state.members.get(node)
+        opened = self._book.get(node) if member is None else member.opened
+        assert opened is not None, "the absent are members or in the book"
+        return node, opened.record.addresses
+
+    # -- news ------------------------------------------------------------------------------------
+
+    def apply_record(self, opened: OpenedRecord) -> None:
+        """Take in a node's own record: the higher version wins over all that was held of the lower.
+
+        Raises `Refusal` for a version no node may use, or when there is no room for a stranger.
+        """
+        record, node = opened.record, opened.node
+        if record.version >= VERSION_MAX:
+            raise Refusal("version-bound", f"a record of version {record.version}")
+        member = self._state.members.get(node)
+        if member is None:
+            if not record.is_leaving:
+                self._admit(opened)
+            return
+        if record.version <= member.opened.record.version:
+            return
+        member.opened = opened
+        self._set_status(
+            node, member, MemberStatus.LEFT if record.is_leaving else MemberStatus.ALIVE, node
+        )
+        self._state.spread(node, Alive(opened.sealed))
+
+    def apply_doubt(self, doubt: Suspect | Dead) -> None:
+        """Take in somebody's fresh doubt about a member, and pass it on if it changed anything."""
+        node = NodeId(doubt.node)
+        member = self._state.members.get(node)
+        if member is None:
+            return
+        status = compute_status_after(member, doubt)
+        if status is not member.status:
+            self._set_status(node, member, status, NodeId(doubt.accuser))
+            self._state.spread(node, doubt)
+
+    def apply_old_doubt(self, doubt: Suspect | Dead) -> bool:
+        """Take in a doubt from another's table, which may be long out of date [GOSSIP-EXCHANGE.3].
+
+        Whoever has a link to the member passes the doubt to it and judges by itself: then the
+        answer is True, for the member is to be probed soon. Others suspect it, so that it has time
+        to refute, and never take it for dead at once.
+        """
+        node = NodeId(doubt.node)
+        member = self._state.members.get(node)
+        if member is None or member.status is not MemberStatus.ALIVE:
+            return False
+        suspicion = Suspect(doubt.node, doubt.version, doubt.accuser)
+        if compute_status_after(member, suspicion) is MemberStatus.ALIVE:
+            return False
+        if node in self._state.links:
+            self._state.send(node, Gossip((suspicion,)))
+            return True
+        self.apply_doubt(suspicion)
+        return False
+
+    def apply_own_doubt(self, node: NodeId, kind: type[Suspect] | type[Dead]) -> None:
+        """This node itself found a member silent, or its suspicion not refuted in time."""
+        member = self._state.members.get(node)
+        if member is not None:
+            self.apply_doubt(kind(node, member.opened.record.version, self._state.node))
+
+    # -- links and time --------------------------------------------------------------------------
+
+    def on_link_changed(self, node: NodeId) -> None:
+        """A link came or went. Over a link a node in the book has shown that it is alive."""
+        member = self._state.members.get(node)
+        if member is None and node in self._state.links:
+            known = self._book.get(node)
+            if known is not None:
+                self._admit(known)
+        elif member is not None:
+            if node in self._state.links:
+                self._roster.add(node)
+            self._show(node, member)
+
+    def on_round_trip(self, node: NodeId, round_trip_us: int) -> None:
+        """A member answered a probe after so long."""
+        member = self._state.members.get(node)
+        if member is not None:
+            member.round_trip_us = round_trip_us
+            member.view = self._views = None
+
+    def on_forget_due(self, node: NodeId) -> None:
+        """A node has been gone long enough. While alone we forget nobody: the way back is here."""
+        if not self._state.links:
+            again = after(self._state.now, self._state.parameters.dead_memory_us)
+            self._state.agenda.set(again, Task.FORGET, node)
+        elif node in self._state.members:
+            self._forget(node)
+        else:
+            self._absent.pop(node, None)
+            self._book.remove(node)
+
+    def on_started(self) -> None:
+        """The book's nodes have until now to be heard of, then they are forgotten."""
+        due = after(self._state.now, self._state.parameters.dead_memory_us)
+        for node in self._absent:
+            self._state.agenda.set(due, Task.FORGET, node)
+
+    # -- the one place where members change ------------------------------------------------------
+
+    def _admit(self, opened: OpenedRecord) -> None:
+        node = opened.node
+        if len(self._state.members) >= MEMBERS_MAX:
+            self._make_room()
+        # A stranger counts as gone until its status is set, two lines below.
+        member = Member(opened, MemberStatus.LEFT, node)
+        self._state.members[node] = member
+        insort(self._order, node)
+        self._set_status(node, member, MemberStatus.ALIVE, node)
+        self._state.spread(node, Alive(opened.sealed))
+
+    def _make_room(self) -> None:
+        """Forget the longest gone for a stranger; raises `Refusal` when nobody is gone."""
+        longest = next(iter(self._gone), None)
+        if longest is None:
+            raise Refusal("members-full", f"{MEMBERS_MAX} members are known", Severity.IGNORE)
+        self._forget(longest)
+
+    def _forget(self, node: NodeId) -> None:
+        del self._gone[node], self._state.members[node]
+        del self._order[bisect_left(self._order, node)]
+        self._views = None
+        self._absent.pop(node, None)
+        self._state.agenda.cancel(Task.FORGET, node)
+        self._state.claims.drop(node)
+        self._book.remove(node)
+
+    def _set_status(
+        self, node: NodeId, member: Member, status: MemberStatus, accuser: NodeId
+    ) -> None:
+        """Move a member to a status (or a newer record of the same), with all that follows."""
+        was_live = is_live(member)
+        is_changed = status is not member.status
+        member.status, member.accuser = status, accuser
+        self._state.live_count += is_live(member) - was_live
+        self._state.agenda.cancel(Task.DECLARE_DEAD, node)
+        match status:
+            case MemberStatus.ALIVE:
+                self._on_alive(node, member)
+            case MemberStatus.SUSPECT:
+                wait_us = compute_suspicion_us(self._state.parameters, self._state.live_count)
+                due = after(self._state.now, wait_us)
+                self._state.agenda.set(due, Task.DECLARE_DEAD, node)
+            case MemberStatus.DEAD | MemberStatus.LEFT:
+                self._on_gone(node, member)
+        if is_changed:
+            self._state.report(MemberChanged(node, status, member.opened.record.version))
+        self._show(node, member)
+
+    def _on_alive(self, node: NodeId, member: Member) -> None:
+        state = self._state
+        state.agenda.cancel(Task.FORGET, node)
+        self._absent.pop(node, None)
+        self._gone.pop(node, None)
+        self._book.put(member.opened)
+        self._roster.add(node)
+        if node not in state.links and not state.has_left:
+            # Both may dial; the smaller id begins, so that mostly there is one link to make.
+            wait_us = 0 if state.node < node else state.parameters.probe_period_us
+            state.agenda.set_once(after(state.now, wait_us), Task.DIAL, node)
+
+    def _on_gone(self, node: NodeId, member: Member) -> None:
+        self._gone[node] = None
+        if member.status is MemberStatus.LEFT:
+            self._absent.pop(node, None)
+            self._book.remove(node)
+        elif member.opened.record.addresses:
+            self._absent[node] = None
+        due = after(self._state.now, self._state.parameters.dead_memory_us)
+        self._state.agenda.set(due, Task.FORGET, node)
+
+    def _show(self, node: NodeId, member: Member) -> None:
+        member.view = self._views = None
+        self._state.effects.append(MemberUpdated(self._view(node, member)))
+
+    def _view(self, node: NodeId, member: Member) -> MemberView:
+        if member.view is None:
+            member.view = MemberView(
+                node=node,
+                status=member.status,
+                record=member.opened.record,
+                is_linked=node in self._state.links,
+                round_trip_us=member.round_trip_us,
+            )
+        return member.view
