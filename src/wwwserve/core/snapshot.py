@@ -26,7 +26,7 @@ class EngineView:
 
     name: str
     reading: EngineReading | None
-    """None before the first reading."""
+    """None = unknown: not read yet, or not for long."""
     own_running: int
     peer_running: int
 

@@ -1,0 +1,244 @@
+"""One peer: introduces the machines to each other, and is the one door to all of them.
+
+Every event is told to the machines it concerns, and what one machine answers that concerns another
+is passed on in `_pass_on`, one line for each kind. Requests also ask policy and routing; that is
+arranged once, in the constructor.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import assert_never
+
+from wwwserve.core.effects import (
+    AcceptOffer,
+    CloseLink,
+    DeclineOffer,
+    Dial,
+    Effect,
+    EndRequest,
+    Persist,
+    Report,
+    SendMessage,
+    StartLocal,
+    StartRemote,
+    StopSession,
+)
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import (
+    CancelRequest,
+    DeadlineReached,
+    Depart,
+    DialFailed,
+    EngineRead,
+    EnvelopeReceived,
+    Event,
+    FirstOutput,
+    Join,
+    LinkClosed,
+    LinkOpened,
+    OfferCancelled,
+    OfferReceived,
+    Persisted,
+    SendFailed,
+    SetModels,
+    SetPolicy,
+    Started,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
+    StreamProgressed,
+    SubmitRequest,
+)
+from wwwserve.core.gossip import Described, Gossip, GossipEffect, MemberUpdated
+from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
+from wwwserve.core.policy import Policy
+from wwwserve.core.requests import (
+    PeerLost,
+    ProbeFailed,
+    ProbeReceived,
+    QuoteReceived,
+    Requests,
+    RequestsEffect,
+)
+from wwwserve.core.routing import Routing
+from wwwserve.core.sessions import ServedModel
+from wwwserve.core.setup import PeerSetup
+from wwwserve.core.snapshot import Snapshot
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import Moment
+from wwwserve.wire import Probe, Quote
+
+_Inner = GossipEffect | RequestsEffect
+
+
+class Peer:
+    """What a node decides: told what happened and what time it is, it answers what to do."""
+
+    def __init__(self, setup: PeerSetup) -> None:
+        entropy = Entropy(setup.entropy_seed)
+        self._own = setup.node_id
+        self._models = setup.models
+        self._gossip = Gossip(setup, entropy.split("gossip"))
+        self._policy = Policy(setup.policy, entropy.split("policy"))
+        self._routing = Routing(self._own, setup.groups, entropy.split("routing"))
+        self._requests = Requests(
+            self._own,
+            setup.models,
+            policy=self._policy,
+            routing=self._routing,
+            entropy=entropy.split("requests"),
+        )
+        self._routing.set_models(setup.models)
+        for member in self._gossip.get_members():
+            self._routing.set_member(member)
+
+    # -- the door --------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: Moment) -> list[Effect]:
+        """Take in what happened; the answer is what is to be done, in order."""
+        return self._pass_on(self._tell(event, now), now)
+
+    def next_deadline(self) -> Moment:
+        """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
+        return min(self._gossip.next_deadline(), self._requests.next_deadline())
+
+    # -- a look from outside ---------------------------------------------------------------------
+
+    def find_models(self, name: str) -> tuple[tuple[ModelId, ...], tuple[str, ...]]:
+        """The models a user's name stands for, best first, and else the names that would work."""
+        return self._routing.find_models(name)
+
+    def get_snapshot(self, now: Moment) -> Snapshot:
+        """The whole peer as it is now."""
+        return Snapshot(
+            node=self._own,
+            record=self._gossip.own.record,
+            members=tuple(self._gossip.get_members()),
+            engines=self._requests.get_engines(now),
+            models=self._routing.get_models(),
+            requests_open=self._requests.open_count,
+            requests_queued=self._requests.queued_count,
+            works_open=self._requests.works_count,
+            totals=self._requests.get_totals(),
+        )
+
+    # -- who is told what ------------------------------------------------------------------------
+
+    def _tell(self, event: Event, now: Moment) -> Iterable[_Inner]:
+        """The machines' answers to an event."""
+        match event:
+            case (
+                EngineRead()
+                | SubmitRequest()
+                | CancelRequest()
+                | OfferReceived()
+                | OfferCancelled()
+                | StreamOpened()
+                | FirstOutput()
+                | StreamProgressed()
+                | StreamEnded()
+                | StreamFailed()
+            ):
+                return self._requests.handle(event, now)
+            case EnvelopeReceived() | SendFailed():
+                return self._tell_message(event, now)
+            case Persisted() | LinkOpened() | DialFailed() | Join():
+                return self._gossip.handle(event, now)
+            case LinkClosed(peer):
+                return [
+                    *self._gossip.handle(event, now),
+                    *self._requests.handle(PeerLost(peer), now),
+                ]
+            case DeadlineReached() | Depart():
+                return [*self._gossip.handle(event, now), *self._requests.handle(event, now)]
+            case Started() | SetPolicy() | SetModels():
+                return self._tell_setting(event, now)
+            case _:
+                assert_never(event)
+
+    def _tell_message(self, event: EnvelopeReceived | SendFailed, now: Moment) -> Iterable[_Inner]:
+        """Probes and quotes are for requests, all other messages for gossip."""
+        match event:
+            case EnvelopeReceived(envelope):
+                match envelope.message:
+                    case Probe() as probe:
+                        return self._requests.handle(ProbeReceived(envelope.sender, probe), now)
+                    case Quote() as quote:
+                        return self._requests.handle(QuoteReceived(envelope.sender, quote), now)
+                    case _:
+                        return self._gossip.handle(event, now)
+            case SendFailed(peer, Probe() as probe):
+                return self._requests.handle(ProbeFailed(peer, probe), now)
+            case SendFailed(_, Quote()):
+                return []
+            case _:
+                return self._gossip.handle(event, now)
+
+    def _tell_setting(
+        self, event: Started | SetPolicy | SetModels, now: Moment
+    ) -> Iterable[_Inner]:
+        """What the node says about itself follows from its models and its policy."""
+        match event:
+            case Started():
+                return [
+                    *self._gossip.handle(self._describe(), now),
+                    *self._gossip.handle(event, now),
+                ]
+            case SetPolicy(policy):
+                self._policy.set(policy)
+                return self._gossip.handle(self._describe(), now)
+            case SetModels(models):
+                self._models = models
+                self._routing.set_models(models)
+                return [
+                    *self._gossip.handle(self._describe(), now),
+                    *self._requests.handle(event, now),
+                ]
+            case _:
+                assert_never(event)
+
+    # -- who hears of whose answers --------------------------------------------------------------
+
+    def _pass_on(self, answers: Iterable[_Inner], now: Moment) -> list[Effect]:
+        """Give each machine's news to the machine it concerns, and the rest to the world."""
+        effects: list[Effect] = []
+        pending = deque(answers)
+        while pending:
+            answer = pending.popleft()
+            match answer:
+                case MemberUpdated(member):
+                    self._routing.set_member(member)
+                    if not self._gossip.is_routable(member.node):
+                        pending.extend(self._requests.handle(PeerLost(member.node), now))
+                case OfferSent() | RunMeasured() | ExecutorFailed():
+                    self._routing.learn(answer, now)
+                case (
+                    SendMessage()
+                    | Dial()
+                    | CloseLink()
+                    | Persist()
+                    | StartLocal()
+                    | StartRemote()
+                    | StopSession()
+                    | EndRequest()
+                    | AcceptOffer()
+                    | DeclineOffer()
+                    | Report()
+                ):
+                    effects.append(answer)
+                case _:
+                    assert_never(answer)
+        return effects
+
+    def _describe(self) -> Described:
+        """The models shared with others, and how many requests their engines run at once."""
+        shared = tuple(served for served in self._models if self._policy.is_shared(served.offer))
+        return Described(shared, _count_slots(shared))
+
+
+def _count_slots(models: tuple[ServedModel, ...]) -> int:
+    """All engines' slots; the models of one engine share its own."""
+    slots: dict[str, int] = {}
+    for served in models:
+        slots[served.engine] = max(slots.get(served.engine, 0), served.slots)
+    return sum(slots.values())

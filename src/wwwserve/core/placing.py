@@ -1,0 +1,185 @@
+"""Where a request could run: the words in which requests, routing and policy answer each other.
+
+The three machines are strangers. `core.requests` asks the questions, `core.policy` and
+`core.routing` answer them, `core.peer` hands them to each other; these values are all they share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wwwserve.values.ids import NodeId
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import Moment
+from wwwserve.values.refusals import DeclineReason
+from wwwserve.wire import ModelOffer, RequestSummary
+
+_PERMILLE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LoadView:
+    """How busy one served model is at the moment of a decision."""
+
+    slots: int
+    used: int
+    """Slots in use: own users' requests, other nodes', and what others sent the engine directly."""
+    kv_used_permille: int | None = None
+    """Share of the engine's key-value cache in use; None = unknown."""
+    own_waiting: int = 0
+    """Own users' requests waiting for this engine."""
+    peer_running: int = 0
+    """Other nodes' requests running here, of all models."""
+    asker_running: int = 0
+    """Of these, the asking node's."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request would start at once."""
+        return self.used < self.slots
+
+    @property
+    def utilisation_permille(self) -> int:
+        """The busier of slots and key-value cache; a cache use that is unknown says nothing."""
+        by_slots = self.used * _PERMILLE // self.slots if self.slots else _PERMILLE
+        return max(by_slots, self.kv_used_permille or 0)
+
+
+# -- what policy answers -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Run it here, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Not here. An own user's request then looks for another node, another node's goes back."""
+
+    reason: DeclineReason
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Let it wait here."""
+
+
+Verdict = Accepted | Declined | Queued
+"""A provider's answer about one request."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRequest:
+    """Another node's request, as a provider's policy sees it."""
+
+    asker: NodeId
+    summary: RequestSummary
+    offer: ModelOffer
+    """The own model that would run it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """Which nodes may be given a request at all."""
+
+    only: frozenset[NodeId] | None = None
+    """None = any."""
+    never: frozenset[NodeId] = frozenset()
+
+    def admits(self, node: NodeId) -> bool:
+        """Whether `node` may see it."""
+        return node not in self.never and (self.only is None or node in self.only)
+
+
+# -- what routing answers ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a place must offer to one request, and who is out of the question."""
+
+    summary: RequestSummary
+    partners: Partners
+    excluded: Mapping[NodeId, Moment]
+    """Nodes that declined or failed this request, each until then; `NEVER` = for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Expected times, counted from now."""
+
+    first_token_us: int
+    finish_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One place that would take a request, and how soon it expects to finish."""
+
+    node: NodeId
+    """This node's own id for a place here."""
+    model: ModelId
+    finish_us: int
+    asked_at: Moment
+    """When its probe was sent: sends since then are not in the number yet."""
+    round_trip_us: int = 0
+    """From the probe to its quote."""
+
+
+# -- what routing learns from --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OfferSent:
+    """An offer left for a node: until its next quote, that much more is in its queue."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class RunMeasured:
+    """A run went well, and took so long."""
+
+    node: NodeId
+    """Who ran it; this node's own id for a run here."""
+    model: ModelId
+    prompt_tokens: int
+    completion_tokens: int
+    first_output_us: int
+    """From its start to the first output."""
+    total_us: int
+    """From its start to the end."""
+    concurrency: int
+    """For a run here: requests of the model running beside it, itself included."""
+    quoted_us: int
+    """For a run elsewhere: what its quote had promised for `total_us`; 0 = nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorFailed:
+    """A node took a request and did not do it."""
+
+    node: NodeId
+
+
+Experience = OfferSent | RunMeasured | ExecutorFailed
+"""News of how executions went."""
+
+
+def can_serve(offer: ModelOffer, summary: RequestSummary) -> bool:
+    """Whether a model as offered could run a request: its abilities and its context suffice.
+
+    What an offer leaves out (no capabilities, context 0) is unknown and does not stand in the way.
+    """
+    return has_capabilities(offer, summary) and fits_context(offer, summary)
+
+
+def has_capabilities(offer: ModelOffer, summary: RequestSummary) -> bool:
+    """Whether an offer names every capability the request cannot do without, or names none."""
+    return not offer.capabilities or all(need in offer.capabilities for need in summary.needs)
+
+
+def fits_context(offer: ModelOffer, summary: RequestSummary) -> bool:
+    """Whether the (estimated) prompt and the longest answer asked for fit the offered context."""
+    needed_tokens = summary.prompt_tokens + summary.completion_tokens_max
+    return offer.context_tokens == 0 or needed_tokens <= offer.context_tokens

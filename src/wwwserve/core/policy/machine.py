@@ -1,0 +1,59 @@
+"""The provider's settings in force, and the draws that make a frequency out of a share."""
+
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.placing import LoadView, Partners, PeerRequest, Verdict
+from wwwserve.core.policy.rules import decide_offer, decide_own, decide_wait, is_shared
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.values.ids import NodeId
+from wwwserve.wire import ModelOffer, RequestSummary
+
+_PERMILLE = 1000
+
+
+class Policy:
+    """One provider's policy: holds the settings, answers by `policy.rules`."""
+
+    def __init__(self, settings: PolicySettings, entropy: Entropy) -> None:
+        self._settings = settings
+        self._entropy = entropy
+        self._never = frozenset(settings.deny_nodes)
+
+    @property
+    def settings(self) -> PolicySettings:
+        """The settings in force."""
+        return self._settings
+
+    def set(self, settings: PolicySettings) -> None:
+        """From the next decision on, these settings hold."""
+        self._settings = settings
+        self._never = frozenset(settings.deny_nodes)
+
+    def decide_own(self, summary: RequestSummary, load: LoadView | None) -> Verdict:
+        """Whether an own user's request runs here, looks for another node, or waits here."""
+        return decide_own(self._settings, load, self._draw(b"offload", summary))
+
+    def decide_wait(self, summary: RequestSummary) -> Verdict:
+        """Whether an own user's request for which no place was found waits here."""
+        return decide_wait(self._settings, self._draw(b"queue", summary))
+
+    def decide_offer(self, request: PeerRequest, load: LoadView) -> Verdict:
+        """Whether another node's request runs here."""
+        draw = self._draw(b"accept" + request.asker, request.summary)
+        return decide_offer(self._settings, load, request, draw)
+
+    def is_shared(self, offer: ModelOffer) -> bool:
+        """Whether other nodes may use a model at all."""
+        return is_shared(self._settings, offer)
+
+    def get_partners(self, allowed: tuple[NodeId, ...]) -> Partners:
+        """The nodes an own user's request may be sent to; `allowed` are the user's own, if any."""
+        chosen = self._settings.offload_nodes
+        if allowed and chosen:
+            only = frozenset(node for node in allowed if node in chosen)
+        else:
+            only = frozenset(allowed or chosen)
+        return Partners(only if allowed or chosen else None, self._never)
+
+    def _draw(self, question: bytes, summary: RequestSummary) -> int:
+        """The request's own number from 0 to 999 for one question; the same whenever asked."""
+        return self._entropy.split((question + summary.request).hex()).below(_PERMILLE)

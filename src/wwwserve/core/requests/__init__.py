@@ -1,0 +1,41 @@
+"""The life of one request, in both roles: sought for, queued, running, ended.
+
+Rules of the machine:
+
+- Every `SubmitRequest` has exactly one `EndRequest`, whatever comes in which order; news of a
+  session that was stopped or is over does not count.
+- A request is in one phase at a time: seeking a place, queued, or running in one session.
+- A slot in use is a session running; there are never more of them than slots.
+- While nothing was delivered, a failed or declined execution is tried again elsewhere. Who failed a
+  request does not get it again; who declined may be asked later.
+- A request waits only while a place may come, and not longer than its bound. While an own engine
+  that could run it has room and is ready, it does not wait at all.
+- Another node's request never waits here, and is taken only as the policy in force allows.
+- One call moves on a bounded number of requests; what is left over asks to be called again at once.
+
+`core.policy` and `core.routing` are asked through `questions`; what was learned goes to routing as
+effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`).
+"""
+
+from wwwserve.core.requests.effects import RequestsEffect
+from wwwserve.core.requests.events import (
+    PeerLost,
+    ProbeFailed,
+    ProbeReceived,
+    QuoteReceived,
+    RequestsEvent,
+)
+from wwwserve.core.requests.machine import Requests
+from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+
+__all__ = [
+    "AsksPolicy",
+    "AsksRouting",
+    "PeerLost",
+    "ProbeFailed",
+    "ProbeReceived",
+    "QuoteReceived",
+    "Requests",
+    "RequestsEffect",
+    "RequestsEvent",
+]

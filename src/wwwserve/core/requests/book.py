@@ -1,0 +1,294 @@
+"""The open requests of own users, and the few steps by which each of them moves.
+
+Every change of a request's phase is one method here, which also says what follows from it: so what
+is queued, probed for, running, timed and counted cannot disagree.
+"""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from wwwserve.core.effects import (
+    EndRequest,
+    Report,
+    RequestError,
+    StartLocal,
+    StartRemote,
+    StopSession,
+)
+from wwwserve.core.events import StreamEnded, StreamFailed
+from wwwserve.core.facts import (
+    Alternative,
+    AttemptFailed,
+    AttemptStarted,
+    RequestFinished,
+    RequestQueued,
+    RequestReceived,
+)
+from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
+from wwwserve.core.requests.capacity import Capacity
+from wwwserve.core.requests.effects import RequestsEffect
+from wwwserve.core.requests.rounds import Rounds
+from wwwserve.core.requests.state import OpenRequest, Phase, Run, Tally
+from wwwserve.core.requests.waiting import Deadlines, Queue
+from wwwserve.core.sessions import Role, ServedModel, SessionId
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import Moment, after
+from wwwserve.wire import OFFER_VERSION, Offer, RequestSummary, Usage
+
+_NO_USAGE = Usage(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Another node, chosen to run a request, and what it was chosen from."""
+
+    node: NodeId
+    model: str
+    quoted_us: int
+    alternatives: tuple[Alternative, ...]
+
+
+class Book:
+    """All own users' requests, by phase."""
+
+    def __init__(self, own: NodeId, capacity: Capacity, rounds: Rounds, tally: Tally) -> None:
+        self._own = own
+        self._capacity = capacity
+        self._rounds = rounds
+        self._tally = tally
+        self._session = 0
+        self._requests: dict[RequestId, OpenRequest] = {}
+        self._runs: dict[SessionId, Run] = {}
+        self._deadlines = Deadlines()
+        self.queue = Queue()
+        self.effects: list[RequestsEffect] = []
+        """What the steps since the last `take_effects` ask for."""
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def get(self, request: RequestId) -> OpenRequest | None:
+        """An open request."""
+        return self._requests.get(request)
+
+    def get_run(self, session: SessionId) -> Run | None:
+        """A running execution; None once it was stopped or is over."""
+        return self._runs.get(session)
+
+    def get_next_deadline(self) -> Moment:
+        """When the next request wants to be looked at."""
+        return self._deadlines.get_next()
+
+    def get_due(self, now: Moment, count: int) -> list[OpenRequest]:
+        """Up to `count` requests that want to be looked at."""
+        return [self._requests[request] for request in self._deadlines.get_due(now, count)]
+
+    def take_effects(self) -> list[RequestsEffect]:
+        """What was asked for since last time, in order."""
+        effects, self.effects = self.effects, []
+        return effects
+
+    # -- the steps -------------------------------------------------------------------------------
+
+    def open(self, request: OpenRequest) -> None:
+        """A request was taken on."""
+        self._requests[request.request] = request
+        self._tally.requests += 1
+        summary = request.summary
+        self.effects.append(
+            Report(RequestReceived(request.request, summary.models[0], summary.prompt_tokens))
+        )
+        self.set_deadline(request)
+
+    def seek(self, request: OpenRequest, nodes: tuple[NodeId, ...], now: Moment) -> None:
+        """These nodes are asked about it; one that is queued stays so."""
+        summary = compute_remaining(request, now)
+        self.effects.extend(self._rounds.start(request, summary, nodes, now))
+        self.set_deadline(request)
+
+    def wait(self, request: OpenRequest, now: Moment) -> None:
+        """It waits in the queue, for the first time until the bound of all its waiting is set."""
+        assert request.phase is Phase.SEEKING
+        assert request.round is None
+        able = self._capacity.list_able(request.summary, any_context=request.any_context)
+        request.phase = Phase.QUEUED
+        request.queue_until = min(request.queue_until, after(now, QUEUE_WAIT_US))
+        self.queue.add(request, tuple(dict.fromkeys(served.engine for served in able)))
+        self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
+        self.set_deadline(request)
+
+    def start_here(
+        self,
+        request: OpenRequest,
+        served: ServedModel,
+        alternatives: tuple[Alternative, ...],
+        now: Moment,
+    ) -> None:
+        """It runs on an own engine."""
+        concurrency = self._capacity.occupy(served, Role.ORIGIN)
+        run = self._begin(request, self._own, served.offer.model, now)
+        run.served = served
+        run.concurrency = concurrency
+        self._report_start(run, alternatives)
+        self.effects.append(StartLocal(run.session, request.request, served))
+
+    def start_there(self, request: OpenRequest, choice: Choice, now: Moment) -> None:
+        """It is offered to another node."""
+        run = self._begin(request, choice.node, choice.model, now)
+        run.quoted_us = choice.quoted_us
+        offer = Offer(
+            version=OFFER_VERSION,
+            summary=compute_remaining(request, now),
+            attempt=request.attempts,
+            model=choice.model,
+        )
+        self._report_start(run, choice.alternatives)
+        self.effects.append(
+            StartRemote(run.session, request.request, choice.node, offer, ACCEPT_WAIT_US)
+        )
+        self.effects.append(OfferSent(choice.node))
+
+    def fail_run(self, run: Run, event: StreamFailed) -> OpenRequest:
+        """An execution came to nothing; its request is without a place again."""
+        request = self._finish_run(run)
+        self.effects.append(
+            Report(
+                AttemptFailed(
+                    request.request,
+                    run.session,
+                    run.executor,
+                    event.kind,
+                    event.decline,
+                    event.detail,
+                )
+            )
+        )
+        request.last_failure = event.detail or event.kind.name.lower()
+        request.phase = Phase.SEEKING
+        request.rounds = 0
+        self.set_deadline(request)
+        return request
+
+    def blame(self, run: Run) -> None:
+        """The node that ran it is at fault."""
+        if run.served is None:
+            self.effects.append(ExecutorFailed(run.executor))
+
+    def end_well(self, run: Run, event: StreamEnded, now: Moment) -> None:
+        """The whole answer was delivered."""
+        request = self._finish_run(run)
+        first_output_at = run.first_output_at if run.first_output_at is not None else now
+        self.effects.append(
+            RunMeasured(
+                node=run.executor,
+                model=ModelId(run.model),
+                prompt_tokens=event.usage.prompt_tokens or request.summary.prompt_tokens,
+                completion_tokens=event.usage.completion_tokens,
+                first_output_us=first_output_at - run.started_at,
+                total_us=now - run.started_at,
+                concurrency=run.concurrency,
+                quoted_us=run.quoted_us,
+            )
+        )
+        self._tally.answered += 1
+        self._tally.offloaded += run.served is None
+        self._end(request, None, run, event.usage, now)
+
+    def end(self, request: OpenRequest, error: RequestError, now: Moment) -> None:
+        """It ends without (the rest of) an answer, from whatever phase it is in."""
+        self.leave_queue(request)
+        run = self._runs.get(request.run) if request.run is not None else None
+        usage = _NO_USAGE
+        if run is not None:
+            self._finish_run(run)
+            self.effects.append(StopSession(run.session))
+            usage = Usage(0, run.completion_tokens)
+        self._tally.failed += 1
+        self._end(request, error, run, usage, now)
+
+    def leave_queue(self, request: OpenRequest) -> None:
+        """It waits for nothing any more: neither for its turn nor for quotes."""
+        self._rounds.end(request)
+        if request.phase is Phase.QUEUED:
+            self.queue.remove(request)
+            request.phase = Phase.SEEKING
+
+    def set_deadline(self, request: OpenRequest) -> None:
+        """When it wants to be looked at next, from all it waits for."""
+        moment = request.deadline_at
+        if request.round is not None:
+            moment = min(moment, request.round.until)
+        match request.phase:
+            case Phase.QUEUED:
+                moment = min(moment, request.queue_until)
+            case Phase.SEEKING | Phase.RUNNING:
+                pass
+            case _:
+                assert_never(request.phase)
+        self._deadlines.set(request.request, moment)
+
+    # -- what the steps share --------------------------------------------------------------------
+
+    def _begin(self, request: OpenRequest, executor: NodeId, model: str, now: Moment) -> Run:
+        assert request.run is None
+        self.leave_queue(request)
+        self._session += 1
+        session = SessionId(Role.ORIGIN, self._session)
+        run = Run(session, request.request, executor, model, started_at=now)
+        self._runs[session] = run
+        request.attempts += 1
+        request.phase = Phase.RUNNING
+        request.run = session
+        self.set_deadline(request)
+        return run
+
+    def _report_start(self, run: Run, alternatives: tuple[Alternative, ...]) -> None:
+        self.effects.append(
+            Report(AttemptStarted(run.request, run.session, run.executor, run.model, alternatives))
+        )
+
+    def _finish_run(self, run: Run) -> OpenRequest:
+        del self._runs[run.session]
+        if run.served is not None:
+            self._capacity.release(run.served, Role.ORIGIN)
+        request = self._requests[run.request]
+        request.run = None
+        return request
+
+    def _end(
+        self,
+        request: OpenRequest,
+        error: RequestError | None,
+        run: Run | None,
+        usage: Usage,
+        now: Moment,
+    ) -> None:
+        del self._requests[request.request]
+        self._deadlines.forget(request.request)
+        first_output_at = run.first_output_at if run is not None else None
+        fact = RequestFinished(
+            request=request.request,
+            executor=run.executor if run is not None else None,
+            error=error.code.value if error is not None else "",
+            attempts=request.attempts,
+            wait_us=(run.started_at if run is not None else now) - request.arrived_at,
+            first_output_us=(
+                first_output_at - request.arrived_at if first_output_at is not None else 0
+            ),
+            total_us=now - request.arrived_at,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+        self.effects.append(Report(fact))
+        self.effects.append(EndRequest(request.request, error))
+
+
+def compute_remaining(request: OpenRequest, now: Moment) -> RequestSummary:
+    """A request's summary as it is to be told now: with the time its user has left."""
+    if request.summary.deadline_us == 0:
+        return request.summary
+    return replace(request.summary, deadline_us=max(request.deadline_at - now, 1))

@@ -1,0 +1,253 @@
+"""Other nodes' requests: what is quoted, accepted, run and reported here.
+
+A quote promises a speed, not a slot: the offer that follows may still be declined. Nothing of
+another node waits here; what cannot run at once goes back to its origin, which knows other places.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import assert_never
+
+from wwwserve.core.effects import AcceptOffer, DeclineOffer, Report, SendMessage
+from wwwserve.core.events import OfferReceived, StreamEnded
+from wwwserve.core.facts import WorkDeclined, WorkFinished, WorkStarted
+from wwwserve.core.placing import (
+    Accepted,
+    Declined,
+    LoadView,
+    PeerRequest,
+    Queued,
+    RunMeasured,
+    fits_context,
+    has_capabilities,
+)
+from wwwserve.core.requests.capacity import Capacity
+from wwwserve.core.requests.effects import RequestsEffect
+from wwwserve.core.requests.events import ProbeReceived
+from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.rules import (
+    PROBES_BURST_MAX,
+    PROBES_PER_SECOND_MAX,
+    choose_reason,
+    compute_retry_us,
+)
+from wwwserve.core.requests.state import Tally, Work
+from wwwserve.core.requests.waiting import Queue
+from wwwserve.core.sessions import Role, ServedModel, SessionId
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.limits import MEMBERS_MAX, QUOTE_LIFE_US, WORKS_OPEN_MAX
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import SECOND, Moment
+from wwwserve.values.refusals import DeclineReason
+from wwwserve.wire import (
+    OFFER_VERSION,
+    Accept,
+    Decline,
+    Quote,
+    RequestSummary,
+    Usage,
+)
+
+_PROBE_SPACING_US = SECOND // PROBES_PER_SECOND_MAX
+
+
+class Executor:
+    """The executor's half of the machine."""
+
+    def __init__(
+        self,
+        own: NodeId,
+        *,
+        capacity: Capacity,
+        queue: Queue,
+        policy: AsksPolicy,
+        routing: AsksRouting,
+        tally: Tally,
+    ) -> None:
+        self._own = own
+        self._capacity = capacity
+        self._queue = queue
+        self._policy = policy
+        self._routing = routing
+        self._tally = tally
+        self._works: dict[SessionId, Work] = {}
+        self._running: Counter[NodeId] = Counter()
+        self._probes: dict[NodeId, Moment] = {}
+        """For each peer, when its probes so far would have come at the full allowed rate."""
+        self._is_draining = False
+        self.effects: list[RequestsEffect] = []
+
+    def __len__(self) -> int:
+        return len(self._works)
+
+    def set_draining(self, *, is_draining: bool) -> None:
+        """Whether no work of others is taken on any more."""
+        self._is_draining = is_draining
+
+    def get_work(self, session: SessionId) -> Work | None:
+        """A running work; None once it is over."""
+        return self._works.get(session)
+
+    def take_effects(self) -> list[RequestsEffect]:
+        """What was asked for since last time, in order."""
+        effects, self.effects = self.effects, []
+        return effects
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def answer_probe(self, event: ProbeReceived, now: Moment) -> None:
+        """Quote, or decline with a reason."""
+        summary = event.probe.summary
+        if not self._is_within_rate(event.peer, now):
+            found: ServedModel | DeclineReason = DeclineReason.RATE
+        else:
+            found = self._choose(event.peer, summary, summary.models, now)
+        if isinstance(found, DeclineReason):
+            quote = Quote(event.probe.probe, decline=found, retry_after_us=compute_retry_us(found))
+            self._report_decline(event.peer, RequestId(summary.request), found, is_probe=True)
+        else:
+            quote = self._quote(event, found, now)
+        self.effects.append(SendMessage(event.peer, quote))
+
+    def answer_offer(self, event: OfferReceived, now: Moment) -> None:
+        """Run it, or decline with a reason. A session that is running already is left alone."""
+        if event.session in self._works:
+            return
+        found = self._judge_offer(event, now)
+        summary = event.offer.summary
+        if isinstance(found, DeclineReason):
+            self._tally.works_declined += 1
+            self._report_decline(event.peer, RequestId(summary.request), found, is_probe=False)
+            decline = Decline(found, compute_retry_us(found))
+            self.effects.append(DeclineOffer(event.session, decline))
+            return
+        work = Work(event.session, RequestId(summary.request), event.peer, found, started_at=now)
+        work.concurrency = self._capacity.occupy(found, Role.EXECUTOR)
+        self._works[work.session] = work
+        self._running[work.origin] += 1
+        self._tally.works += 1
+        fact = WorkStarted(work.session, work.request, work.origin, found.offer.model)
+        self.effects.append(Report(fact))
+        accept = Accept(OFFER_VERSION, found.offer.model)
+        self.effects.append(AcceptOffer(work.session, accept, found))
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def finish(self, work: Work, event: StreamEnded, now: Moment) -> None:
+        """A work is done and delivered."""
+        first_output_at = work.first_output_at if work.first_output_at is not None else now
+        self.effects.append(
+            RunMeasured(
+                node=self._own,
+                model=ModelId(work.served.offer.model),
+                prompt_tokens=event.usage.prompt_tokens,
+                completion_tokens=event.usage.completion_tokens,
+                first_output_us=first_output_at - work.started_at,
+                total_us=now - work.started_at,
+                concurrency=work.concurrency,
+                quoted_us=0,
+            )
+        )
+        self._tally.works_answered += 1
+        self._end(work, "", event.usage, now)
+
+    def fail(self, work: Work, error: str, now: Moment) -> None:
+        """A work came to nothing, or its origin does not want it any more."""
+        self._end(work, error, Usage(0, work.completion_tokens), now)
+
+    def _end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
+        del self._works[work.session]
+        self._running[work.origin] -= 1
+        if self._running[work.origin] == 0:
+            del self._running[work.origin]
+        self._capacity.release(work.served, Role.EXECUTOR)
+        fact = WorkFinished(
+            session=work.session,
+            request=work.request,
+            origin=work.origin,
+            error=error,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_us=now - work.started_at,
+        )
+        self.effects.append(Report(fact))
+
+    # -- decisions -------------------------------------------------------------------------------
+
+    def _judge_offer(self, event: OfferReceived, now: Moment) -> ServedModel | DeclineReason:
+        offer = event.offer
+        if offer.version != OFFER_VERSION or offer.model not in offer.summary.models:
+            return DeclineReason.UNSUPPORTED
+        return self._choose(event.peer, offer.summary, (offer.model,), now)
+
+    def _choose(
+        self, peer: NodeId, summary: RequestSummary, models: tuple[str, ...], now: Moment
+    ) -> ServedModel | DeclineReason:
+        """The first own model that may and can run it now, or the most hopeful reason why none."""
+        if self._is_draining:
+            return DeclineReason.DRAINING
+        if len(self._works) >= WORKS_OPEN_MAX:
+            return DeclineReason.BUSY
+        reasons: list[DeclineReason] = []
+        for model in models:
+            for served in self._capacity.list_named(model):
+                reason = self._judge(PeerRequest(peer, summary, served.offer), served, now)
+                if reason is None:
+                    return served
+                reasons.append(reason)
+        return choose_reason(reasons)
+
+    def _judge(
+        self, request: PeerRequest, served: ServedModel, now: Moment
+    ) -> DeclineReason | None:
+        """Why one model does not run it; None if it does."""
+        if not has_capabilities(request.offer, request.summary):
+            return DeclineReason.UNSUPPORTED
+        if not fits_context(request.offer, request.summary):
+            return DeclineReason.TOO_LARGE
+        load = self._get_load(request.asker, served, now)
+        match self._policy.decide_offer(request, load):
+            case Accepted():
+                return None if self._capacity.is_ready(served, now) else DeclineReason.ENGINE_DOWN
+            case Declined(reason):
+                return reason
+            case Queued():
+                return DeclineReason.BUSY
+            case other:
+                assert_never(other)
+
+    def _get_load(self, peer: NodeId, served: ServedModel, now: Moment) -> LoadView:
+        return replace(
+            self._capacity.get_load(served, now),
+            own_waiting=self._queue.count_waiting(served.engine),
+            peer_running=len(self._works),
+            asker_running=self._running[peer],
+        )
+
+    def _quote(self, event: ProbeReceived, served: ServedModel, now: Moment) -> Quote:
+        model = ModelId(served.offer.model)
+        load = self._get_load(event.peer, served, now)
+        estimate = self._routing.estimate(event.probe.summary, model, load)
+        return Quote(
+            event.probe.probe,
+            decline=None,
+            model=model,
+            first_token_us=estimate.first_token_us,
+            finish_us=estimate.finish_us,
+            expiry_us=QUOTE_LIFE_US,
+        )
+
+    def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:
+        """Whether a peer's probe is answered; the rate is kept on average, with bursts."""
+        paced_at = max(self._probes.get(peer, now), now)
+        if paced_at - now >= PROBES_BURST_MAX * _PROBE_SPACING_US:
+            return False
+        if peer not in self._probes and len(self._probes) >= MEMBERS_MAX:
+            del self._probes[next(iter(self._probes))]
+        self._probes[peer] = Moment(paced_at + _PROBE_SPACING_US)
+        return True
+
+    def _report_decline(
+        self, origin: NodeId, request: RequestId, reason: DeclineReason, *, is_probe: bool
+    ) -> None:
+        self.effects.append(Report(WorkDeclined(origin, request, reason, is_probe)))

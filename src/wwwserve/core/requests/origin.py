@@ -1,0 +1,277 @@
+"""Own users' requests: what each event means for one of them."""
+
+from collections import deque
+
+from wwwserve.core.effects import Report, RequestError, RequestErrorCode
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import CancelRequest, StreamEnded, StreamFailed, SubmitRequest
+from wwwserve.core.facts import PeerRefused
+from wwwserve.core.requests.book import Book
+from wwwserve.core.requests.capacity import Capacity
+from wwwserve.core.requests.events import (
+    ProbeFailed,
+    QuoteReceived,
+)
+from wwwserve.core.requests.placement import Placement
+from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.rounds import Rounds
+from wwwserve.core.requests.rules import (
+    OFFERS_MAX,
+    REPROBE_JITTER_PERMILLE,
+    REPROBE_PERIOD_US,
+    REPROBES_MAX,
+    RETRY_HERE_US,
+    STEPS_MAX,
+    USER_RETRY_US,
+    compute_excluded_until,
+    compute_user_deadline,
+    describe_no_place,
+    is_retried,
+)
+from wwwserve.core.requests.state import OpenRequest, Phase, Run, Tally
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.limits import ATTEMPTS_MAX, REQUESTS_OPEN_MAX
+from wwwserve.values.moments import NEVER, Moment, after
+from wwwserve.values.refusals import FailureKind
+
+
+class Origin:
+    """The origin's half of the machine; it adds its effects to the book's."""
+
+    def __init__(
+        self,
+        own: NodeId,
+        *,
+        capacity: Capacity,
+        policy: AsksPolicy,
+        routing: AsksRouting,
+        entropy: Entropy,
+        tally: Tally,
+    ) -> None:
+        self._own = own
+        self._capacity = capacity
+        self._routing = routing
+        self._entropy = entropy
+        self._rounds = Rounds(entropy)
+        self.book = Book(own, capacity, self._rounds, tally)
+        self._placement = Placement(
+            own,
+            book=self.book,
+            capacity=capacity,
+            rounds=self._rounds,
+            policy=policy,
+            routing=routing,
+        )
+        self._decidable: deque[RequestId] = deque()
+        """Requests whose round was completed by the loss of a node."""
+        self._reprobe_at = NEVER
+        self._has_room_news = False
+        """Whether a slot may have become free since the queue was last served."""
+        self._is_leaving = False
+
+    # -- commands --------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """No request is taken on any more."""
+        self._is_leaving = True
+
+    def submit(self, event: SubmitRequest, now: Moment) -> None:
+        """Take on a request, and find it a place."""
+        name = RequestId(event.summary.request)
+        if self.book.get(name) is not None:
+            # A second end under the same name would end the first one's user.
+            fact = PeerRefused(self._own, "request-id", "a request of this id is open already")
+            self.book.effects.append(Report(fact))
+            return
+        request = OpenRequest(
+            request=name,
+            summary=event.summary,
+            route=event.route,
+            allowed=event.allowed_executors,
+            arrived_at=now,
+            deadline_at=compute_user_deadline(event.summary, now),
+        )
+        error = self._judge_submission(request)
+        self.book.open(request)
+        if error is not None:
+            self.book.end(request, error, now)
+        else:
+            self._placement.waive_context(request)
+            self._placement.place(request, now)
+
+    def cancel(self, event: CancelRequest, now: Moment) -> None:
+        """The user has gone."""
+        request = self.book.get(event.request)
+        if request is not None:
+            error = RequestError(RequestErrorCode.CANCELLED, "the user went away")
+            self._end(request, error, now)
+
+    # -- quotes ----------------------------------------------------------------------------------
+
+    def take_quote(self, event: QuoteReceived, now: Moment) -> None:
+        """An answer to a probe came, perhaps the last one waited for."""
+        request = self._rounds.take_quote(event.peer, event.quote, now)
+        if request is not None:
+            self._decide(request, now)
+
+    def take_probe_failure(self, event: ProbeFailed, now: Moment) -> None:
+        """A probe could not be sent: its answer is not waited for."""
+        request = self._rounds.take_failure(event.peer, event.probe.probe)
+        if request is not None:
+            self._decide(request, now)
+
+    def lose_peer(self, peer: NodeId) -> None:
+        """A peer answers nothing any more; what runs there has its own event."""
+        self._decidable.extend(self._rounds.lose_node(peer))
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def finish_run(self, run: Run, event: StreamEnded, now: Moment) -> None:
+        """An answer is whole."""
+        self._note_room(run)
+        self.book.end_well(run, event, now)
+
+    def fail_run(self, run: Run, event: StreamFailed, now: Moment) -> None:
+        """An execution came to nothing: another place, unless the user would notice."""
+        self._note_room(run)
+        request = self.book.fail_run(run, event)
+        self._note_failure(request, run, event, now)
+        error = _judge_failure(request, event)
+        if error is not None:
+            self.book.end(request, error, now)
+        else:
+            self._placement.place(request, now)
+
+    def _note_failure(
+        self, request: OpenRequest, run: Run, event: StreamFailed, now: Moment
+    ) -> None:
+        """Remember who failed it, and how long to keep it away from there."""
+        if event.kind is FailureKind.DECLINED:
+            until = compute_excluded_until(now, event.retry_after_us)
+            request.excluded[run.executor] = until
+            return
+        request.failures += 1
+        if run.served is not None:
+            request.here_from = after(now, RETRY_HERE_US)
+        elif is_retried(event.kind):
+            request.excluded[run.executor] = NEVER
+            self.book.blame(run)
+
+    # -- room and time ---------------------------------------------------------------------------
+
+    def note_room(self) -> None:
+        """A slot may have become free: the queue is to be served."""
+        self._has_room_news = True
+
+    def get_next_deadline(self, now: Moment) -> Moment:
+        """When to be called again; at once while something is left over."""
+        if self._decidable or (self._has_room_news and len(self.book.queue)):
+            return now
+        reprobe_at = self._reprobe_at if len(self.book.queue) else NEVER
+        return min(self.book.get_next_deadline(), reprobe_at)
+
+    def work(self, now: Moment) -> None:
+        """Move on what is due, at most `STEPS_MAX` requests of each kind."""
+        for _ in range(min(len(self._decidable), STEPS_MAX)):
+            request = self.book.get(self._decidable.popleft())
+            if request is not None and request.round is not None and not request.round.waiting:
+                self._decide(request, now)
+        for request in self.book.get_due(now, STEPS_MAX):
+            self._look_at(request, now)
+        if self._has_room_news:
+            self._serve_queue(now)
+        self._probe_for_queue(now)
+
+    def _look_at(self, request: OpenRequest, now: Moment) -> None:
+        if now >= request.deadline_at:
+            error = RequestError(RequestErrorCode.DEADLINE, "the request's own deadline passed")
+            self._end(request, error, now)
+        elif request.phase is Phase.QUEUED and now >= request.queue_until:
+            self._end(request, describe_no_place(request.summary), now)
+        elif request.round is not None and now >= request.round.until:
+            self._decide(request, now)
+        else:
+            self.book.set_deadline(request)
+
+    def _serve_queue(self, now: Moment) -> None:
+        """Give free slots to those waiting, in order."""
+        started = 0
+        for engine in self._capacity.list_roomy_engines(now):
+            if self.book.queue.count_waiting(engine) == 0:
+                continue
+            for request in self.book.queue.list_for(engine):
+                if started == STEPS_MAX:
+                    return
+                if engine not in self._capacity.list_roomy_engines(now):
+                    break
+                started += self._placement.start_queued(request, now)
+        self._has_room_news = False
+
+    def _probe_for_queue(self, now: Moment) -> None:
+        """Look for other nodes for the first of the queue, now and then."""
+        if not len(self.book.queue):
+            self._reprobe_at = NEVER
+            return
+        if self._reprobe_at == NEVER:
+            self._reprobe_at = self._compute_next_reprobe(now)
+        if now < self._reprobe_at:
+            return
+        self._reprobe_at = self._compute_next_reprobe(now)
+        looked = 0
+        for request in self.book.queue:
+            if looked == REPROBES_MAX:
+                return
+            if request.round is None and request.probe_from <= now:
+                looked += 1
+                self._placement.probe_again(request, now)
+
+    def _compute_next_reprobe(self, now: Moment) -> Moment:
+        # Jitter keeps the queues of many nodes from asking the same idle node in step.
+        return after(now, self._entropy.jitter(REPROBE_PERIOD_US, REPROBE_JITTER_PERMILLE))
+
+    # -- what the events share -------------------------------------------------------------------
+
+    def _decide(self, request: OpenRequest, now: Moment) -> None:
+        was_queued = request.phase is Phase.QUEUED
+        self._placement.decide(request, now)
+        if was_queued and request.phase is Phase.RUNNING:
+            # There is a place somewhere: the next in the queue need not wait for its period.
+            self._reprobe_at = now
+
+    def _judge_submission(self, request: OpenRequest) -> RequestError | None:
+        """Why a request cannot be taken on, if so."""
+        if self._is_leaving:
+            detail = "this node is shutting down; try another"
+            return RequestError(RequestErrorCode.LEAVING, detail, USER_RETRY_US)
+        if len(self.book) >= REQUESTS_OPEN_MAX:
+            detail = f"{REQUESTS_OPEN_MAX} requests are open here already; try again later"
+            return RequestError(RequestErrorCode.QUEUE_FULL, detail, USER_RETRY_US)
+        if not self._routing.is_known(request.summary.models):
+            detail = f"no node known serves {request.summary.models[0]}; see /v1/models"
+            return RequestError(RequestErrorCode.MODEL_UNKNOWN, detail)
+        return None
+
+    def _note_room(self, run: Run) -> None:
+        if run.served is not None:
+            self._has_room_news = True
+
+    def _end(self, request: OpenRequest, error: RequestError, now: Moment) -> None:
+        run = self.book.get_run(request.run) if request.run is not None else None
+        if run is not None:
+            self._note_room(run)
+        self.book.end(request, error, now)
+
+
+def _judge_failure(request: OpenRequest, event: StreamFailed) -> RequestError | None:
+    """Why a failed execution ends its request, if so; otherwise another is tried."""
+    if not is_retried(event.kind):
+        return RequestError(RequestErrorCode.REJECTED, event.detail, session=event.session)
+    if event.is_delivered:
+        detail = f"the answer broke off: {request.last_failure}"
+        return RequestError(RequestErrorCode.FAILED, detail)
+    if request.failures >= ATTEMPTS_MAX:
+        detail = f"{request.failures} executions failed; the last one: {request.last_failure}"
+        return RequestError(RequestErrorCode.FAILED, detail)
+    if request.attempts >= OFFERS_MAX:
+        return describe_no_place(request.summary)
+    return None

@@ -1,0 +1,266 @@
+"""Finding a place for one request: here at once, elsewhere by fresh quotes, or in the queue.
+
+The order (market.md 1): policy says whether it runs here, waits here, or looks around; then two
+candidates are asked, more as they decline; then the least expected finish is taken, this node's own
+included. A request that finds nothing waits, unless nothing could ever come of it.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from wwwserve.core.effects import RequestError, RequestErrorCode
+from wwwserve.core.facts import Alternative
+from wwwserve.core.placing import (
+    Accepted,
+    Bid,
+    Declined,
+    LoadView,
+    Queued,
+    Wanted,
+)
+from wwwserve.core.requests.book import Book, Choice
+from wwwserve.core.requests.capacity import Capacity
+from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.rounds import Rounds
+from wwwserve.core.requests.rules import (
+    CANDIDATES_USUAL,
+    REPROBE_AGAIN_US,
+    ROUNDS_MAX,
+    USER_RETRY_US,
+    compute_excluded_until,
+    describe_no_place,
+    is_willing,
+)
+from wwwserve.core.requests.state import OpenRequest, Phase, Round
+from wwwserve.core.sessions import Route, ServedModel
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import Moment
+
+
+class Placement:
+    """Decides where each request goes; the book carries it out."""
+
+    def __init__(
+        self,
+        own: NodeId,
+        *,
+        book: Book,
+        capacity: Capacity,
+        rounds: Rounds,
+        policy: AsksPolicy,
+        routing: AsksRouting,
+    ) -> None:
+        self._own = own
+        self._book = book
+        self._capacity = capacity
+        self._rounds = rounds
+        self._policy = policy
+        self._routing = routing
+
+    def place(self, request: OpenRequest, now: Moment) -> None:
+        """Find a place for a request that has none."""
+        here = self._find_here(request, now)
+        match request.route:
+            case Route.NETWORK:
+                self._seek(request, now)
+            case Route.LOCAL:
+                self._start_or_wait(request, here, now)
+            case Route.AUTO:
+                load = None if here is None else self._get_load(here, now)
+                match self._policy.decide_own(request.summary, load):
+                    case Accepted() | Queued():
+                        self._start_or_wait(request, here, now)
+                    case Declined():
+                        self._seek(request, now)
+
+    def decide(self, request: OpenRequest, now: Moment) -> None:
+        """A round is complete, or its time is up: take the best of what came."""
+        ended = self._rounds.end(request)
+        self._book.set_deadline(request)
+        if ended is None:
+            return
+        bids, alternatives = self._read_round(request, ended, now)
+        self._take_best(request, bids, alternatives, now)
+
+    def probe_again(self, request: OpenRequest, now: Moment) -> bool:
+        """Look for another node for a queued request; returns whether anybody was asked."""
+        request.probe_from = Moment(now + REPROBE_AGAIN_US)
+        return self._may_leave(request, now) and self._ask(request, now)
+
+    def start_queued(self, request: OpenRequest, now: Moment) -> bool:
+        """Run a queued request here if there is room; returns whether it was."""
+        here = self._find_here(request, now)
+        if here is None or not self._capacity.has_room(here):
+            return False
+        self._book.start_here(request, here, (), now)
+        return True
+
+    def waive_context(self, request: OpenRequest) -> None:
+        """Let an own engine say itself that a prompt is too long, where no context fits it."""
+        fits = self._capacity.list_able(request.summary)
+        request.any_context = not fits and not self._is_hopeful_elsewhere(request)
+
+    # -- here ------------------------------------------------------------------------------------
+
+    def _find_here(self, request: OpenRequest, now: Moment) -> ServedModel | None:
+        """The own model it would run on, with room or without."""
+        if request.route is Route.NETWORK or now < request.here_from:
+            return None
+        able = self._capacity.list_able(request.summary, any_context=request.any_context)
+        return self._capacity.find(able, now)
+
+    def _get_load(self, served: ServedModel, now: Moment) -> LoadView:
+        waiting = self._book.queue.count_waiting(served.engine)
+        return replace(self._capacity.get_load(served, now), own_waiting=waiting)
+
+    def _start_or_wait(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> None:
+        if here is not None and self._capacity.has_room(here):
+            self._book.start_here(request, here, (), now)
+        else:
+            self._wait(request, now)
+
+    # -- elsewhere -------------------------------------------------------------------------------
+
+    def _seek(self, request: OpenRequest, now: Moment) -> None:
+        if not self._ask(request, now):
+            self._take_best(request, [], (), now)
+
+    def _ask(self, request: OpenRequest, now: Moment) -> bool:
+        """Start a round of probes; returns whether there was anybody to ask."""
+        if self._rounds.is_full:
+            return False
+        count = min(request.reach or CANDIDATES_USUAL, CANDIDATES_MAX)
+        nodes = self._routing.draw(self._get_wanted(request), count, now)
+        if nodes:
+            self._book.seek(request, nodes, now)
+        return bool(nodes)
+
+    def _may_leave(self, request: OpenRequest, now: Moment) -> bool:
+        """Whether route and policy let a queued request go to another node."""
+        match request.route:
+            case Route.NETWORK:
+                return True
+            case Route.LOCAL:
+                return False
+            case Route.AUTO:
+                here = self._find_here(request, now)
+                load = None if here is None else self._get_load(here, now)
+                return isinstance(self._policy.decide_own(request.summary, load), Declined)
+            case _:
+                assert_never(request.route)
+
+    def _get_wanted(self, request: OpenRequest) -> Wanted:
+        partners = self._policy.get_partners(request.allowed)
+        return Wanted(request.summary, partners, request.excluded)
+
+    def _is_hopeful_elsewhere(self, request: OpenRequest) -> bool:
+        if request.route is Route.LOCAL:
+            return False
+        return self._routing.is_hopeful(self._get_wanted(request))
+
+    def _read_round(
+        self, request: OpenRequest, ended: Round, now: Moment
+    ) -> tuple[list[Bid], tuple[Alternative, ...]]:
+        """The bids in a round's quotes; who declined or kept silent is left alone for a while."""
+        bids: list[Bid] = []
+        others: list[Alternative] = []
+        for node, quote in ended.quotes.items():
+            if is_willing(quote, request.summary):
+                model = ModelId(quote.model)
+                round_trip_us = ended.round_trips_us[node]
+                bids.append(Bid(node, model, quote.finish_us, ended.asked_at, round_trip_us))
+            else:
+                request.excluded[node] = compute_excluded_until(now, quote.retry_after_us)
+                others.append(Alternative(node, None, quote.decline))
+        for node in ended.waiting.values():
+            request.excluded[node] = compute_excluded_until(now, 0)
+            others.append(Alternative(node, None))
+        return bids, tuple(others)
+
+    # -- the choice ------------------------------------------------------------------------------
+
+    def _take_best(
+        self,
+        request: OpenRequest,
+        bids: list[Bid],
+        others: tuple[Alternative, ...],
+        now: Moment,
+    ) -> None:
+        here = self._find_here(request, now)
+        own = self._bid_here(request, here, now)
+        ranked = self._routing.rank([*bids, own] if own is not None else bids, now)
+        if not ranked:
+            self._seek_wider_or_wait(request, now)
+            return
+        alternatives = (*(Alternative(bid.node, bid.finish_us) for bid in ranked), *others)
+        best = ranked[0]
+        if best.node != self._own:
+            quoted_us = next(bid.finish_us for bid in bids if bid.node == best.node)
+            choice = Choice(best.node, best.model, quoted_us, alternatives)
+            self._book.start_there(request, choice, now)
+        elif here is not None and self._capacity.has_room(here):
+            self._book.start_here(request, here, alternatives, now)
+        else:
+            self._wait(request, now)
+
+    def _bid_here(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> Bid | None:
+        """What this node itself expects, its queue included where the request may wait."""
+        if here is None:
+            return None
+        load = self._get_load(here, now)
+        if request.phase is Phase.QUEUED:
+            # Those probed for are the first of the queue: hardly anybody is before them.
+            load = replace(load, own_waiting=0)
+        if not load.has_room and not self._may_wait(request):
+            return None
+        model = ModelId(here.offer.model)
+        estimate = self._routing.estimate(request.summary, model, load)
+        return Bid(self._own, model, estimate.finish_us, now)
+
+    def _seek_wider_or_wait(self, request: OpenRequest, now: Moment) -> None:
+        """All declined: ask others, more of them, a few times over; then wait."""
+        request.rounds += 1
+        request.reach = min(2 * (request.reach or CANDIDATES_USUAL), CANDIDATES_MAX)
+        is_done = request.phase is Phase.QUEUED or request.rounds >= ROUNDS_MAX
+        if is_done or not self._may_leave(request, now) or not self._ask(request, now):
+            self._wait(request, now)
+
+    # -- the queue -------------------------------------------------------------------------------
+
+    def _may_wait(self, request: OpenRequest) -> bool:
+        if request.phase is Phase.QUEUED:
+            return True
+        return isinstance(self._policy.decide_wait(request.summary), Queued)
+
+    def _wait(self, request: OpenRequest, now: Moment) -> None:
+        """No place now: it waits if one may come, policy lets it and the queue has room."""
+        error = self._judge_hopeless(request)
+        if error is not None:
+            self._book.end(request, error, now)
+        elif request.phase is Phase.QUEUED:
+            pass
+        elif not self._may_wait(request):
+            self._book.end(request, describe_no_place(request.summary), now)
+        elif len(self._book.queue) >= QUEUE_LENGTH_MAX:
+            detail = f"{QUEUE_LENGTH_MAX} requests wait here already; try again later"
+            full = RequestError(RequestErrorCode.QUEUE_FULL, detail, USER_RETRY_US)
+            self._book.end(request, full, now)
+        else:
+            request.rounds = 0
+            request.reach = 0
+            self._book.wait(request, now)
+
+    def _judge_hopeless(self, request: OpenRequest) -> RequestError | None:
+        """Why no place can come of waiting, if so."""
+        if request.route is not Route.NETWORK and self._capacity.list_able(
+            request.summary, any_context=request.any_context
+        ):
+            return None
+        if self._is_hopeful_elsewhere(request):
+            return None
+        if request.failures:
+            detail = f"every node that serves it failed; the last one: {request.last_failure}"
+            return RequestError(RequestErrorCode.FAILED, detail)
+        return describe_no_place(request.summary)

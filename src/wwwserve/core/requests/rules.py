@@ -1,0 +1,121 @@
+"""The bounds of the requests machine and its pure questions."""
+
+from typing import assert_never
+
+from wwwserve.core.effects import RequestError, RequestErrorCode
+from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
+from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire import Quote, RequestSummary
+
+CANDIDATES_USUAL = 2
+"""Nodes probed for a request at first: two fresh ones do nearly as well as knowing all."""
+ROUNDS_MAX = 3
+"""Rounds of probes in a row that find nothing before a request waits in the queue."""
+ROUNDS_OPEN_MAX = 1_024
+"""Requests being probed for at once; one more is decided without asking anybody."""
+OFFERS_MAX = 32
+"""Executions started for one request, declined offers included; then it ends with NO_CAPACITY."""
+STEPS_MAX = 8
+"""Requests moved on by one call of `handle`; the others by the next, which is asked for at once."""
+
+REPROBE_PERIOD_US = 250 * MILLISECOND
+"""How often the first in the queue are probed for, give or take `REPROBE_JITTER_PERMILLE`."""
+REPROBE_JITTER_PERMILLE = 200
+REPROBE_AGAIN_US = 1 * SECOND
+"""One queued request is probed for at most so often, so that those behind it have their turn."""
+REPROBES_MAX = 4
+"""Queued requests probed for in one period; one that finds a place lets the next go at once."""
+
+RETRY_MIN_US = 250 * MILLISECOND
+"""A node that declined a request is not asked again sooner, whatever it says."""
+RETRY_MAX_US = 60 * SECOND
+"""Nor does a node that declined stay away longer, whatever it says."""
+RETRY_HERE_US = 1 * SECOND
+"""After a failure on an own engine: by then its state has been read anew."""
+USER_RETRY_US = 2 * SECOND
+"""What a user is told to wait who found no capacity."""
+USER_DEADLINE_MAX_US = 24 * 3600 * SECOND
+"""A user's deadline further away counts as this: no answer takes longer."""
+
+PROBES_PER_SECOND_MAX = 500
+"""Probes answered for one peer; more are declined with RATE."""
+PROBES_BURST_MAX = 500
+"""Probes of one peer answered in one go after a silence."""
+
+_RETRY_US = {
+    DeclineReason.BUSY: 500 * MILLISECOND,
+    DeclineReason.ENGINE_DOWN: 2 * SECOND,
+    DeclineReason.RATE: 1 * SECOND,
+}
+_RETRY_LASTING_US = RETRY_MAX_US
+"""For reasons that do not pass by waiting a little."""
+
+_BY_HOPE = (
+    DeclineReason.BUSY,
+    DeclineReason.ENGINE_DOWN,
+    DeclineReason.RATE,
+    DeclineReason.DRAINING,
+    DeclineReason.POLICY,
+    DeclineReason.NOT_ALLOWED,
+    DeclineReason.TOO_LARGE,
+    DeclineReason.UNSUPPORTED,
+    DeclineReason.MODEL_ABSENT,
+)
+"""Reasons to decline, the one that passes soonest first."""
+
+
+def compute_retry_us(reason: DeclineReason) -> int:
+    """When asking again may help, after a decline of ours."""
+    return _RETRY_US.get(reason, _RETRY_LASTING_US)
+
+
+def compute_excluded_until(now: Moment, retry_after_us: int) -> Moment:
+    """Until when a node that declined is not asked about the same request again."""
+    return after(now, max(RETRY_MIN_US, min(retry_after_us, RETRY_MAX_US)))
+
+
+def compute_user_deadline(summary: RequestSummary, now: Moment) -> Moment:
+    """The moment from which an answer is worth nothing to its user."""
+    if summary.deadline_us == 0:
+        return NEVER
+    return after(now, min(summary.deadline_us, USER_DEADLINE_MAX_US))
+
+
+def choose_reason(reasons: list[DeclineReason]) -> DeclineReason:
+    """Of several models' reasons to decline, the one that passes soonest."""
+    return min(reasons, key=_BY_HOPE.index, default=DeclineReason.MODEL_ABSENT)
+
+
+def is_willing(quote: Quote, summary: RequestSummary) -> bool:
+    """Whether a quote says yes, to a model that was asked for."""
+    return quote.decline is None and quote.model in summary.models
+
+
+def is_retried(kind: FailureKind) -> bool:
+    """Whether another execution may do better; what the engine rejects, every engine will."""
+    match kind:
+        case FailureKind.REJECTED:
+            return False
+        case (
+            FailureKind.UNAVAILABLE
+            | FailureKind.BROKEN
+            | FailureKind.TIMEOUT
+            | FailureKind.LINK_LOST
+            | FailureKind.DECLINED
+            | FailureKind.CANCELLED
+            | FailureKind.INTERNAL
+        ):
+            return True
+        case _:
+            assert_never(kind)
+
+
+def describe_no_place(summary: RequestSummary) -> RequestError:
+    """The error of a request for which there is no place, and what its user may try."""
+    needs = f" with {', '.join(summary.needs)}" if summary.needs else ""
+    return RequestError(
+        RequestErrorCode.NO_CAPACITY,
+        f"no node in reach takes {summary.models[0]}{needs} for a prompt of about"
+        f" {summary.prompt_tokens} tokens now; try again, or ask for less",
+        retry_after_us=USER_RETRY_US,
+    )

@@ -1,0 +1,128 @@
+"""What the requests machine remembers of each request, round of probes, run and work."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from wwwserve.core.sessions import Route, ServedModel, SessionId
+from wwwserve.core.snapshot import Totals
+from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.moments import NEVER, Moment
+from wwwserve.wire import Quote, RequestSummary
+
+START = Moment(0)
+"""Before any moment a host's clock shows."""
+
+
+class Phase(Enum):
+    """What a request of an own user is doing; it may be probing while it waits in the queue."""
+
+    SEEKING = "seeking"
+    """Its candidates have been asked."""
+    QUEUED = "queued"
+    RUNNING = "running"
+
+
+@dataclass(slots=True)
+class Round:
+    """One round of probes for one request."""
+
+    asked_at: Moment
+    until: Moment
+    """Then it is decided with what has come."""
+    waiting: dict[int, NodeId]
+    """Probes without an answer, by number."""
+    quotes: dict[NodeId, Quote] = field(default_factory=dict)
+    round_trips_us: dict[NodeId, int] = field(default_factory=dict)
+    """How long each quote was on its way, there and back."""
+
+
+@dataclass(slots=True)
+class OpenRequest:
+    """One request of an own user, from its submission to its one end."""
+
+    request: RequestId
+    summary: RequestSummary
+    route: Route
+    allowed: tuple[NodeId, ...]
+    arrived_at: Moment
+    deadline_at: Moment
+    """The user's own; NEVER without."""
+    phase: Phase = Phase.SEEKING
+    round: Round | None = None
+    rounds: int = 0
+    """Rounds of probes in vain since it last ran or was queued."""
+    reach: int = 0
+    """Candidates asked in the next round; 0 = the usual number."""
+    excluded: dict[NodeId, Moment] = field(default_factory=dict)
+    """Nodes not to be asked again until then; `NEVER` = for good."""
+    here_from: Moment = START
+    """After a failure here: not before this on an own engine."""
+    any_context: bool = False
+    """It fits no context anybody is known to have: an own engine may say so in its own words."""
+    queue_until: Moment = NEVER
+    probe_from: Moment = START
+    """While queued: not probed again before this."""
+    run: SessionId | None = None
+    attempts: int = 0
+    """Executions tried, declined offers included: the number of the next offer."""
+    failures: int = 0
+    """Executions that failed, declined offers not included."""
+    last_failure: str = ""
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of an own user's request, here or elsewhere."""
+
+    session: SessionId
+    request: RequestId
+    executor: NodeId
+    model: str
+    started_at: Moment
+    served: ServedModel | None = None
+    """The own model when it runs here."""
+    concurrency: int = 0
+    """Here: runs of the model at the start, itself included."""
+    quoted_us: int = 0
+    """Elsewhere: the finish its quote promised."""
+    first_output_at: Moment | None = None
+    completion_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Work:
+    """Another node's request that runs here."""
+
+    session: SessionId
+    request: RequestId
+    origin: NodeId
+    served: ServedModel
+    started_at: Moment
+    concurrency: int = 0
+    first_output_at: Moment | None = None
+    completion_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts since the start, as `Totals` tells them."""
+
+    requests: int = 0
+    answered: int = 0
+    failed: int = 0
+    offloaded: int = 0
+    works: int = 0
+    works_answered: int = 0
+    works_declined: int = 0
+
+    def to_totals(self) -> Totals:
+        """The counts as they are now."""
+        return Totals(
+            requests=self.requests,
+            answered=self.answered,
+            failed=self.failed,
+            offloaded=self.offloaded,
+            works=self.works,
+            works_answered=self.works_answered,
+            works_declined=self.works_declined,
+        )

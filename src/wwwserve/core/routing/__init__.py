@@ -1,0 +1,38 @@
+"""Which node should run a request.
+
+Rules of the machine:
+
+- Membership records say who could run it; fresh quotes decide (stale load makes everybody run to
+  the same node).
+- Candidates are drawn without replacement in proportion to seats (`StakeTable`).
+- The least expected finish wins, round trip included; this node wins ties.
+- Every send counts at once against the quotes that do not know of it yet.
+- A node that failed is left alone for a while, and longer each time.
+- Every answer is a pure function of what it was told; nothing in here sends or starts anything.
+"""
+
+from wwwserve.core.routing.catalogue import MODELS_FOUND_MAX, SUGGESTIONS_MAX, Catalogue
+from wwwserve.core.routing.estimates import MODELS_LEARNED_MAX, Estimates
+from wwwserve.core.routing.history import (
+    PENALTY_FIRST_US,
+    PENALTY_MAX_US,
+    SENDS_REMEMBERED_MAX,
+    History,
+)
+from wwwserve.core.routing.machine import Routing
+from wwwserve.core.routing.stake import EQUAL_SEATS, StakeTable
+
+__all__ = [
+    "EQUAL_SEATS",
+    "MODELS_FOUND_MAX",
+    "MODELS_LEARNED_MAX",
+    "PENALTY_FIRST_US",
+    "PENALTY_MAX_US",
+    "SENDS_REMEMBERED_MAX",
+    "SUGGESTIONS_MAX",
+    "Catalogue",
+    "Estimates",
+    "History",
+    "Routing",
+    "StakeTable",
+]

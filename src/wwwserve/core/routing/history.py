@@ -1,0 +1,98 @@
+"""What this node remembers of others as executors: failures, sends on the way, promises kept.
+
+All of it is this node's own experience, so nobody can spoil another's name with it.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from wwwserve.core.placing import RunMeasured
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import MEMBERS_MAX, QUOTE_LIFE_US
+from wwwserve.values.moments import MILLISECOND, SECOND, Moment, after
+
+PENALTY_FIRST_US = 500 * MILLISECOND
+"""A node that failed is left alone so long; twice as long after each further failure."""
+PENALTY_MAX_US = 30 * SECOND
+"""Longest time a failing node is left alone: then it may show that it is well."""
+SENDS_REMEMBERED_MAX = 64
+"""Sends to one node counted against its quotes; more make no difference to a choice."""
+
+START = Moment(0)
+"""Before any moment a host's clock shows."""
+
+_PERMILLE = 1000
+_PROMISE_MIN_PERMILLE = 250
+_PROMISE_MAX_PERMILLE = 8_000
+_PROMISE_SHIFT = 4
+
+
+@dataclass(slots=True)
+class _Experience:
+    """What is remembered of one node."""
+
+    failures: int = 0
+    """In a row."""
+    avoided_until: Moment = START
+    sends: deque[Moment] = field(default_factory=lambda: deque(maxlen=SENDS_REMEMBERED_MAX))
+    promise_permille: int = _PERMILLE
+    """How long its runs took, in thousandths of what it had quoted."""
+
+
+class History:
+    """Own experience with every executor tried, at most `MEMBERS_MAX`; the oldest makes room."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[NodeId, _Experience] = {}
+
+    def add_send(self, node: NodeId, now: Moment) -> None:
+        """An offer left for a node."""
+        self._get_or_add(node).sends.append(now)
+
+    def add_failure(self, node: NodeId, now: Moment) -> None:
+        """A node took a request and did not do it: leave it alone for a while."""
+        experience = self._get_or_add(node)
+        if now < experience.avoided_until:
+            # All runs of a node that died fail together: that is one failure.
+            return
+        span_us = min(PENALTY_FIRST_US << min(experience.failures, 16), PENALTY_MAX_US)
+        experience.failures += 1
+        experience.avoided_until = after(now, span_us)
+
+    def add_success(self, run: RunMeasured) -> None:
+        """A node did what it promised: its failures are forgotten, its punctuality noted."""
+        experience = self._get_or_add(run.node)
+        experience.failures = 0
+        experience.avoided_until = START
+        if run.quoted_us > 0:
+            ratio = run.total_us * _PERMILLE // run.quoted_us
+            ratio = max(_PROMISE_MIN_PERMILLE, min(ratio, _PROMISE_MAX_PERMILLE))
+            experience.promise_permille += (ratio - experience.promise_permille) >> _PROMISE_SHIFT
+
+    def is_avoided(self, node: NodeId, now: Moment) -> bool:
+        """Whether a node failed so lately that it is left alone."""
+        experience = self._nodes.get(node)
+        return experience is not None and now < experience.avoided_until
+
+    def count_sends(self, node: NodeId, since: Moment, now: Moment) -> int:
+        """Offers sent to a node since then, which its quote of then does not know of."""
+        experience = self._nodes.get(node)
+        if experience is None:
+            return 0
+        sends = experience.sends
+        while sends and after(sends[0], QUOTE_LIFE_US) <= now:
+            sends.popleft()
+        return sum(1 for sent in sends if sent >= since)
+
+    def scale(self, node: NodeId, quoted_us: int) -> int:
+        """What a node's quote has meant so far."""
+        experience = self._nodes.get(node)
+        permille = _PERMILLE if experience is None else experience.promise_permille
+        return quoted_us * permille // _PERMILLE
+
+    def _get_or_add(self, node: NodeId) -> _Experience:
+        if node not in self._nodes:
+            if len(self._nodes) >= MEMBERS_MAX:
+                del self._nodes[next(iter(self._nodes))]
+            self._nodes[node] = _Experience()
+        return self._nodes[node]

@@ -1,0 +1,157 @@
+"""Which node should run a request: who could, who is drawn, and whose offer is best."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.facts import MemberStatus
+from wwwserve.core.placing import (
+    Bid,
+    Estimate,
+    ExecutorFailed,
+    Experience,
+    LoadView,
+    OfferSent,
+    RunMeasured,
+    Wanted,
+    can_serve,
+)
+from wwwserve.core.routing.catalogue import Catalogue
+from wwwserve.core.routing.estimates import Estimates
+from wwwserve.core.routing.history import History
+from wwwserve.core.routing.stake import StakeTable
+from wwwserve.core.sessions import ServedModel
+from wwwserve.core.snapshot import MemberView, ModelView
+from wwwserve.values.ids import NodeId
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import NEVER, Moment
+from wwwserve.wire import ModelOffer, RequestSummary
+
+
+class Routing:
+    """Answers where a request could run best; changes only by what it is told."""
+
+    def __init__(
+        self, own: NodeId, groups: Mapping[str, tuple[ModelId, ...]], entropy: Entropy
+    ) -> None:
+        self._own = own
+        self._entropy = entropy
+        self._stake = StakeTable()
+        self._catalogue = Catalogue(groups)
+        self._estimates = Estimates()
+        self._history = History()
+
+    # -- what it is told -------------------------------------------------------------------------
+
+    def set_stake(self, stake: StakeTable) -> None:
+        """These seats weigh the draws from now on."""
+        self._stake = stake
+
+    def set_models(self, models: tuple[ServedModel, ...]) -> None:
+        """These models are served here from now on."""
+        self._catalogue.set_own(models)
+
+    def set_member(self, member: MemberView) -> None:
+        """This is known of a member from now on."""
+        if member.node != self._own:
+            self._catalogue.set_member(member)
+
+    def learn(self, experience: Experience, now: Moment) -> None:
+        """How an execution went."""
+        match experience:
+            case OfferSent(node):
+                self._history.add_send(node, now)
+            case ExecutorFailed(node):
+                self._history.add_failure(node, now)
+            case RunMeasured(node):
+                self._estimates.learn_length(experience)
+                if node == self._own:
+                    self._estimates.learn_speed(experience)
+                else:
+                    self._history.add_success(experience)
+            case _:
+                assert_never(experience)
+
+    # -- what it is asked ------------------------------------------------------------------------
+
+    def is_known(self, models: Sequence[str]) -> bool:
+        """Whether this node or any member, dead or alive, offers one of these models."""
+        return any(self._catalogue.is_known(ModelId(model)) for model in models)
+
+    def is_hopeful(self, wanted: Wanted) -> bool:
+        """Whether another node could run it, now or soon: nobody is left for good otherwise."""
+        return any(
+            self._is_hopeful_node(node)
+            for node, _ in self._list_able(wanted)
+            if wanted.excluded.get(node) != NEVER
+        )
+
+    def draw(self, wanted: Wanted, count: int, now: Moment) -> tuple[NodeId, ...]:
+        """Up to `count` candidates in proportion to seats, among all that could run it now."""
+        eligible = dict.fromkeys(
+            node
+            for node, _ in self._list_able(wanted)
+            if self._is_routable(node)
+            and wanted.excluded.get(node, Moment(0)) <= now
+            and not self._history.is_avoided(node, now)
+        )
+        return self._stake.draw(count, self._entropy, tuple(eligible))
+
+    def estimate(self, summary: RequestSummary, model: ModelId, load: LoadView) -> Estimate:
+        """When a request would begin and finish on this node."""
+        return self._estimates.estimate(summary, model, load)
+
+    def rank(self, bids: Sequence[Bid], now: Moment) -> tuple[Bid, ...]:
+        """The bids with what they really mean, best first; this node wins ties.
+
+        A quote of another node is scaled by how it kept its promises, lengthened by what was sent
+        there since it was asked for, and by the round trip.
+        """
+        meant = [bid if bid.node == self._own else self._weigh(bid, now) for bid in bids]
+        return tuple(sorted(meant, key=lambda bid: (bid.finish_us, bid.node != self._own)))
+
+    def find_models(self, name: str) -> tuple[tuple[ModelId, ...], tuple[str, ...]]:
+        """The models a user's name stands for, best first, and else the names that would work."""
+        found = self._catalogue.find(name)
+        return found, () if found else self._catalogue.suggest(name)
+
+    def get_models(self) -> tuple[ModelView, ...]:
+        """Every model that can be asked for through this node."""
+        return self._catalogue.get_models()
+
+    # -- how it answers --------------------------------------------------------------------------
+
+    def _list_able(self, wanted: Wanted) -> Iterator[tuple[NodeId, ModelOffer]]:
+        """Members whose record says they could run it, whatever their state."""
+        for model in wanted.summary.models:
+            for node, offer in self._catalogue.get_offers(ModelId(model)).items():
+                if wanted.partners.admits(node) and can_serve(offer, wanted.summary):
+                    yield node, offer
+
+    def _is_routable(self, node: NodeId) -> bool:
+        """Whether a node can be offered a request now: suspected or unlinked ones are not."""
+        member = self._catalogue.get_member(node)
+        return (
+            member is not None
+            and member.status is MemberStatus.ALIVE
+            and member.is_linked
+            and not member.record.is_draining
+        )
+
+    def _is_hopeful_node(self, node: NodeId) -> bool:
+        """Whether a node may become routable: it is alive, or has yet to refute a suspicion."""
+        member = self._catalogue.get_member(node)
+        return (
+            member is not None
+            and member.status in {MemberStatus.ALIVE, MemberStatus.SUSPECT}
+            and not member.record.is_draining
+        )
+
+    def _weigh(self, bid: Bid, now: Moment) -> Bid:
+        finish_us = self._history.scale(bid.node, bid.finish_us)
+        member = self._catalogue.get_member(bid.node)
+        slots = max(member.record.slots, 1) if member is not None else 1
+        sends = self._history.count_sends(bid.node, bid.asked_at, now)
+        finish_us += sends * finish_us // slots
+        return replace(bid, finish_us=finish_us + bid.round_trip_us)
