@@ -15,8 +15,25 @@ Rules of the machine:
 
 `core.policy` and `core.routing` are asked through `questions`; what was learned goes to routing as
 effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`).
+
+Beside the machine, this package holds the pure half of a stream: reading and rewriting an engine's
+events (`sse`), putting a whole answer together (`assembly`) and reading request bodies (`bodies`).
 """
 
+from wwwserve.core.requests.assembly import ReplyAssembler
+from wwwserve.core.requests.bodies import (
+    compute_prefixes,
+    estimate_prompt_tokens,
+    prepare_engine_body,
+)
+from wwwserve.core.requests.assembly import TOOL_CALLS_MAX, ReplyAssembler
+from wwwserve.core.requests.bodies import (
+    OWN_FIELD_PREFIX,
+    compute_prefixes,
+    estimate_prompt_tokens,
+    prepare_engine_body,
+    rename_reply,
+)
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import (
     PeerLost,
@@ -27,15 +44,40 @@ from wwwserve.core.requests.events import (
 )
 from wwwserve.core.requests.machine import Requests
 from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.sse import (
+    CHOICES_MAX,
+    DONE,
+    EventSplitter,
+    StreamMeter,
+    StreamRewriter,
+    get_payload,
+    read_usage,
+    split_events,
+)
 
 __all__ = [
+    "CHOICES_MAX",
+    "DONE",
+    "OWN_FIELD_PREFIX",
+    "TOOL_CALLS_MAX",
     "AsksPolicy",
     "AsksRouting",
+    "EventSplitter",
     "PeerLost",
     "ProbeFailed",
     "ProbeReceived",
     "QuoteReceived",
+    "ReplyAssembler",
     "Requests",
     "RequestsEffect",
     "RequestsEvent",
+    "StreamMeter",
+    "StreamRewriter",
+    "compute_prefixes",
+    "estimate_prompt_tokens",
+    "get_payload",
+    "prepare_engine_body",
+    "read_usage",
+    "rename_reply",
+    "split_events",
 ]
