@@ -208,7 +208,7 @@ class Peer:
             match answer:
                 case MemberUpdated(member):
                     self._routing.set_member(member)
-                    if not self._gossip.is_routable(member.node):
+                    if self._has_lost(member.node):
                         pending.extend(self._requests.handle(PeerLost(member.node), now))
                 case OfferSent() | RunMeasured() | ExecutorFailed():
                     self._routing.learn(answer, now)
@@ -229,6 +229,10 @@ class Peer:
                 case _:
                     assert_never(answer)
         return effects
+
+    def _has_lost(self, node: NodeId) -> bool:
+        """Whether a node that was asked about a request cannot be asked any more."""
+        return self._requests.is_asking(node) and not self._gossip.is_routable(node)
 
     def _describe(self) -> Described:
         """The models shared with others, and how many requests their engines run at once."""

@@ -20,12 +20,6 @@ Beside the machine, this package holds the pure half of a stream: reading and re
 events (`sse`), putting a whole answer together (`assembly`) and reading request bodies (`bodies`).
 """
 
-from wwwserve.core.requests.assembly import ReplyAssembler
-from wwwserve.core.requests.bodies import (
-    compute_prefixes,
-    estimate_prompt_tokens,
-    prepare_engine_body,
-)
 from wwwserve.core.requests.assembly import TOOL_CALLS_MAX, ReplyAssembler
 from wwwserve.core.requests.bodies import (
     OWN_FIELD_PREFIX,

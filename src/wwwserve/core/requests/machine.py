@@ -84,6 +84,10 @@ class Requests:
         """When this machine wants to be called again."""
         return self._origin.get_next_deadline(self._now)
 
+    def is_asking(self, peer: NodeId) -> bool:
+        """Whether a peer has yet to answer a probe, so that its loss matters."""
+        return self._origin.is_asking(peer)
+
     # -- for a snapshot --------------------------------------------------------------------------
 
     @property

@@ -120,6 +120,10 @@ class Origin:
         if request is not None:
             self._decide(request, now)
 
+    def is_asking(self, peer: NodeId) -> bool:
+        """Whether a peer has yet to answer a probe."""
+        return self._rounds.is_asking(peer)
+
     def lose_peer(self, peer: NodeId) -> None:
         """A peer answers nothing any more; what runs there has its own event."""
         self._decidable.extend(self._rounds.lose_node(peer))

@@ -18,13 +18,18 @@ class Rounds:
     def __init__(self, entropy: Entropy) -> None:
         # From a random start, so that quotes for an earlier life of this node pair with nothing.
         self._number = entropy.below(_NUMBER_BOUND)
-        self._requests: dict[int, OpenRequest] = {}
+        self._asked: dict[NodeId, dict[int, OpenRequest]] = {}
+        """The unanswered probes of each node, by number."""
         self._open = 0
 
     @property
     def is_full(self) -> bool:
         """Whether no further round may start now."""
         return self._open >= ROUNDS_OPEN_MAX
+
+    def is_asking(self, node: NodeId) -> bool:
+        """Whether a node has yet to answer."""
+        return node in self._asked
 
     def start(
         self,
@@ -41,7 +46,7 @@ class Rounds:
         for node in nodes:
             self._number += 1
             waiting[self._number] = node
-            self._requests[self._number] = request
+            self._asked.setdefault(node, {})[self._number] = request
             messages.append(SendMessage(node, Probe(self._number, summary)))
         request.round = Round(now, after(now, PROBE_DEADLINE_US), waiting)
         self._open += 1
@@ -65,12 +70,7 @@ class Rounds:
 
     def lose_node(self, node: NodeId) -> list[RequestId]:
         """A node will answer nothing any more; gives the requests that waited for it alone."""
-        lost = [
-            number
-            for number, request in self._requests.items()
-            if request.round is not None and request.round.waiting.get(number) == node
-        ]
-        complete = (self.take_failure(node, number) for number in lost)
+        complete = (self.take_failure(node, number) for number in list(self._asked.get(node, ())))
         return [request.request for request in complete if request is not None]
 
     def end(self, request: OpenRequest) -> Round | None:
@@ -78,18 +78,22 @@ class Rounds:
         ended = request.round
         if ended is None:
             return None
-        for number in ended.waiting:
-            del self._requests[number]
+        for number, node in ended.waiting.items():
+            self._forget(number, node)
         request.round = None
         self._open -= 1
         return ended
 
     def _answer(self, number: int, node: NodeId) -> OpenRequest | None:
-        request = self._requests.get(number)
+        """The request a probe was about, which now waits for it no more."""
+        request = self._asked.get(node, {}).get(number)
         if request is None or request.round is None:
             return None
-        if request.round.waiting.get(number) != node:
-            return None
-        del self._requests[number]
+        self._forget(number, node)
         del request.round.waiting[number]
         return request
+
+    def _forget(self, number: int, node: NodeId) -> None:
+        del self._asked[node][number]
+        if not self._asked[node]:
+            del self._asked[node]
