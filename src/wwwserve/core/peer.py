@@ -64,6 +64,7 @@ from wwwserve.core.routing import Routing
 from wwwserve.core.sessions import ServedModel
 from wwwserve.core.setup import PeerSetup
 from wwwserve.core.snapshot import Snapshot
+from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.wire import Probe, Quote
