@@ -3,12 +3,14 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from wwwserve.adapters.transports.frames import Hello
+from wwwserve.adapters.transports import frames
+from wwwserve.adapters.transports.frames import FrameType, Hello
 from wwwserve.adapters.transports.mux import Ended, MessageReceived, Mux, Ready, StreamOpened
 from wwwserve.adapters.transports.streams import MuxStream
 from wwwserve.values.moments import Moment
 
 HELLO = Hello(1, 1, b"n" * 32)
+START = Moment(1_000_000)
 
 
 def ignore_ring() -> None:
@@ -48,7 +50,7 @@ class MuxPair:
     """A dialler and an acceptor. Bytes move only when the test says so."""
 
     def __init__(self, dialler: Hello = HELLO, acceptor: Hello = HELLO) -> None:
-        self.now = Moment(1_000_000)
+        self.now = START
         self.ends = (self._make(dialler, is_dialler=True), self._make(acceptor, is_dialler=False))
 
     @property
@@ -92,3 +94,27 @@ class MuxPair:
 
     def _make(self, hello: Hello, *, is_dialler: bool) -> End:
         return End(Mux(hello, is_dialler=is_dialler, now=self.now, ring=ignore_ring))
+
+
+def pack_data(stream_id: int, payload: bytes = b"x") -> bytes:
+    """A DATA frame."""
+    return frames.pack_frame(FrameType.DATA, stream_id, payload)
+
+
+def make_victim() -> End:
+    """An acceptor whose peer, the test, has said hello."""
+    victim = End(Mux(HELLO, is_dialler=False, now=START, ring=ignore_ring))
+    victim.receive(frames.pack_hello(HELLO), START)
+    assert victim.is_ready
+    victim.mux.take_output()
+    return victim
+
+
+def get_end(victim: End) -> Ended:
+    """How the link ended: told once, here and in the last frame to the peer."""
+    (ended,) = victim.ended
+    assert victim.mux.ended == ended
+    said = list(frames.FrameReader().feed(victim.mux.take_output()))
+    assert said[-1][0] == FrameType.CLOSE
+    assert frames.parse_close(said[-1][2]) == (ended.reason, ended.detail)
+    return ended
