@@ -163,7 +163,7 @@ class StreamEnded:
     session: SessionId
     usage: Usage
     digest: bytes
-    """SHA-256 over the answer's bytes as the engine sent them."""
+    """SHA-256 over the bytes given to the user or, by an executor, to the origin."""
 
 
 @dataclass(frozen=True, slots=True)

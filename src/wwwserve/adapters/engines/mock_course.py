@@ -57,6 +57,8 @@ class MockSettings:
     """Whether it also has llama-server's pages."""
     is_loading: bool = False
     """Whether its model is loading at first."""
+    fail: str = ""
+    """What befalls every request that does not wish for something itself; as its `fail`."""
     drops_reused: bool = False
     """Whether it drops each request that arrives on a connection that was used before."""
 
@@ -85,7 +87,7 @@ class Course:
 def plot_course(fields: Fields, settings: MockSettings) -> Course:
     """What a request wishes for, on top of the settings; raises `ValueError` for nonsense."""
     wishes = msgspec.convert(fields.get("mock", {}), _MockField)
-    failure, _, argument = wishes.fail.partition(":")
+    failure, _, argument = (wishes.fail or settings.fail).partition(":")
     if failure not in ("", *_EARLY, *_IN_STREAM):
         raise ValueError(f"mock.fail: no such failure: {failure}")
     return Course(

@@ -1,0 +1,121 @@
+"""What the frontends of a node hold of it: the `ports.peer_handle.PeerHandle` of a real peer."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from wwwserve.core.events import Depart, Departure, Event, Join, SubmitRequest
+from wwwserve.core.facts import Fact
+from wwwserve.core.peer import Peer
+from wwwserve.core.snapshot import Snapshot
+from wwwserve.node.fact_hub import FactHub
+from wwwserve.node.streams import Replies
+from wwwserve.ports.clock import Clock
+from wwwserve.ports.peer_handle import FoundModels, Reply, UserRequest
+from wwwserve.values.ids import REQUEST_ID_BYTES, NodeId, RequestId, parse_node_id
+from wwwserve.values.refusals import BadInput
+from wwwserve.wire import RequestSummary, Ticket, parse_ticket, ticket_text
+from wwwserve.wire.tickets import TICKET_PREFIX
+
+TICKET_FORMAT = 1
+
+
+def parse_meeting_point(text: str, network: str) -> tuple[tuple[str, ...], NodeId | None]:
+    """Read a ticket, `host:port` or `NODE@host:port`: addresses and the node expected there.
+
+    Raises `BadInput`, also for a ticket of another network.
+    """
+    if text.startswith(TICKET_PREFIX):
+        ticket = parse_ticket(text)
+        if ticket.network != network:
+            raise BadInput(
+                field="invite ticket",
+                found=f"a ticket for the network {ticket.network!r}",
+                expected=f"one for {network!r}, the network of this node",
+                fix="set network.name to the ticket's network before joining",
+            )
+        return ticket.addresses, NodeId(ticket.node)
+    node, _, address = text.rpartition("@")
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise BadInput(
+            field="address",
+            found=text[:80],
+            expected="an invite ticket, host:port or NODE@host:port",
+            fix="run `wwwserve invite` on a member node and paste what it prints",
+        )
+    return (address,), parse_node_id(node) if node else None
+
+
+@dataclass(slots=True)
+class NodeHandle:
+    """One running node, for its gateway, admin and commands."""
+
+    node_id: NodeId
+    peer: Peer
+    network: str
+    clock: Clock
+    facts: FactHub
+    replies: Replies
+    deliver: Callable[[Event], None]
+    request_stop: Callable[[], None]
+    """Makes the node end, gracefully."""
+
+    def find_models(self, name: str) -> FoundModels:
+        """See `PeerHandle`."""
+        models, suggestions = self.peer.find_models(name)
+        return FoundModels(models, suggestions)
+
+    def submit(self, request: UserRequest) -> Reply:
+        """See `PeerHandle`."""
+        request_id = RequestId(secrets.token_bytes(REQUEST_ID_BYTES))
+        reply = self.replies.open(request_id, request)
+        summary = RequestSummary(
+            request=request_id,
+            endpoint=request.endpoint,
+            models=request.models,
+            prompt_tokens=request.prompt_tokens,
+            completion_tokens_max=request.completion_tokens_max,
+            body_bytes=len(request.body),
+            priority=request.priority,
+            deadline_us=request.deadline_us,
+            needs=request.needs,
+            prefixes=request.prefixes,
+            is_private=request.is_private,
+            is_streamed=request.is_streamed,
+        )
+        self.deliver(SubmitRequest(summary, request.route, request.allowed_executors))
+        return reply
+
+    def get_snapshot(self) -> Snapshot:
+        """See `PeerHandle`."""
+        return self.peer.get_snapshot(self.clock.now())
+
+    def watch(self) -> AsyncIterator[Fact]:
+        """See `PeerHandle`."""
+        return self.facts.watch()
+
+    def create_invite(self) -> str:
+        """See `PeerHandle`."""
+        record = self.get_snapshot().record
+        if not record.addresses:
+            raise BadInput(
+                field="links.listen",
+                found="this node accepts no links",
+                expected="an address others can dial",
+                fix="set links.listen (and links.advertise) in config.toml and restart",
+            )
+        ticket = Ticket(TICKET_FORMAT, self.network, self.node_id, record.addresses)
+        return ticket_text(ticket)
+
+    def join(self, ticket_or_address: str) -> None:
+        """See `PeerHandle`."""
+        addresses, expected = parse_meeting_point(ticket_or_address, self.network)
+        self.deliver(Join(addresses, expected))
+
+    def depart(self, departure: Departure) -> None:
+        """See `PeerHandle`."""
+        if departure is Departure.LEAVE:
+            self.request_stop()
+        else:
+            self.deliver(Depart(departure))

@@ -1,0 +1,158 @@
+"""The links of one node: at most one to each peer, and what comes over them.
+
+When two nodes dial each other at once, both links come up; each side keeps the one dialled by the
+node with the lower id, so they agree without a word. A second link dialled by the same side
+replaces the first, which must be dead or dying.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from wwwserve.core.events import DialFailed, EnvelopeReceived, Event, LinkClosed, LinkOpened
+from wwwserve.core.facts import Fact, PeerRefused
+from wwwserve.ports.clock import Clock
+from wwwserve.ports.transport import CloseReason, Link, LinkEnded, LinkOwner, Stream, Transport
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import LINKS_MAX
+from wwwserve.values.moments import SECOND
+from wwwserve.values.refusals import Refusal
+from wwwserve.wire import Message, Verifier, encode_message, open_message
+
+LINK_MESSAGES_PER_SECOND_MAX = 2_000
+"""Control messages taken from one peer in a second; more are dropped unread and reported once."""
+LINK_STRIKES_MAX = 16
+"""Malformed messages before a link is closed: newer software may say things we do not know."""
+DIALS_MAX = 32
+"""Dials under way at once; one more fails at once and is tried again later."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A link and what its peer has done with it."""
+
+    link: Link
+    second: int = 0
+    messages: int = 0
+    strikes: int = 0
+
+
+@dataclass(slots=True)
+class LinkTable:
+    """Keeps links, turns what they say into events, and sends what the peer wants sent."""
+
+    own: NodeId
+    network_id: bytes
+    transport: Transport
+    verifier: Verifier
+    clock: Clock
+    tasks: asyncio.TaskGroup
+    deliver: Callable[[Event], None]
+    tell: Callable[[Fact], None]
+    on_stream: Callable[[NodeId, Stream], None]
+    is_open: bool = False
+    """Links that come before the peer is ready are turned away; they will be dialled again."""
+    _held: dict[NodeId, _Held] = field(default_factory=dict)
+    _dialling: set[tuple[str, NodeId | None]] = field(default_factory=set)
+
+    def adopt(self, link: Link) -> LinkOwner:
+        """Take a proved link into the table, or close it; the `on_link` of the transport."""
+        held = self._held.get(link.peer)
+        if link.peer == self.own:
+            link.close(CloseReason.UNWANTED)
+        elif not self.is_open or (held is None and len(self._held) >= LINKS_MAX):
+            link.close(CloseReason.FULL)
+        elif held is not None and not self._is_better(link, held.link):
+            link.close(CloseReason.DUPLICATE)
+        else:
+            self._held[link.peer] = _Held(link)
+            if held is not None:
+                held.link.close(CloseReason.DUPLICATE)
+            else:
+                self.deliver(LinkOpened(link.peer, link.remote_address, link.is_dialled))
+        return self
+
+    def _is_better(self, new: Link, old: Link) -> bool:
+        if new.is_dialled == old.is_dialled:
+            return True
+        return new.is_dialled == (self.own < new.peer)
+
+    def get(self, peer: NodeId) -> Link | None:
+        """The link to a peer, if there is one."""
+        held = self._held.get(peer)
+        return held.link if held else None
+
+    def send(self, peer: NodeId, message: Message) -> bool:
+        """Queue a control message; False if there is no link or its queue is full."""
+        held = self._held.get(peer)
+        return held is not None and held.link.send_message(encode_message(message))
+
+    def dial(self, address: str, expected: NodeId | None) -> None:
+        """Set a dial going; it ends as `LinkOpened` or `DialFailed`."""
+        key = (address, expected)
+        if key in self._dialling:
+            return
+        if len(self._dialling) >= DIALS_MAX:
+            self.deliver(DialFailed(address, expected, "too many dials at once"))
+            return
+        self._dialling.add(key)
+        self.tasks.create_task(self._dial(address, expected))
+
+    async def _dial(self, address: str, expected: NodeId | None) -> None:
+        try:
+            link = await self.transport.dial(address, expected, self.adopt)
+        except LinkEnded as ended:
+            self.deliver(DialFailed(address, expected, str(ended)))
+        else:
+            if link.peer == self.own:
+                self.deliver(DialFailed(address, expected, "this address is our own"))
+        finally:
+            self._dialling.discard((address, expected))
+
+    def close(self, peer: NodeId, reason: CloseReason) -> None:
+        """End the link to a peer, if there is one."""
+        held = self._held.get(peer)
+        if held is not None:
+            held.link.close(reason)
+
+    # -- what links tell their owner -------------------------------------------------------------
+
+    def on_link_message(self, link: Link, payload: bytes) -> None:
+        """One control message: bounded, opened, checked, delivered."""
+        held = self._held.get(link.peer)
+        if held is None or held.link is not link or not self._is_within_rate(held):
+            return
+        try:
+            envelope = open_message(
+                payload, sender=link.peer, verifier=self.verifier, network_id=self.network_id
+            )
+        except Refusal as refusal:
+            held.strikes += 1
+            self.tell(PeerRefused(link.peer, refusal.rule, refusal.detail))
+            if held.strikes >= LINK_STRIKES_MAX:
+                link.close(CloseReason.MALFORMED)
+            return
+        if envelope.refused:
+            self.tell(PeerRefused(link.peer, "record", f"{envelope.refused} records refused"))
+        self.deliver(EnvelopeReceived(envelope))
+
+    def _is_within_rate(self, held: _Held) -> bool:
+        second = self.clock.now() // SECOND
+        if second != held.second:
+            held.second, held.messages = second, 0
+        held.messages += 1
+        if held.messages == LINK_MESSAGES_PER_SECOND_MAX + 1:
+            detail = f"more than {LINK_MESSAGES_PER_SECOND_MAX} messages in a second"
+            self.tell(PeerRefused(held.link.peer, "message-rate", detail))
+        return held.messages <= LINK_MESSAGES_PER_SECOND_MAX
+
+    def on_link_stream(self, link: Link, stream: Stream) -> None:
+        """The peer opened a stream: an offer follows."""
+        self.on_stream(link.peer, stream)
+
+    def on_link_closed(self, link: Link, reason: CloseReason) -> None:
+        """A link is gone; only the one in the table matters to the peer."""
+        held = self._held.get(link.peer)
+        if held is not None and held.link is link:
+            del self._held[link.peer]
+            self.deliver(LinkClosed(link.peer, reason.name.lower()))

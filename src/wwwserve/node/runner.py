@@ -1,0 +1,165 @@
+"""The loop of a real node: tell the peer what happened, do what it asks, wake it when it wants.
+
+Events are handled one at a time on the event loop, each together with all its effects, before the
+next; an event that arises while effects are carried out waits its turn. There is no other way into
+the peer, so what it checked is still true when it acts.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from wwwserve.core.effects import Effect, Persist, SendMessage
+from wwwserve.core.events import DeadlineReached, Event, Persisted
+from wwwserve.core.lanes import Lane
+from wwwserve.ports.clock import Clock
+from wwwserve.ports.store import Store, StoreFailed
+from wwwserve.values.moments import NEVER, SECOND, Moment
+
+
+class Machine(Protocol):
+    """The pure half: what happened and when goes in, what should be done comes out."""
+
+    def handle(self, event: Event, now: Moment) -> list[Effect]:
+        """Take one event; never waits."""
+        ...
+
+    def next_deadline(self) -> Moment:
+        """When it wants to be called if nothing happens before; `NEVER` if not at all."""
+        ...
+
+
+class Carrier(Protocol):
+    """Does what the peer asks for, apart from writing to disk, which the runner orders itself."""
+
+    def carry(self, effect: Effect) -> None:
+        """Carry out one effect, or set it going. Whatever comes of it is delivered as an event."""
+        ...
+
+
+class Runner:
+    """Drives one peer. A bug inside it stops the node: `wait_failed` raises it."""
+
+    def __init__(self, clock: Clock, store: Store) -> None:
+        self._clock = clock
+        self._store = store
+        self._peer: Machine | None = None
+        self._carrier: Carrier | None = None
+        self._inbox: deque[Event] = deque()
+        self._is_handling = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._gates = {lane: _LaneGate() for lane in Lane}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_stopped = False
+
+    def start(self, peer: Machine, carrier: Carrier, first: Event) -> None:
+        """Begin with this event; what is delivered before is not heard."""
+        self._peer = peer
+        self._carrier = carrier
+        self.deliver(first)
+
+    def stop(self) -> None:
+        """Handle nothing any more."""
+        self._is_stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def wait_failed(self) -> None:
+        """Wait for ever, or raise what broke the peer."""
+        await asyncio.shield(self._failed)
+
+    def deliver(self, event: Event) -> None:
+        """Tell the peer what happened and carry out its effects, in order, before returning.
+
+        Called from within an effect, it only queues: at most a few events per effect, so the inbox
+        is bounded by what the peer may ask for at once.
+        """
+        if self._peer is None or self._is_stopped or self._failed.done():
+            return
+        self._inbox.append(event)
+        if self._is_handling:
+            return
+        self._is_handling = True
+        try:
+            while self._inbox:
+                self._handle(self._inbox.popleft())
+        except Exception as error:
+            # A bug in the pure half or a dead disk: nothing it says can be trusted any more.
+            self._failed.set_exception(error)
+            raise
+        finally:
+            self._is_handling = False
+        self._arm()
+
+    def _handle(self, event: Event) -> None:
+        assert self._peer is not None
+        for effect in self._peer.handle(event, self._clock.now()):
+            match effect:
+                case Persist():
+                    self._persist(effect)
+                case SendMessage(lane=Lane() as lane) if self._gates[lane].is_waiting:
+                    self._gates[lane].hold(effect)
+                case _:
+                    self._carry(effect)
+
+    def _carry(self, effect: Effect) -> None:
+        assert self._carrier is not None
+        self._carrier.carry(effect)
+
+    def _persist(self, effect: Persist) -> None:
+        gate = self._gates[effect.lane]
+        gate.begin()
+
+        def on_durable(failure: StoreFailed | None) -> None:
+            if failure is not None:
+                if not self._failed.done():
+                    self._failed.set_exception(failure)
+                return
+            self.deliver(Persisted(effect.lane, effect.number))
+            for held in gate.end():
+                self._carry(held)
+
+        self._store.write(effect.lane, dict(effect.changes), on_durable)
+
+    def _arm(self) -> None:
+        """Ask to be woken at the peer's deadline; a late or repeated wake-up is harmless."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        assert self._peer is not None
+        deadline = self._peer.next_deadline()
+        if deadline >= NEVER:
+            return
+        wait_s = max(0, deadline - self._clock.now()) / SECOND
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        self.deliver(DeadlineReached())
+
+
+class _LaneGate:
+    """Holds back effects of one lane until the writes begun before them are durable."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._ended = 0
+        self._held: deque[tuple[int, Effect]] = deque()
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._ended < self._begun
+
+    def begin(self) -> None:
+        self._begun += 1
+
+    def hold(self, effect: Effect) -> None:
+        self._held.append((self._begun, effect))
+
+    def end(self) -> list[Effect]:
+        """One more write (in the order begun) is durable: what waited for it and no other."""
+        self._ended += 1
+        freed: list[Effect] = []
+        while self._held and self._held[0][0] <= self._ended:
+            freed.append(self._held.popleft()[1])
+        return freed

@@ -1,0 +1,255 @@
+"""Where the bytes of one execution come from: an own engine, or another node over a link.
+
+Both look alike to the pump that reads them: `read` until None, and `SourceFailed` says how it went
+wrong in the peer's own words.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from wwwserve.ports.engine import EngineFailure, EngineRun
+from wwwserve.ports.transport import Link, LinkEnded, ResetCode, Stream, StreamEnded
+from wwwserve.values.limits import STALL_US
+from wwwserve.values.moments import SECOND
+from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
+from wwwserve.wire import (
+    OUTPUT_BYTES_MAX,
+    Accept,
+    BodyPart,
+    Decline,
+    Ended,
+    ExecutorFrame,
+    Failed,
+    Offer,
+    Output,
+    Progress,
+    Usage,
+    decode_frame,
+    encode_frame,
+)
+
+COALESCED_BYTES_MAX = 64 * 1024
+"""Output frames that have already arrived are handed on together, up to about this many bytes."""
+
+
+@dataclass(eq=False)
+class SourceFailed(Exception):
+    """An execution gave no (further) output; the fields are those of `StreamFailed`."""
+
+    kind: FailureKind
+    detail: str
+    status: int = 0
+    body: bytes = b""
+    decline: DeclineReason | None = None
+    retry_after_us: int = 0
+
+
+class Source(Protocol):
+    """One execution, read by one task."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The executor's own count, where it states one apart from its output."""
+        ...
+
+    async def read(self) -> bytes | None:
+        """The next bytes (empty when only something else arrived), or None at the proper end."""
+        ...
+
+    async def stop(self) -> None:
+        """End it, wherever it is, and free what it holds. Idempotent."""
+        ...
+
+
+class LocalSource:
+    """An execution on an engine of this node."""
+
+    def __init__(self, run: EngineRun) -> None:
+        self._run = run
+
+    @property
+    def usage(self) -> Usage | None:
+        """An engine states its count within its output."""
+        return None
+
+    async def read(self) -> bytes | None:
+        """See `Source`."""
+        try:
+            return await self._run.read()
+        except EngineFailure as failure:
+            raise SourceFailed(
+                failure.kind, failure.detail, status=failure.status, body=failure.body
+            ) from failure
+
+    async def stop(self) -> None:
+        """See `Source`."""
+        await self._run.stop()
+
+
+class RemoteSource:
+    """An execution on another node, over one stream of the link to it."""
+
+    def __init__(self, link: Link | None, offer: Offer, body: bytes, accept_wait_us: int) -> None:
+        self._link = link
+        self._offer = offer
+        self._body = body
+        self._accept_wait_us = accept_wait_us
+        self._stream: Stream | None = None
+        self._digest = hashlib.sha256()
+        self._unread: ExecutorFrame | None = None
+        self._usage: Usage | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._heard_s = 0.0
+        self._is_silent = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the executor's last frame said."""
+        return self._usage
+
+    async def read(self) -> bytes | None:
+        """See `Source`."""
+        try:
+            if self._stream is None:
+                await self._open()
+                return b""
+            return await self._read_output(self._stream)
+        except StreamEnded as ended:
+            if self._is_silent:
+                raise SourceFailed(FailureKind.TIMEOUT, "the executor fell silent") from ended
+            raise SourceFailed(
+                _kind_of_reset(ended.code), f"stream {ended.code.name.lower()}"
+            ) from ended
+        except LinkEnded as ended:
+            raise SourceFailed(FailureKind.LINK_LOST, str(ended)) from ended
+        except Refusal as refusal:
+            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+
+    async def _open(self) -> None:
+        """Send the offer and its body, and wait for accept or decline."""
+        if self._link is None:
+            raise SourceFailed(FailureKind.LINK_LOST, "no link to the executor")
+        self._stream = stream = self._link.open_stream()
+        try:
+            async with asyncio.timeout(self._accept_wait_us / SECOND):
+                await stream.send(encode_frame(self._offer))
+                await _send_body(stream, self._body)
+                first = await _receive_frame(stream)
+        except TimeoutError as error:
+            raise SourceFailed(FailureKind.TIMEOUT, "no answer to the offer in time") from error
+        match first:
+            case Accept():
+                self._watch_silence()
+            case Decline():
+                raise SourceFailed(
+                    FailureKind.DECLINED,
+                    first.detail or first.reason.name.lower(),
+                    decline=first.reason,
+                    retry_after_us=first.retry_after_us,
+                )
+            case Failed():
+                raise _failure_of(first)
+            case Output() | Progress() | Ended():
+                raise Refusal("stream-order", "output before the offer was accepted")
+            case _:
+                assert_never(first)
+
+    async def _read_output(self, stream: Stream) -> bytes | None:
+        frame = self._unread or await _receive_frame(stream)
+        self._unread = None
+        self._heard_s = asyncio.get_running_loop().time()
+        match frame:
+            case Output():
+                return self._take_output(stream, frame)
+            case Progress():
+                return b""
+            case Ended():
+                if frame.digest != self._digest.digest():
+                    raise Refusal("stream-digest", "what arrived is not what the executor sent")
+                self._usage = frame.usage
+                return None
+            case Failed():
+                raise _failure_of(frame)
+            case Accept() | Decline():
+                raise Refusal("stream-order", "a second answer to the offer")
+            case _:
+                assert_never(frame)
+
+    def _take_output(self, stream: Stream, first: Output) -> bytes:
+        """The frame's bytes, with those of further output frames that are already here."""
+        pieces = [first.data]
+        size = len(first.data)
+        while size < COALESCED_BYTES_MAX:
+            data = stream.try_receive()
+            if data is None:
+                break
+            frame = _as_executor_frame(decode_frame(data))
+            if not isinstance(frame, Output):
+                self._unread = frame
+                break
+            pieces.append(frame.data)
+            size += len(frame.data)
+        joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._digest.update(joined)
+        return joined
+
+    def _watch_silence(self) -> None:
+        """One timer for the whole stream, moved on lazily: nothing is paid for each token."""
+        loop = asyncio.get_running_loop()
+        self._heard_s = loop.time()
+
+        def look() -> None:
+            silent_s = loop.time() - self._heard_s
+            if silent_s >= STALL_US / SECOND and self._stream is not None:
+                self._is_silent = True
+                self._stream.reset(ResetCode.CANCELLED)
+            else:
+                self._watchdog = loop.call_later(STALL_US / SECOND - silent_s, look)
+
+        self._watchdog = loop.call_later(STALL_US / SECOND, look)
+
+    async def stop(self) -> None:
+        """See `Source`. The reset makes the executor stop its engine."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        if self._stream is None:
+            return
+        if self._usage is None:
+            self._stream.reset(ResetCode.CANCELLED)
+        else:
+            self._stream.finish()
+
+
+async def _receive_frame(stream: Stream) -> ExecutorFrame:
+    data = await stream.receive()
+    if data is None:
+        raise Refusal("stream-order", "the stream ended without a last frame")
+    return _as_executor_frame(decode_frame(data))
+
+
+def _as_executor_frame(frame: object) -> ExecutorFrame:
+    if isinstance(frame, Offer | BodyPart):
+        raise Refusal("stream-order", "an executor does not send an origin's frames")
+    assert isinstance(frame, Accept | Decline | Output | Progress | Ended | Failed)
+    return frame
+
+
+async def _send_body(stream: Stream, body: bytes) -> None:
+    for start in range(0, max(1, len(body)), OUTPUT_BYTES_MAX):
+        end = start + OUTPUT_BYTES_MAX
+        await stream.send(encode_frame(BodyPart(body[start:end], end >= len(body))))
+
+
+def _failure_of(failed: Failed) -> SourceFailed:
+    """What another node's failure means here: its fault inside is a broken attempt to us."""
+    is_ours = failed.kind in (FailureKind.DECLINED, FailureKind.LINK_LOST, FailureKind.CANCELLED)
+    kind = FailureKind.BROKEN if is_ours else failed.kind
+    return SourceFailed(kind, failed.detail, status=failed.status, body=failed.body)
+
+
+def _kind_of_reset(code: ResetCode) -> FailureKind:
+    if code is ResetCode.LINK_LOST:
+        return FailureKind.LINK_LOST
+    return FailureKind.UNAVAILABLE if code is ResetCode.REFUSED else FailureKind.BROKEN

@@ -1,0 +1,254 @@
+"""What one execution has said so far: cut into events, counted, and shaped for who reads it.
+
+An origin shapes for its user (streamed, or assembled into one body); an executor shapes for the
+origin. All of them end a half-told answer as broken, never as whole.
+"""
+
+import hashlib
+from typing import Protocol
+
+from wwwserve.core.requests import (
+    DONE,
+    EventSplitter,
+    ReplyAssembler,
+    StreamMeter,
+    StreamRewriter,
+    get_payload,
+    prepare_engine_body,
+    read_usage,
+    rename_reply,
+    split_events,
+)
+from wwwserve.node.streams.sources import SourceFailed
+from wwwserve.ports.peer_handle import UserRequest
+from wwwserve.values.limits import EVENT_BYTES_MAX, REPLY_BYTES_MAX
+from wwwserve.values.refusals import FailureKind, Refusal
+from wwwserve.wire import Endpoint, Usage
+
+_DONE_EVENT = b"data: " + DONE + b"\n\n"
+
+
+class Transcript(Protocol):
+    """Takes an execution's bytes and gives what its reader should have."""
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens counted so far."""
+        ...
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the model has said anything yet: before that, starting over does not show."""
+        ...
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over all bytes given out."""
+        ...
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether the engine stated its own count."""
+        ...
+
+    def get_usage(self, prompt_tokens: int) -> Usage:
+        """The engine's count, or else ours with this estimate of the prompt."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes, give what can be passed on now. Raises `SourceFailed`."""
+        ...
+
+    def finish(self) -> bytes:
+        """The execution has ended: give the rest. Raises `SourceFailed` if it was not whole."""
+        ...
+
+
+def open_work_transcript(endpoint: Endpoint, model: str) -> Transcript:
+    """A transcript for the origin of a request executed here; `model` hides the engine's name."""
+    if endpoint is Endpoint.EMBEDDINGS:
+        return _WholeTranscript(model)
+    return _EventTranscript(model)
+
+
+def open_reply_transcript(request: UserRequest) -> Transcript:
+    """A transcript for an own user, in the shape the user asked for."""
+    if request.endpoint is Endpoint.EMBEDDINGS:
+        return _WholeTranscript(request.public_model)
+    if request.is_streamed:
+        return _UserTranscript(request.public_model, shows_usage=request.shows_usage)
+    return _AssembledTranscript(request.endpoint, request.public_model)
+
+
+def prepare_body(body: bytes, engine_model: str, endpoint: Endpoint) -> bytes:
+    """A user's body as the engine gets it. Raises `SourceFailed` for one that is not JSON."""
+    try:
+        return prepare_engine_body(body, engine_model, endpoint)
+    except Refusal as refusal:
+        raise SourceFailed(FailureKind.REJECTED, str(refusal), status=400) from refusal
+
+
+class _Counting:
+    """What every transcript of events keeps."""
+
+    def __init__(self) -> None:
+        self._splitter = EventSplitter()
+        self._meter = StreamMeter()
+        self._sha256 = hashlib.sha256()
+
+    @property
+    def completion_tokens(self) -> int:
+        return self._meter.completion_tokens
+
+    @property
+    def has_content(self) -> bool:
+        return self._meter.completion_tokens > 0
+
+    @property
+    def has_usage(self) -> bool:
+        return self._meter.usage is not None
+
+    @property
+    def digest(self) -> bytes:
+        return self._sha256.digest()
+
+    def get_usage(self, prompt_tokens: int) -> Usage:
+        return self._meter.usage or Usage(prompt_tokens, self._meter.completion_tokens)
+
+    def _cut(self, data: bytes) -> bytes:
+        """Whole events, counted. Raises `SourceFailed` when the engine reports an error."""
+        try:
+            events = self._splitter.cut(data)
+        except Refusal as refusal:
+            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+        if events:
+            self._meter.notice(events)
+            if self._meter.error:
+                raise SourceFailed(FailureKind.BROKEN, self._meter.error)
+        return events
+
+    def _validate_whole(self) -> None:
+        if not self._meter.is_done:
+            raise SourceFailed(FailureKind.BROKEN, "the answer ended without [DONE]")
+
+
+class _EventTranscript(_Counting):
+    """Events for an origin: only the engine's name for the model is changed."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self._rewriter = StreamRewriter(model, shows_usage=True)
+
+    def feed(self, data: bytes) -> bytes:
+        events = self._rewriter.rewrite_all(self._cut(data))
+        self._sha256.update(events)
+        return events
+
+    def finish(self) -> bytes:
+        self._validate_whole()
+        return b""
+
+
+class _UserTranscript(_Counting):
+    """Events for a user.
+
+    What precedes the first content (a role, as a rule) is held back, so that an execution that dies
+    before it can be started over unseen; `[DONE]` is held until the end is certain.
+    """
+
+    def __init__(self, model: str, *, shows_usage: bool) -> None:
+        super().__init__()
+        self._rewriter = StreamRewriter(model, shows_usage=shows_usage)
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        events = self._cut(data)
+        if self._meter.is_done:
+            events = b"".join(one for one in split_events(events) if get_payload(one) != DONE)
+        events = self._rewriter.rewrite_all(events)
+        if not self._meter.completion_tokens:
+            self._hold(events)
+            return b""
+        if self._held:
+            events, self._held = self._held + events, b""
+        self._sha256.update(events)
+        return events
+
+    def _hold(self, events: bytes) -> None:
+        self._held += events
+        if len(self._held) > EVENT_BYTES_MAX:
+            raise SourceFailed(FailureKind.BROKEN, "nothing but empty events")
+
+    def finish(self) -> bytes:
+        self._validate_whole()
+        rest = self._held + _DONE_EVENT
+        self._sha256.update(rest)
+        return rest
+
+
+class _AssembledTranscript(_Counting):
+    """One JSON body for a user who did not ask for a stream."""
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        super().__init__()
+        self._assembler = ReplyAssembler(endpoint, model)
+
+    def feed(self, data: bytes) -> bytes:
+        for event in split_events(self._cut(data)):
+            try:
+                self._assembler.add(event)
+            except Refusal as refusal:
+                raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+        return b""
+
+    def finish(self) -> bytes:
+        self._validate_whole()
+        body = self._assembler.result()
+        self._sha256.update(body)
+        return body
+
+
+class _WholeTranscript:
+    """An answer that is no stream: kept until it is whole, then given with the model renamed."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._usage: Usage | None = None
+        self._digest = b""
+
+    @property
+    def completion_tokens(self) -> int:
+        return self._usage.completion_tokens if self._usage else 0
+
+    @property
+    def has_content(self) -> bool:
+        return False
+
+    @property
+    def has_usage(self) -> bool:
+        return self._usage is not None
+
+    @property
+    def digest(self) -> bytes:
+        return self._digest
+
+    def get_usage(self, prompt_tokens: int) -> Usage:
+        return self._usage or Usage(prompt_tokens, 0)
+
+    def feed(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._size > REPLY_BYTES_MAX:
+            raise SourceFailed(FailureKind.BROKEN, f"an answer over {REPLY_BYTES_MAX} bytes")
+        self._pieces.append(data)
+        return b""
+
+    def finish(self) -> bytes:
+        try:
+            body = rename_reply(b"".join(self._pieces), self._model)
+        except Refusal as refusal:
+            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+        self._usage = read_usage(body)
+        self._digest = hashlib.sha256(body).digest()
+        return body

@@ -1,0 +1,309 @@
+"""Other nodes' requests executed here: from an offer on a stream to its last frame.
+
+One task reads the offer, hears the peer's answer, and pumps the engine's output onto the stream; a
+second only listens, so that a reset by the origin stops the engine at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from wwwserve.core.effects import AcceptOffer, DeclineOffer
+from wwwserve.core.events import (
+    Event,
+    FirstOutput,
+    OfferCancelled,
+    OfferReceived,
+    StreamFailed,
+    StreamOpened,
+    StreamProgressed,
+)
+from wwwserve.core.events import StreamEnded as WorkEnded
+from wwwserve.core.sessions import Role, SessionId
+from wwwserve.node.bodies import BodyStore, BodyStoreFull
+from wwwserve.node.open_table import OpenTable
+from wwwserve.node.streams.sources import LocalSource, SourceFailed
+from wwwserve.node.streams.transcript import Transcript, open_work_transcript, prepare_body
+from wwwserve.ports.clock import Clock
+from wwwserve.ports.engine import Engine, EngineRequest
+from wwwserve.ports.transport import ResetCode, Stream, StreamEnded
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import (
+    BODY_STORE_BYTES_MAX,
+    PROGRESS_PERIOD_US,
+    STALL_US,
+    WORKS_OPEN_MAX,
+)
+from wwwserve.values.moments import SECOND
+from wwwserve.values.refusals import FailureKind, Refusal
+from wwwserve.wire import (
+    OUTPUT_BYTES_MAX,
+    BodyPart,
+    Decline,
+    Ended,
+    Failed,
+    Offer,
+    Output,
+    Progress,
+    decode_frame,
+    encode_frame,
+)
+
+OFFER_WAIT_US = 10 * SECOND
+"""From a stream's opening to the whole body of its offer; then it is reset."""
+OFFERED_BYTES_PER_PEER_MAX = BODY_STORE_BYTES_MAX // 8
+"""Bodies of one peer held here at once, so that none can fill the store; one more is reset."""
+LINGER_US = 10 * SECOND
+"""How long the origin has to end its side of a stream after our last frame; then it is reset."""
+_WORDS_FOR_OTHERS = {
+    FailureKind.UNAVAILABLE: "the engine is not available",
+    FailureKind.REJECTED: "the engine rejects the request",
+    FailureKind.BROKEN: "the engine broke off",
+    FailureKind.TIMEOUT: "the engine fell silent",
+}
+"""What another node is told: an engine's address is its provider's business alone."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One offer and what became of it."""
+
+    session: SessionId
+    peer: NodeId
+    stream: Stream
+    task: asyncio.Task[None] | None = None
+    decision: AcceptOffer | DeclineOffer | None = None
+    body_bytes: int = 0
+    """Room this work holds in the body store."""
+    is_over: bool = False
+    """Its last frame is sent: what the origin does now is no longer a cancel."""
+    is_cancelled: bool = False
+    """By the origin (reset) or by the peer (`StopSession`), not by the node's end."""
+
+
+@dataclass(slots=True)
+class Works:
+    """Runs what other nodes offer and the peer accepts."""
+
+    engines: Mapping[str, Engine]
+    bodies: BodyStore
+    clock: Clock
+    tasks: asyncio.TaskGroup
+    deliver: Callable[[Event], None]
+    on_engine_failed: Callable[[str], None]
+    """An engine failed: its state wants reading."""
+    report_fault: Callable[[str, BaseException], None]
+    """A task ended by a fault of this node: somebody must read about it."""
+    _works: OpenTable[SessionId, _Work] = field(default_factory=OpenTable)
+    _number: int = 0
+
+    def on_stream(self, peer: NodeId, stream: Stream) -> None:
+        """A peer opened a stream: an offer follows."""
+        if len(self._works) >= WORKS_OPEN_MAX:
+            stream.reset(ResetCode.REFUSED)
+            return
+        self._number += 1
+        work = _Work(SessionId(Role.EXECUTOR, self._number), peer, stream)
+        self._works.add(work.session, work)
+        work.task = self.tasks.create_task(self._serve(work))
+
+    def accept(self, effect: AcceptOffer) -> None:
+        """The peer takes the offer."""
+        if (work := self._works.get(effect.session)) is not None:
+            work.decision = effect
+
+    def decline(self, effect: DeclineOffer) -> None:
+        """The peer does not take the offer."""
+        if (work := self._works.get(effect.session)) is not None:
+            work.decision = effect
+
+    def stop(self, session: SessionId) -> None:
+        """The peer wants a running work stopped."""
+        if (work := self._works.get(session)) is not None:
+            self._cancel(work)
+
+    def stop_all(self) -> None:
+        """The node ends: stop every work."""
+        for work in self._works:
+            self._cancel(work)
+
+    @property
+    def count(self) -> int:
+        """How many are open now."""
+        return len(self._works)
+
+    async def wait_none(self) -> None:
+        """Wait until no work is open."""
+        await self._works.wait_empty()
+
+    def _cancel(self, work: _Work) -> None:
+        if not work.is_cancelled and work.task is not None:
+            work.is_cancelled = True
+            work.task.cancel()
+
+    async def _serve(self, work: _Work) -> None:
+        try:
+            await self._serve_offer(work)
+        except asyncio.CancelledError:
+            if not work.is_cancelled:
+                raise
+            assert work.task is not None
+            work.task.uncancel()
+            self.deliver(OfferCancelled(work.session))
+        except StreamEnded:
+            self.deliver(OfferCancelled(work.session))
+        except Refusal:
+            self.deliver(OfferCancelled(work.session))
+            work.stream.reset(ResetCode.MALFORMED)
+        except (TimeoutError, BodyStoreFull):
+            self.deliver(OfferCancelled(work.session))
+            work.stream.reset(ResetCode.REFUSED)
+        except Exception as error:  # noqa: BLE001 - the task ends here, and says so
+            self.report_fault(f"serving {work.session}", error)
+            self._report_failure(work, SourceFailed(FailureKind.INTERNAL, repr(error)), 0)
+            work.stream.reset(ResetCode.INTERNAL)
+        finally:
+            self.bodies.remove(work.session)
+            self._works.remove(work.session)
+            # Without effect on a stream that both sides have finished.
+            work.stream.reset(ResetCode.CANCELLED)
+
+    async def _serve_offer(self, work: _Work) -> None:
+        async with asyncio.timeout(OFFER_WAIT_US / SECOND):
+            offer = await self._receive_offer(work)
+        self.deliver(OfferReceived(work.session, work.peer, offer))
+        listener = self.tasks.create_task(self._listen(work))
+        try:
+            match work.decision:
+                case AcceptOffer() as accepted:
+                    await self._execute(work, offer, accepted)
+                case DeclineOffer() as declined:
+                    await _send_last(work.stream, declined.decline)
+                case None:
+                    work.stream.reset(ResetCode.REFUSED)
+            work.is_over = True
+            # The origin finishes its side too; cutting the stream now could cut our last frame.
+            await asyncio.wait({listener}, timeout=LINGER_US / SECOND)
+        finally:
+            listener.cancel()
+
+    async def _receive_offer(self, work: _Work) -> Offer:
+        """Read the offer and its body into the body store."""
+        offer = await _receive(work.stream)
+        if not isinstance(offer, Offer):
+            raise Refusal("stream-order", "a request stream begins with an offer")
+        self._reserve(work, offer.summary.body_bytes)
+        parts: list[bytes] = []
+        room = offer.summary.body_bytes
+        while True:
+            part = await _receive(work.stream)
+            if not isinstance(part, BodyPart):
+                raise Refusal("stream-order", "an offer is followed by its body")
+            room -= len(part.data)
+            if room < 0:
+                raise Refusal("offer-body", "the body is longer than the offer says")
+            parts.append(part.data)
+            if part.is_last:
+                break
+        if room:
+            raise Refusal("offer-body", "the body is shorter than the offer says")
+        self.bodies.put(work.session, b"".join(parts))
+        return offer
+
+    def _reserve(self, work: _Work, body_bytes: int) -> None:
+        held = sum(other.body_bytes for other in self._works if other.peer == work.peer)
+        if held + body_bytes > OFFERED_BYTES_PER_PEER_MAX:
+            raise BodyStoreFull
+        self.bodies.reserve(work.session, body_bytes)
+        work.body_bytes = body_bytes
+
+    async def _execute(self, work: _Work, offer: Offer, accepted: AcceptOffer) -> None:
+        model = accepted.model
+        await work.stream.send(encode_frame(accepted.accept))
+        transcript = open_work_transcript(offer.summary.endpoint, accepted.accept.model)
+        try:
+            endpoint = offer.summary.endpoint
+            body = prepare_body(self.bodies.get(work.session), model.engine_model, endpoint)
+            source = LocalSource(self.engines[model.engine].start(EngineRequest(endpoint, body)))
+            try:
+                await self._pump(work, source, transcript)
+            finally:
+                await source.stop()
+        except SourceFailed as failed:
+            if failed.kind is not FailureKind.REJECTED:
+                self.on_engine_failed(model.engine)
+            self._report_failure(work, failed, transcript.completion_tokens)
+            await _send_last(work.stream, _failed_frame(failed))
+
+    async def _pump(self, work: _Work, source: LocalSource, transcript: Transcript) -> None:
+        """Carry the engine's output to the origin, counting as it goes."""
+        session, stream = work.session, work.stream
+        self.deliver(StreamOpened(session))
+        has_output = False
+        progress_at = self.clock.now() + PROGRESS_PERIOD_US
+        while (data := await source.read()) is not None:
+            await _send_output(stream, transcript.feed(data))
+            if transcript.has_content and not has_output:
+                has_output = True
+                self.deliver(FirstOutput(session))
+            if self.clock.now() >= progress_at:
+                progress_at = self.clock.now() + PROGRESS_PERIOD_US
+                self.deliver(StreamProgressed(session, transcript.completion_tokens))
+                stream.try_send(encode_frame(Progress(transcript.completion_tokens)))
+        await _send_output(stream, transcript.finish())
+        usage = transcript.get_usage(0)
+        digest = transcript.digest
+        self.deliver(WorkEnded(session, usage, digest))
+        await _send_last(stream, Ended(usage, digest))
+
+    async def _listen(self, work: _Work) -> None:
+        """Notice at once when the origin resets the stream or says what it may not."""
+        try:
+            unexpected = await work.stream.receive()
+        except StreamEnded:
+            unexpected = b""
+        if unexpected is not None and not work.is_over:
+            self._cancel(work)
+
+    def _report_failure(self, work: _Work, failed: SourceFailed, tokens: int) -> None:
+        self.deliver(
+            StreamFailed(
+                session=work.session,
+                kind=failed.kind,
+                status=failed.status,
+                detail=failed.detail,
+                is_delivered=tokens > 0,
+                completion_tokens=tokens,
+            )
+        )
+
+
+async def _receive(stream: Stream) -> object:
+    data = await stream.receive()
+    if data is None:
+        raise Refusal("stream-order", "the stream ended before the offer was whole")
+    return decode_frame(data)
+
+
+async def _send_output(stream: Stream, data: bytes) -> None:
+    for start in range(0, len(data), OUTPUT_BYTES_MAX):
+        frame = encode_frame(Output(data[start : start + OUTPUT_BYTES_MAX]))
+        if not stream.try_send(frame):
+            async with asyncio.timeout(STALL_US / SECOND):
+                await stream.send(frame)
+
+
+async def _send_last(stream: Stream, frame: Decline | Ended | Failed) -> None:
+    async with asyncio.timeout(STALL_US / SECOND):
+        await stream.send(encode_frame(frame))
+    stream.finish()
+
+
+def _failed_frame(failed: SourceFailed) -> Failed:
+    is_rejection = failed.kind is FailureKind.REJECTED
+    return Failed(
+        kind=failed.kind,
+        status=failed.status,
+        body=failed.body if is_rejection else b"",
+        detail=_WORDS_FOR_OTHERS.get(failed.kind, ""),
+    )
