@@ -1,0 +1,33 @@
+"""Many production peers in a pretend world: virtual time, seeded faults, and checkers.
+
+A run is a function of its scenario, strategy and seed: same seed, same digest over every effect.
+`sim.streams` lists what a shell owes a peer, `docs/faults.md` what the world can do to it.
+"""
+
+from wwwserve.sim.cluster import STRATEGIES
+from wwwserve.sim.fuzz import create_fuzz_scenario, run_fuzz
+from wwwserve.sim.plans import Scenario
+from wwwserve.sim.report import create_csv, create_report_json, create_table
+from wwwserve.sim.runs import RunResult, Verdict, run_scenario
+from wwwserve.sim.scenarios import SCENARIOS, apply_settings, list_keys, parse_scenario
+from wwwserve.sim.workload import Arrival, fit_trace, parse_trace
+
+__all__ = [
+    "SCENARIOS",
+    "STRATEGIES",
+    "Arrival",
+    "RunResult",
+    "Scenario",
+    "Verdict",
+    "apply_settings",
+    "create_csv",
+    "create_fuzz_scenario",
+    "create_report_json",
+    "create_table",
+    "fit_trace",
+    "list_keys",
+    "parse_scenario",
+    "parse_trace",
+    "run_fuzz",
+    "run_scenario",
+]

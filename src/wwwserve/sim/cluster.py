@@ -1,0 +1,379 @@
+"""A whole pretend network from a plan: hosts, links, engines, users, faults and checkers.
+
+`Cluster` is the simulator's shell. It creates production peers, carries out their effects, sends
+users' requests and notes what became of each.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import assert_never
+
+import msgspec
+
+from wwwserve.core.effects import (
+    AcceptOffer,
+    CloseLink,
+    DeclineOffer,
+    Dial,
+    Effect,
+    EndRequest,
+    Persist,
+    Report,
+    RequestErrorCode,
+    SendMessage,
+    StartLocal,
+    StartRemote,
+    StopSession,
+)
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import CancelRequest, Event, Persisted, SubmitRequest
+from wwwserve.core.facts import Fact, MemberStatus
+from wwwserve.core.lanes import Lane
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.sessions import Route, ServedModel
+from wwwserve.core.setup import PeerSetup
+from wwwserve.sim.checkers import Checkers
+from wwwserve.sim.disk import PretendDisk
+from wwwserve.sim.engines import CAPABILITIES, ENGINE_NAME, PretendEngine
+from wwwserve.sim.faults import Faults
+from wwwserve.sim.hosts import AnyPeer, Host
+from wwwserve.sim.keys import PretendSigner, PretendVerifier
+from wwwserve.sim.network import Network
+from wwwserve.sim.people import PEOPLE
+from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
+from wwwserve.sim.streams import Streams
+from wwwserve.sim.truth import Outcome, UserRequest
+from wwwserve.sim.workload import (
+    Arrival,
+    Population,
+    create_requests,
+    create_traced_requests,
+)
+from wwwserve.sim.world import PretendClock, World
+from wwwserve.values.ids import NodeId
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import SECOND
+from wwwserve.values.parameters import MAIN, TINY, compute_network_id
+from wwwserve.values.refusals import BadInput
+from wwwserve.wire import Endpoint, ModelOffer, RequestSummary
+
+CreateCore = Callable[[PeerSetup], AnyPeer]
+"""Makes a peer: `core.peer.Peer`, or a scripted one in a test."""
+
+INSPECTION_PERIOD_US = SECOND
+"""How often checkers look at every peer's snapshot."""
+STRATEGIES = {
+    "wwwserve": "the peer as it is",
+    "single": "every node alone: all requests run where they enter",
+}
+_NODE_LISTS = ("allow_nodes", "deny_nodes", "offload_nodes")
+_REFUSALS = (
+    RequestErrorCode.NO_CAPACITY,
+    RequestErrorCode.QUEUE_FULL,
+    RequestErrorCode.MODEL_UNKNOWN,
+    RequestErrorCode.LEAVING,
+)
+
+
+class Cluster:
+    """One world, from its plan and seed."""
+
+    def __init__(
+        self, scenario: Scenario, seed: int, *, strategy: str, create_core: CreateCore
+    ) -> None:
+        """Nothing happens before `start`. Raises `BadInput` for a plan that cannot be."""
+        entropy = Entropy(f"{scenario.name} {seed}".encode())
+        self.scenario = scenario
+        self.seed = seed
+        self.requests: dict[bytes, UserRequest] = {}
+        """Every request sent so far, in the order of arrival."""
+        self.watchers: list[Callable[[Host, Fact], None]] = []
+        """Told of every fact."""
+        self._entropy = entropy
+        self._strategy = strategy
+        self._create_core = create_core
+        self._parameters = MAIN if scenario.parameters == "main" else TINY
+        self._secret = entropy.bytes(32)
+        self.world = World(entropy.split("world"))
+        self.network = Network(
+            self.world,
+            scenario.network,
+            PretendVerifier(self._secret),
+            compute_network_id(self._parameters),
+        )
+        self._signers = {name: PretendSigner(self._secret, name) for name in scenario.nodes}
+        self.hosts = {
+            name: self._create_host(index, name, plan)
+            for index, (name, plan) in enumerate(scenario.nodes.items())
+        }
+        for host in self.hosts.values():
+            self.network.add(host)
+        self.streams = Streams(
+            self.network, self.requests.get, on_output=lambda _: None, on_end=self._on_end
+        )
+        self.checkers = Checkers(
+            self.requests.get, lambda request: self.streams.get_answerer(request) is not None
+        )
+        self.faults = Faults(
+            self.world, self.network, self.streams, self.hosts, self.create_policy, self._on_death
+        )
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def start(self, trace: Sequence[Arrival] | None = None) -> None:
+        """Arrange the starts of all nodes, all requests and all faults."""
+        for name, plan in self.scenario.nodes.items():
+            self.world.at(plan.start_us, self._create_starter(self.hosts[name]))
+        population = Population(
+            list(self.scenario.nodes.values()), [host.node_id for host in self.hosts.values()]
+        )
+        entropy = self._entropy.split("workload")
+        if trace is None:
+            requests = create_requests(self.scenario, population, entropy)
+        else:
+            requests = create_traced_requests(self.scenario, population, entropy, trace)
+        self._await_next(requests)
+        self.faults.schedule(self.scenario.faults)
+        self.world.after(INSPECTION_PERIOD_US, self._inspect)
+
+    def run_until(self, moment_us: int) -> None:
+        """Let virtual time pass. Raises `Violation`, `PeerSpins`, or whatever a peer raises."""
+        self.world.run_until(moment_us)
+
+    def is_quiet(self) -> bool:
+        """Whether no request is open anywhere."""
+        return all(request.outcome is not Outcome.OPEN for request in self.requests.values())
+
+    def submit(self, request: UserRequest) -> None:
+        """A user sends a request now."""
+        host = list(self.hosts.values())[request.origin]
+        self.requests[request.request] = request
+        if not host.is_up:
+            self._finish(request, Outcome.REFUSED)
+            return
+        route = Route.LOCAL if self._strategy == "single" else request.route
+        host.tell(SubmitRequest(self._create_summary(request), route, request.allowed_executors))
+        if request.patience_us:
+            host.do_later(request.patience_us, lambda: self._go_away(host, request))
+
+    def create_policy(self, values: dict[str, PolicyValue]) -> PolicySettings:
+        """A policy from a plan's words. Raises `BadInput`."""
+        known = [entry.name for entry in fields(PolicySettings)]
+        for name in values:
+            if name not in known:
+                raise BadInput("policy", name, ", ".join(known), "correct the name")
+        words: dict[str, object] = dict(values)
+        for name in _NODE_LISTS:
+            if name in words:
+                words[name] = [self._find_node_id(node) for node in _as_names(values[name])]
+        try:
+            return msgspec.convert(words, PolicySettings)
+        except msgspec.ValidationError as error:
+            raise BadInput("policy", str(values), str(error), "correct the value") from error
+
+    # -- nodes -----------------------------------------------------------------------------------
+
+    def _create_host(self, index: int, name: str, plan: NodePlan) -> Host:
+        signer = self._signers[name]
+        entropy = self._entropy.split(f"host {name}")
+        if plan.person not in PEOPLE:
+            raise BadInput("person", plan.person, ", ".join(PEOPLE), "correct the name")
+        return Host(
+            index=index,
+            name=name,
+            node_id=signer.node_id,
+            address=f"{name}:1",
+            world=self.world,
+            clock=PretendClock(entropy.below(1000 * SECOND), plan.drift_ppm),
+            disk=PretendDisk(self.world, plan.disk_us),
+            engine=PretendEngine(self.world, plan.engine, plan.models, entropy.split("engine")),
+            create_peer=self._create_peer,
+            carry_out=self._carry_out,
+            watch=self._watch_event,
+            person=PEOPLE[plan.person](signer.node_id),
+        )
+
+    def _create_peer(self, host: Host) -> AnyPeer:
+        plan = self.scenario.nodes[host.name]
+        policy = self.create_policy(plan.policy)
+        models = _create_models(plan)
+        self.checkers.on_birth(host, policy, models)
+        first = next(iter(self.hosts.values()))
+        return self._create_core(
+            PeerSetup(
+                signer=self._signers[host.name],
+                parameters=self._parameters,
+                entropy_seed=self._entropy.split(f"peer {host.name} {host.life}").bytes(32),
+                addresses=(host.address,),
+                models=models,
+                policy=policy,
+                bootstrap=() if host is first else ((first.address, first.node_id),),
+                restored=host.disk.read(Lane.BOOK),
+            )
+        )
+
+    def _create_starter(self, host: Host) -> Callable[[], None]:
+        return lambda: self.faults.start(host)
+
+    def _find_node_id(self, name: str) -> NodeId:
+        if name not in self._signers:
+            raise BadInput("node", name, ", ".join(self._signers), "correct the name")
+        return self._signers[name].node_id
+
+    def _watch_event(self, host: Host, event: Event) -> None:
+        self.checkers.on_event(host, event)
+
+    def _inspect(self) -> None:
+        for host in self.hosts.values():
+            snapshot = host.get_snapshot()
+            if snapshot is not None:
+                self.checkers.inspect(host, snapshot)
+        self.world.after(INSPECTION_PERIOD_US, self._inspect)
+
+    def has_converged(self, core: Sequence[Host]) -> bool:
+        """Whether each of these nodes holds exactly the others of them alive, and is linked."""
+        wanted = {host.node_id for host in core}
+        for host in core:
+            snapshot = host.get_snapshot()
+            if snapshot is None:
+                return False
+            alive = {
+                member.node for member in snapshot.members if member.status is MemberStatus.ALIVE
+            }
+            if not wanted - {host.node_id} <= alive:
+                return False
+        return True
+
+    # -- effects ---------------------------------------------------------------------------------
+
+    def _carry_out(self, host: Host, effect: Effect) -> None:
+        self.checkers.on_effect(host, effect)
+        match effect:
+            case SendMessage() | Dial() | CloseLink():
+                self._carry_out_link(host, effect)
+            case Report():
+                for watcher in self.watchers:
+                    watcher(host, effect.fact)
+            case Persist():
+                host.disk.write(effect, lambda done: host.tell(Persisted(done.lane, done.number)))
+            case StartLocal() | StartRemote() | StopSession() | EndRequest():
+                self._carry_out_own(host, effect)
+            case AcceptOffer():
+                self.streams.accept(host, effect)
+            case DeclineOffer():
+                self.streams.decline(host, effect)
+            case _:
+                assert_never(effect)
+
+    def _carry_out_link(self, host: Host, effect: SendMessage | Dial | CloseLink) -> None:
+        match effect:
+            case SendMessage():
+                self._send(host, effect)
+            case Dial():
+                self.network.dial(host, effect.address, effect.expected)
+            case CloseLink():
+                link = self.network.find_link(host, effect.peer)
+                if link is not None:
+                    self.network.close(link, host, effect.detail)
+            case _:
+                assert_never(effect)
+
+    def _carry_out_own(
+        self, host: Host, effect: StartLocal | StartRemote | StopSession | EndRequest
+    ) -> None:
+        match effect:
+            case StartLocal():
+                self.streams.start_local(host, effect)
+            case StartRemote():
+                self.streams.start_remote(host, effect)
+            case StopSession():
+                self.streams.stop(host, effect.session)
+            case EndRequest():
+                self.streams.end_request(host, effect)
+            case _:
+                assert_never(effect)
+
+    def _send(self, host: Host, effect: SendMessage) -> None:
+        if effect.lane is None:
+            self.network.send(host, effect.peer, effect.message)
+        else:
+            host.disk.hold(
+                effect.lane, lambda: self.network.send(host, effect.peer, effect.message)
+            )
+
+    # -- users -----------------------------------------------------------------------------------
+
+    def _await_next(self, requests: Iterator[UserRequest]) -> None:
+        request = next(requests, None)
+        if request is None:
+            return
+
+        def arrive() -> None:
+            self.submit(request)
+            self._await_next(requests)
+
+        self.world.at(request.arrival_us, arrive)
+
+    def _create_summary(self, request: UserRequest) -> RequestSummary:
+        # An origin only estimates the prompt; a tenth is what a good estimate is off by.
+        estimate = request.prompt_tokens * (90 + request.request[-1] % 21) // 100
+        return RequestSummary(
+            request=request.request,
+            endpoint=Endpoint.CHAT,
+            models=(request.model,),
+            prompt_tokens=max(1, estimate),
+            completion_tokens_max=2 * request.completion_tokens if request.request[-2] % 2 else 0,
+            body_bytes=request.prompt_tokens * self.scenario.body_bytes_per_token,
+            deadline_us=request.deadline_us,
+            is_streamed=request.is_streamed,
+        )
+
+    def _go_away(self, host: Host, request: UserRequest) -> None:
+        if request.outcome is Outcome.OPEN:
+            host.tell(CancelRequest(request.request))
+
+    def _on_end(self, request: UserRequest, host: Host, effect: EndRequest) -> None:
+        assert list(self.hosts.values())[request.origin] is host, "its own node ends a request"
+        request.error = effect.error
+        if effect.error is None:
+            request.executor = self.streams.get_answerer(request.request)
+            self._finish(request, Outcome.ANSWERED)
+        elif effect.error.code is RequestErrorCode.CANCELLED:
+            self._finish(request, Outcome.CANCELLED)
+        elif effect.error.code in _REFUSALS:
+            self._finish(request, Outcome.REFUSED)
+        else:
+            self._finish(request, Outcome.FAILED)
+
+    def _finish(self, request: UserRequest, outcome: Outcome) -> None:
+        request.outcome = outcome
+        request.ended_us = self.world.now_us
+
+    def _on_death(self, host: Host) -> None:
+        for request in self.requests.values():
+            if request.origin == host.index and request.outcome is Outcome.OPEN:
+                self._finish(request, Outcome.LOST)
+
+
+def _create_models(plan: NodePlan) -> tuple[ServedModel, ...]:
+    """What a plan's node serves; the slots are shared out, so no model can starve another."""
+    slots = max(1, plan.engine.slots // len(plan.models))
+    return tuple(
+        ServedModel(
+            offer=ModelOffer(
+                model=ModelId(model),
+                context_tokens=plan.engine.context_tokens,
+                capabilities=CAPABILITIES,
+            ),
+            engine=ENGINE_NAME,
+            engine_model=model,
+            slots=slots,
+        )
+        for model in plan.models
+    )
+
+
+def _as_names(value: PolicyValue) -> tuple[str, ...]:
+    if isinstance(value, tuple):
+        return value
+    raise BadInput("policy", str(value), "a list of node names", "write it as a list")

@@ -1,0 +1,151 @@
+"""One pretend machine: a production peer between a pretend clock, disk and engine.
+
+A host starts, kills and restarts its peer's process; disk and engine outlive it. Everything told to
+the peer goes through `tell`, everything the peer asks for comes out of `carry_out`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wwwserve.core.effects import Effect
+from wwwserve.core.events import DeadlineReached, EngineRead, Event, Started
+from wwwserve.core.snapshot import Snapshot
+from wwwserve.sim.disk import PretendDisk
+from wwwserve.sim.engines import ENGINE_NAME, PretendEngine
+from wwwserve.sim.people import HONEST, Person
+from wwwserve.sim.world import Action, PretendClock, World
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import ENGINE_POLL_US
+from wwwserve.values.moments import NEVER, Moment
+
+DEADLINES_AT_ONE_INSTANT_MAX = 100
+"""A peer whose deadline stays due this often without time passing would spin for ever."""
+
+
+class AnyPeer(Protocol):
+    """What a host needs of a peer: `core.peer.Peer`, or a scripted one in a test."""
+
+    def handle(self, event: Event, now: Moment) -> list[Effect]:
+        """Take in what happened, give back what is to be done."""
+        ...
+
+    def next_deadline(self) -> Moment:
+        """The earliest moment the peer wants to be called."""
+        ...
+
+    def get_snapshot(self, now: Moment) -> Snapshot:
+        """The peer as it is now."""
+        ...
+
+
+class PeerSpins(Exception):
+    """A peer's deadline stays due however often it is told."""
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """One machine and its peer."""
+
+    index: int
+    name: str
+    node_id: NodeId
+    address: str
+    world: World
+    clock: PretendClock
+    disk: PretendDisk
+    engine: PretendEngine
+    create_peer: Callable[["Host"], AnyPeer]
+    """Makes a newly started process's peer from what is on disk."""
+    carry_out: Callable[["Host", Effect], None]
+    """Does what the peer asks for."""
+    watch: Callable[["Host", Event], None]
+    """Looks at each event before the peer gets it."""
+    person: Person = field(default=HONEST)
+    peer: AnyPeer | None = None
+    life: int = 0
+    """Counts starts and ends of the process; what was meant for an earlier life is dropped."""
+    wake_us: int = NEVER
+    spins: int = 0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process runs."""
+        return self.peer is not None
+
+    def start(self) -> None:
+        """The process starts: the peer is made from the disk and told so."""
+        assert self.peer is None, "already running"
+        self.life += 1
+        self.wake_us = NEVER
+        self.peer = self.create_peer(self)
+        self.tell(Started())
+        self._poll_engine()
+
+    def end(self) -> None:
+        """The process is gone at this instant, whatever it was doing."""
+        self.life += 1
+        self.peer = None
+        self.disk.crash()
+
+    def tell(self, event: Event) -> None:
+        """Give the peer an event and carry out its answer; nothing if no process runs."""
+        peer = self.peer
+        if peer is None:
+            return
+        world = self.world
+        world.event_count += 1
+        self.watch(self, event)
+        effects = peer.handle(event, self.clock.read(world.now_us))
+        reply = self.person.alter(effects, world.now_us)
+        for effect in reply.effects:
+            world.record(self.index, effect)
+            self.carry_out(self, effect)
+        for answer in reply.events:
+            self.later(0, answer)
+        self._arm(peer)
+
+    def later(self, span_us: int, event: Event) -> None:
+        """Tell the peer in a while, if this life of its process lasts so long."""
+        self.do_later(span_us, lambda: self.tell(event))
+
+    def do_later(self, span_us: int, action: Action) -> None:
+        """Do something in a while, if this life of the process lasts so long."""
+        life = self.life
+
+        def act() -> None:
+            if life == self.life:
+                action()
+
+        self.world.after(span_us, act)
+
+    def get_snapshot(self) -> Snapshot | None:
+        """The peer as it is now, or None if no process runs."""
+        return self.peer.get_snapshot(self.clock.read(self.world.now_us)) if self.peer else None
+
+    def read_engine(self) -> None:
+        """Tell the peer how its engine is, as its adapter would on its own or after a failure."""
+        self.later(0, EngineRead(ENGINE_NAME, self.engine.read_state()))
+
+    def _poll_engine(self) -> None:
+        self.tell(EngineRead(ENGINE_NAME, self.engine.read_state()))
+        self.do_later(ENGINE_POLL_US, self._poll_engine)
+
+    def _arm(self, peer: AnyPeer) -> None:
+        wake_us = max(self.clock.find(peer.next_deadline()), self.world.now_us)
+        if wake_us < self.wake_us:
+            self.wake_us = wake_us
+            life = self.life
+            self.world.at(wake_us, lambda: self._wake(wake_us, life))
+
+    def _wake(self, wake_us: int, life: int) -> None:
+        if life != self.life or wake_us != self.wake_us or self.peer is None:
+            return  # an earlier call has replaced this one
+        self.wake_us = NEVER
+        if self.clock.find(self.peer.next_deadline()) > wake_us:
+            self._arm(self.peer)
+            return
+        self.tell(DeadlineReached())
+        self.spins = self.spins + 1 if self.wake_us == wake_us else 0
+        if self.spins > DEADLINES_AT_ONE_INSTANT_MAX:
+            raise PeerSpins(f"{self.name}: its deadline stays due at {wake_us} us")

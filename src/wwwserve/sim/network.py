@@ -1,0 +1,322 @@
+"""The pretend network: links between hosts, and everything that can happen to them.
+
+Rules, which the real links keep too:
+
+- A link is a reliable, ordered stream each way: what is lost is sent again and comes late. Nothing
+  is delivered twice, and nothing overtakes.
+- There is at most one link for two nodes. A dial ends as `LinkOpened` or `DialFailed`; one that
+  finds the two linked already fails and names the peer.
+- A blocked path holds what is sent; if it opens again in time, all of it arrives. After
+  `LINK_DEAD_US` of silence the receiving end gives the link up.
+- A killed process's links are closed by its kernel, and the others hear of it at once; after a
+  power cut they hear nothing, and notice by silence.
+- Each end hears `LinkClosed` once, after every stream of the link has had its own event.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wwwserve.core.events import DialFailed, EnvelopeReceived, LinkClosed, LinkOpened, SendFailed
+from wwwserve.sim.hosts import Host
+from wwwserve.sim.plans import NetworkPlan
+from wwwserve.sim.world import Action, World
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import (
+    LINK_DEAD_US,
+    LINK_HANDSHAKE_US,
+    LINK_MESSAGES_QUEUED_MAX,
+    LINKS_MAX,
+)
+from wwwserve.values.moments import SECOND
+from wwwserve.wire import Message, Verifier, encode_message, open_message
+
+HANDSHAKE_CROSSINGS = 4
+"""One-way trips until the dialling end has its link: TCP, then TLS 1.3."""
+
+
+class Cargo(Protocol):
+    """A stream on a link, as the link sees it."""
+
+    def on_link_lost(self, end: Host) -> None:
+        """The link's end at this host is gone."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Path:
+    """One direction between two hosts; it is there whether or not they are linked."""
+
+    latency_us: int
+    blocks: int = 0
+    """How many faults block it now."""
+    blocked_since_us: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Way:
+    """One direction of a link."""
+
+    arrival_us: int = 0
+    """When the latest thing on its way arrives; nothing overtakes it."""
+    held: list[Action] = field(default_factory=list)
+    """What waits for the path to open."""
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """An authenticated connection of two hosts, as both ends see it."""
+
+    ends: tuple[Host, Host]
+    """The one that dialled first."""
+    is_open: list[bool] = field(default_factory=lambda: [True, False])
+    """For each end; the second opens when the last message of the handshake arrives."""
+    ways: tuple[_Way, _Way] = field(default_factory=lambda: (_Way(), _Way()))
+    cargo: dict[Cargo, None] = field(default_factory=dict)
+
+    def get_side(self, host: Host) -> int:
+        """0 for the host that dialled, 1 for the other."""
+        return 0 if host is self.ends[0] else 1
+
+    def get_other(self, host: Host) -> Host:
+        """The host at the other end."""
+        return self.ends[1 - self.get_side(host)]
+
+
+class Network:
+    """All paths and links of a world."""
+
+    def __init__(
+        self, world: World, plan: NetworkPlan, verifier: Verifier, network_id: bytes
+    ) -> None:
+        """Paths are drawn as hosts are added."""
+        self.plan = plan
+        self.message_counts: dict[str, int] = {}
+        """Control messages sent so far, by the name of their kind."""
+        self._world = world
+        self._verifier = verifier
+        self._network_id = network_id
+        self._entropy = world.entropy.split("network")
+        self._hosts: dict[NodeId, Host] = {}
+        self._addresses: dict[str, Host] = {}
+        self._paths: dict[tuple[int, int], Path] = {}
+        self._links: dict[tuple[int, int], Link] = {}
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All hosts, in the order they were added."""
+        return tuple(self._hosts.values())
+
+    def add(self, host: Host) -> None:
+        """Connect a machine to all others."""
+        for other in self._hosts.values():
+            spread = max(1, self.plan.latency_us - self.plan.latency_us_min)
+            latency_us = self.plan.latency_us_min + self._entropy.below(spread)
+            self._paths[host.index, other.index] = Path(latency_us)
+            self._paths[other.index, host.index] = Path(latency_us)
+        self._hosts[host.node_id] = host
+        self._addresses[host.address] = host
+
+    def get_links(self, host: Host) -> list[Link]:
+        """The links open at a host's end."""
+        return [
+            link
+            for link in self._links.values()
+            if host in link.ends and link.is_open[link.get_side(host)]
+        ]
+
+    def find_link(self, host: Host, peer: NodeId) -> Link | None:
+        """The link to a peer that is open at this host's end."""
+        other = self._hosts.get(peer)
+        if other is None:
+            return None
+        link = self._links.get(_pair(host, other))
+        return link if link is not None and link.is_open[link.get_side(host)] else None
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def send(self, host: Host, peer: NodeId, message: Message) -> None:
+        """Send a control message, or tell the sender that it cannot go."""
+        kind = type(message).__name__
+        self.message_counts[kind] = self.message_counts.get(kind, 0) + 1
+        link = self.find_link(host, peer)
+        if link is None or len(link.ways[link.get_side(host)].held) >= LINK_MESSAGES_QUEUED_MAX:
+            host.later(0, SendFailed(peer, message))
+            return
+        data = encode_message(message)
+        self.carry(link, host, lambda: self._deliver(link.get_other(host), host.node_id, data))
+
+    def carry(self, link: Link, sender: Host, action: Action, *, extra_us: int = 0) -> None:
+        """Do `action` at the other end when what is sent now arrives, if the link lasts so long."""
+        side = link.get_side(sender)
+
+        def arrive() -> None:
+            if link.is_open[1 - side]:
+                action()
+
+        if self._paths[sender.index, link.ends[1 - side].index].blocks:
+            link.ways[side].held.append(lambda: self.carry(link, sender, action, extra_us=extra_us))
+        else:
+            self._world.at(self._reserve_arrival(link, side) + extra_us, arrive)
+
+    def _reserve_arrival(self, link: Link, side: int) -> int:
+        way = link.ways[side]
+        path = self._paths[link.ends[side].index, link.ends[1 - side].index]
+        way.arrival_us = max(way.arrival_us, self._world.now_us + self._draw_delay_us(path))
+        return way.arrival_us
+
+    def compute_transfer_us(self, body_bytes: int) -> int:
+        """How long a body of this size takes on top of a message's delay."""
+        return body_bytes * SECOND // self.plan.bytes_per_s
+
+    def _deliver(self, receiver: Host, sender: NodeId, data: bytes) -> None:
+        envelope = open_message(
+            data, sender=sender, verifier=self._verifier, network_id=self._network_id
+        )
+        receiver.tell(EnvelopeReceived(envelope))
+
+    def _draw_delay_us(self, path: Path) -> int:
+        delay_us = self._entropy.jitter(path.latency_us, self.plan.jitter_permille)
+        while self.plan.loss_permille and self._entropy.chance(self.plan.loss_permille):
+            delay_us += self.plan.retransmit_us
+        return max(1, delay_us)
+
+    # -- links -----------------------------------------------------------------------------------
+
+    def dial(self, host: Host, address: str, expected: NodeId | None) -> None:
+        """Try to link to whoever listens at an address."""
+        other = self._addresses.get(address)
+        fail = self._create_refusal(host, address, expected)
+        if other is None or other is host:
+            host.do_later(1, fail("nobody of use listens there"))
+            return
+        there, back = self._paths[host.index, other.index], self._paths[other.index, host.index]
+        if there.blocks or back.blocks:
+            host.do_later(LINK_HANDSHAKE_US, fail("no answer"))
+            return
+        is_unlucky = self._entropy.chance(self.plan.dial_failure_permille)
+        delay_us = HANDSHAKE_CROSSINGS * self._draw_delay_us(there)
+
+        def finish() -> None:
+            detail = self._find_dial_fault(host, other, expected)
+            if is_unlucky or detail:
+                fail(detail or "the connection broke")()
+            else:
+                self._open(host, other, address)
+
+        host.do_later(delay_us, finish)
+
+    def _create_refusal(
+        self, host: Host, address: str, expected: NodeId | None
+    ) -> Callable[[str], Action]:
+        def fail(detail: str) -> Action:
+            other = self._addresses.get(address)
+            is_linked = other is not None and self.find_link(host, other.node_id) is not None
+            peer = other.node_id if is_linked and other is not None else expected
+            return lambda: host.tell(DialFailed(address, peer, detail))
+
+        return fail
+
+    def _find_dial_fault(self, host: Host, other: Host, expected: NodeId | None) -> str:
+        if not other.is_up:
+            return "connection refused"
+        if expected not in {None, other.node_id}:
+            return "another node answers there"
+        if self._paths[host.index, other.index].blocks:
+            return "no answer"
+        if self.find_link(host, other.node_id) is not None:
+            return "linked already"
+        if max(len(self.get_links(host)), len(self.get_links(other))) >= LINKS_MAX:
+            return "no room for more links"
+        return ""
+
+    def _open(self, host: Host, other: Host, address: str) -> None:
+        old = self._links.pop(_pair(host, other), None)
+        if old is not None:
+            self._close_end(old, other, "replaced")
+        link = Link((host, other))
+        self._links[_pair(host, other)] = link
+        life = other.life
+
+        def accept() -> None:
+            if not link.is_open[0]:
+                return
+            if other.life == life:
+                link.is_open[1] = True
+                other.tell(LinkOpened(host.node_id, f"seen:{host.index}", is_dialled=False))
+            else:
+                self._close_end(link, host, "connection reset")
+
+        self._world.at(self._reserve_arrival(link, 0), accept)
+        host.tell(LinkOpened(other.node_id, address, is_dialled=True))
+
+    def close(self, link: Link, host: Host, detail: str) -> None:
+        """End a link at one end; the other hears of it when the news arrives."""
+        other = link.get_other(host)
+        self._close_end(link, host, detail)
+        self.carry(link, host, lambda: self._close_end(link, other, detail))
+
+    def lose_process(self, host: Host, *, is_silent: bool) -> None:
+        """A host's process dies: its ends go, and the others hear of it now or by silence."""
+        for link in self.get_links(host):
+            give_up = self._create_give_up(link, link.get_other(host))
+            self._close_end(link, host, "")
+            if is_silent:
+                self._world.after(LINK_DEAD_US, give_up)
+            else:
+                self.carry(link, host, give_up)
+
+    def break_links(self, host: Host) -> None:
+        """Every link of a host breaks at both ends at once."""
+        for link in self.get_links(host):
+            for end in link.ends:
+                self._close_end(link, end, "connection reset")
+
+    def _create_give_up(self, link: Link, end: Host) -> Action:
+        return lambda: self._close_end(link, end, "lost")
+
+    def _close_end(self, link: Link, end: Host, detail: str) -> None:
+        side = link.get_side(end)
+        if not link.is_open[side]:
+            return
+        link.is_open[side] = False
+        link.ways[side].held.clear()
+        for cargo in list(link.cargo):
+            cargo.on_link_lost(end)
+        peer = link.get_other(end)
+        if not any(link.is_open) and self._links.get(_pair(end, peer)) is link:
+            del self._links[_pair(end, peer)]
+        end.later(0, LinkClosed(peer.node_id, detail))
+
+    # -- faults of paths -------------------------------------------------------------------------
+
+    def block(self, source: Host, target: Host) -> None:
+        """Nothing gets from one host to another until `unblock`; calls nest."""
+        path = self._paths[source.index, target.index]
+        path.blocks += 1
+        if path.blocks > 1:
+            return
+        path.blocked_since_us = since_us = self._world.now_us
+
+        def notice() -> None:
+            link = self._links.get(_pair(source, target))
+            if path.blocks and path.blocked_since_us == since_us and link is not None:
+                self.close(link, target, "silent")
+
+        self._world.after(LINK_DEAD_US, notice)
+
+    def unblock(self, source: Host, target: Host) -> None:
+        """End one `block`; when it was the last, what was held sets off."""
+        path = self._paths[source.index, target.index]
+        path.blocks -= 1
+        link = self._links.get(_pair(source, target))
+        if path.blocks or link is None:
+            return
+        way = link.ways[link.get_side(source)]
+        held, way.held = way.held, []
+        for action in held:
+            action()
+
+
+def _pair(one: Host, other: Host) -> tuple[int, int]:
+    return (min(one.index, other.index), max(one.index, other.index))

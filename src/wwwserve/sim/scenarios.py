@@ -1,0 +1,200 @@
+"""The built-in scenarios, reading one from TOML, and changing one field of it from a command line.
+
+A scenario is plain data (`sim.plans`), so whatever can be written in a file can also be set by its
+path: `nodes.node-1.engine.slots=8`.
+"""
+
+import tomllib
+from collections.abc import Sequence
+
+import msgspec
+
+from wwwserve.sim.plans import (
+    EnginePlan,
+    Fault,
+    NetworkPlan,
+    NodePlan,
+    Piece,
+    Scenario,
+    WorkloadPlan,
+)
+from wwwserve.values.moments import MILLISECOND, SECOND
+from wwwserve.values.refusals import BadInput
+
+_FAST = EnginePlan(slots=8, prefill_tokens_per_s=8_000, decode_tokens_per_s=60)
+_SLOW = EnginePlan(slots=2, prefill_tokens_per_s=1_500, decode_tokens_per_s=20)
+
+_HELLO = Scenario(
+    name="hello",
+    about="4 equal nodes, all users on one of them",
+    nodes={
+        "node-1": NodePlan(share=1),
+        "node-2": NodePlan(),
+        "node-3": NodePlan(),
+        "node-4": NodePlan(),
+    },
+)
+
+_MIXED = Scenario(
+    name="mixed",
+    about="4 unequal nodes; most users live at the weak ones, and the crowd moves",
+    nodes={
+        "large": NodePlan(share=15, engine=_FAST),
+        "medium": NodePlan(share=20),
+        "small-1": NodePlan(share=30, engine=_SLOW),
+        "small-2": NodePlan(share=35, engine=_SLOW),
+    },
+    workload=WorkloadPlan(
+        load_permille=600,
+        pieces=(
+            Piece(until_us=60 * SECOND),
+            Piece(until_us=120 * SECOND, rate_permille=1_300, shares=(5, 10, 70, 15)),
+            Piece(until_us=180 * SECOND, rate_permille=700),
+        ),
+    ),
+    duration_us=180 * SECOND,
+)
+
+_CHURN = Scenario(
+    name="churn",
+    about="nodes are killed, restarted, leave and join while requests come in",
+    nodes={
+        "node-1": NodePlan(share=4),
+        "node-2": NodePlan(share=1),
+        "node-3": NodePlan(share=1),
+        "node-4": NodePlan(),
+        "node-5": NodePlan(),
+        "late": NodePlan(start_us=60 * SECOND),
+    },
+    workload=WorkloadPlan(load_permille=450),
+    faults=(
+        Fault(at_us=20 * SECOND, kind="kill", node="node-4", for_us=15 * SECOND),
+        Fault(at_us=30 * SECOND, kind="power-cut", node="node-5", for_us=25 * SECOND),
+        Fault(at_us=45 * SECOND, kind="engine-down", node="node-2", for_us=10 * SECOND),
+        Fault(at_us=70 * SECOND, kind="leave", node="node-3"),
+        Fault(at_us=80 * SECOND, kind="break-links", node="node-1"),
+        Fault(at_us=90 * SECOND, kind="kill", node="late", for_us=5 * SECOND),
+        Fault(at_us=100 * SECOND, kind="drain", node="node-4"),
+    ),
+)
+
+_PARTITION = Scenario(
+    name="partition",
+    about="the network clogs, splits in two, loses one direction, and heals",
+    nodes={
+        "node-1": NodePlan(share=3),
+        "node-2": NodePlan(share=1),
+        "node-3": NodePlan(share=1),
+        "node-4": NodePlan(share=3),
+    },
+    network=NetworkPlan(latency_us=40 * MILLISECOND, loss_permille=10),
+    faults=(
+        Fault(at_us=20 * SECOND, kind="clog", node="node-2", for_us=4 * SECOND),
+        Fault(at_us=40 * SECOND, kind="split", node="node-2", for_us=30 * SECOND),
+        Fault(at_us=85 * SECOND, kind="one-way", node="node-3", for_us=20 * SECOND),
+    ),
+)
+
+_HOSTILE = Scenario(
+    name="hostile",
+    about="half of the nodes lie, decline, flood or accept and never answer",
+    nodes={
+        "node-1": NodePlan(share=2),
+        "node-2": NodePlan(share=1),
+        "node-3": NodePlan(),
+        "node-4": NodePlan(),
+        "silent": NodePlan(person="silent"),
+        "decliner": NodePlan(person="decliner"),
+        "flooder": NodePlan(person="flooder"),
+        "liar": NodePlan(person="liar", engine=_SLOW),
+    },
+    workload=WorkloadPlan(load_permille=250),
+    drain_us=1_200 * SECOND,
+)
+
+SCENARIOS = {scenario.name: scenario for scenario in (_HELLO, _MIXED, _CHURN, _PARTITION, _HOSTILE)}
+"""Everything `wwwserve sim list` shows."""
+
+
+def parse_scenario(text: str) -> Scenario:
+    """Read a scenario from TOML. Raises `BadInput` naming the field."""
+    try:
+        return msgspec.convert(tomllib.loads(text), Scenario)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput("scenario", str(error), "TOML", "correct the file") from error
+    except msgspec.ValidationError as error:
+        raise BadInput(
+            "scenario", str(error), "the fields of docs/faults.md", "correct the field"
+        ) from error
+
+
+def apply_settings(scenario: Scenario, settings: Sequence[str]) -> Scenario:
+    """The scenario with `key=value`s applied. Raises `BadInput` for an unknown key or bad value."""
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise BadInput("--set", setting, "key=value", "for example duration_us=60000000")
+        scenario = _apply(scenario, key.strip(), value.strip())
+    return scenario
+
+
+def list_keys(scenario: Scenario) -> list[str]:
+    """Every key `apply_settings` knows, in the scenario's order."""
+    return _list_paths(_as_tree(scenario), "")
+
+
+def _apply(scenario: Scenario, key: str, value: str) -> Scenario:
+    tree = _as_tree(scenario)
+    *folders, name = key.split(".")
+    place: object = tree
+    for folder in folders:
+        place = place.get(folder) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or (name not in place and folders[-1:] != ["policy"]):
+        known = (
+            [path for path in _list_paths(tree, "") if path.startswith(folders[0])]
+            if folders
+            else []
+        )
+        raise BadInput(
+            "--set", key, "one of " + ", ".join(known or _list_paths(tree, "")), "correct the key"
+        )
+    place[name] = _parse_value(value)
+    try:
+        return msgspec.convert(tree, Scenario)
+    except msgspec.ValidationError as error:
+        raise BadInput("--set", f"{key}={value}", str(error), "correct the value") from error
+
+
+def _as_tree(scenario: Scenario) -> dict[str, object]:
+    """The scenario as nested tables with every field present, defaults included."""
+    tree = _expand(scenario)
+    assert isinstance(tree, dict), "a scenario is a table"
+    return tree
+
+
+def _expand(value: object) -> object:
+    if isinstance(value, msgspec.Struct):
+        return {name: _expand(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _expand(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_expand(item) for item in value]
+    return value
+
+
+def _list_paths(tree: dict[str, object], before: str) -> list[str]:
+    paths: list[str] = []
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            paths += _list_paths(value, f"{before}{key}.")
+        else:
+            paths.append(before + key)
+    return paths
+
+
+def _parse_value(text: str) -> object:
+    """A TOML value, or a bare word as a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

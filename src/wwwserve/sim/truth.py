@@ -1,0 +1,61 @@
+"""What the world knows about every user request, and no peer is told.
+
+The workload makes requests whose outcome can be predicted: how long the true answer is, and whether
+an engine would call the request itself wrong. Checkers and measures compare what happened with it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from wwwserve.core.effects import RequestError
+from wwwserve.core.sessions import Route
+from wwwserve.values.ids import NodeId, RequestId
+
+
+class Outcome(Enum):
+    """How a user saw a request end."""
+
+    OPEN = "open"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    """Ended with an error of any kind."""
+    REFUSED = "refused"
+    """The node said at once that it has no place (503), or nobody listened."""
+    CANCELLED = "cancelled"
+    """The user went away."""
+    LOST = "lost"
+    """The user's own node died under it."""
+
+
+@dataclass(slots=True, eq=False)
+class UserRequest:
+    """One request, from before it is sent to after it has ended."""
+
+    request: RequestId
+    origin: int
+    """Index of the node its user talks to."""
+    arrival_us: int
+    prompt_tokens: int
+    completion_tokens: int
+    """Length of the true answer."""
+    model: str
+    route: Route = Route.AUTO
+    allowed_executors: tuple[NodeId, ...] = ()
+    deadline_us: int = 0
+    patience_us: int = 0
+    """The user goes away after this; 0 = stays."""
+    is_wrong: bool = False
+    """Every engine would refuse it with a 4xx."""
+    is_streamed: bool = True
+    outcome: Outcome = Outcome.OPEN
+    error: RequestError | None = None
+    executor: int | None = None
+    """Index of the node whose answer was delivered whole."""
+    first_output_us: int = 0
+    """When the user saw the first bytes; 0 = never."""
+    ended_us: int = 0
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether another node than the user's own answered it."""
+        return self.executor is not None and self.executor != self.origin
