@@ -16,6 +16,7 @@ from wwwserve.node.config_file import (
     load_config,
     parse_config,
 )
+from wwwserve.node.config_template import make_config_text
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import HOME_VARIABLE, RunInfo, StateFolder, find_state_folder
 
@@ -34,6 +35,7 @@ __all__ = [
     "is_loopback",
     "list_values",
     "load_config",
+    "make_config_text",
     "parse_config",
     "run_node",
     "validate_exposure",
@@ -49,8 +51,8 @@ async def run_node(
 ) -> None:
     """Run one node until `stop` is set, then stop it in good order.
 
-    The caller holds the state folder (`StateFolder.hold`). `on_ready` is called once, when the
-    gateway serves. Raises `BadInput` if the node cannot start as configured.
+    Nobody else may use its state folder meanwhile. `on_ready` is called once, when the gateway
+    serves. Raises `BadInput` if the node cannot start as configured.
     """
     # Only here: commands that just read the configuration should not load sockets and engines.
     from wwwserve.node import assemble  # noqa: PLC0415

@@ -3,6 +3,7 @@
     config.toml   what the operator chose
     node.key      who the node is (0600)
     api_keys.json who may use its gateway: hashes only (0600)
+    ask.key       the API key of `wwwserve ask` (0600)
     state/        what it must remember
     run.json      how commands reach it while it runs (0600)
     lock          held by the one node that uses the folder
@@ -69,6 +70,11 @@ class StateFolder:
     def api_keys_file(self) -> Path:
         """The gateway's keys, hashed."""
         return self.path / "api_keys.json"
+
+    @property
+    def ask_key_file(self) -> Path:
+        """The API key of the `ask` command."""
+        return self.path / "ask.key"
 
     @property
     def store_folder(self) -> Path:

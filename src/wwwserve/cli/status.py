@@ -1,0 +1,122 @@
+"""`wwwserve status`: what the node is doing at this moment."""
+
+import asyncio
+import os
+
+import msgspec
+from rich.text import Text
+
+from wwwserve.cli.admin_client import AdminClient, find_running_node
+from wwwserve.cli.terminal import (
+    HomeFlag,
+    JsonFlag,
+    print_facts_of,
+    print_json,
+    print_table,
+)
+from wwwserve.node import RunInfo, find_state_folder
+
+_HEALTH_STYLES = {"ready": "green", "loading": "yellow", "unavailable": "red"}
+
+
+class _Reading(msgspec.Struct):
+    health: str = "unavailable"
+    detail: str = "not read yet"
+    running: int | None = None
+    waiting: int | None = None
+    slots: int | None = None
+    software: str = ""
+
+
+class _Engine(msgspec.Struct):
+    name: str
+    reading: _Reading | None = None
+    own_running: int = 0
+    peer_running: int = 0
+
+
+class _Totals(msgspec.Struct):
+    requests: int = 0
+    answered: int = 0
+    failed: int = 0
+    offloaded: int = 0
+    works: int = 0
+    works_answered: int = 0
+    works_declined: int = 0
+
+
+class _Status(msgspec.Struct):
+    """What this command reads of the node's answer."""
+
+    node: str
+    engines: list[_Engine] = []
+    requests_open: int = 0
+    requests_queued: int = 0
+    works_open: int = 0
+    totals: _Totals = msgspec.field(default_factory=_Totals)
+    is_draining: bool = False
+
+
+def status(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
+    """Print who the node is, how its engine is, and what it has done since it started."""
+    info = find_running_node(find_state_folder(home, os.environ))
+    answer = asyncio.run(_read(info))
+    if as_json:
+        print_json({**answer, "gateway": info.gateway, "admin": info.admin, "pid": info.pid})
+    else:
+        _show(info, msgspec.convert(answer, _Status))
+
+
+async def _read(info: RunInfo) -> dict[str, object]:
+    async with AdminClient(info) as admin:
+        return dict(await admin.get("/status"))
+
+
+def _show(info: RunInfo, status: _Status) -> None:
+    totals = status.totals
+    print_facts_of(
+        "This node",
+        [
+            ("node", status.node),
+            ("gateway", f"{info.gateway}/v1"),
+            ("links", ", ".join(info.links) or "dials out only"),
+            ("process", str(info.pid) + (" (draining)" if status.is_draining else "")),
+            (
+                "own requests",
+                f"{status.requests_open} open, {status.requests_queued} of them waiting; "
+                f"{totals.answered} answered ({totals.offloaded} elsewhere), "
+                f"{totals.failed} failed since it started",
+            ),
+            (
+                "for others",
+                f"{status.works_open} open; {totals.works_answered} answered, "
+                f"{totals.works_declined} declined since it started",
+            ),
+        ],
+    )
+    print_table(
+        "Engines",
+        ("engine", "health", ">own", ">for others", ">slots", ">waiting in it", "software"),
+        [_make_row(engine) for engine in status.engines],
+    )
+
+
+def _make_row(engine: _Engine) -> tuple[str | Text, ...]:
+    reading = engine.reading or _Reading()
+    health = Text(reading.health, style=_HEALTH_STYLES.get(reading.health, ""))
+    if reading.detail and reading.health != "ready":
+        health.append(f": {reading.detail}")
+    return (
+        engine.name,
+        health,
+        str(engine.own_running),
+        str(engine.peer_running),
+        _say(reading.slots),
+        _say(reading.waiting),
+        reading.software,
+    )
+
+
+def _say(number: int | None) -> str:
+    # Unknown is not zero.
+    return "?" if number is None else str(number)

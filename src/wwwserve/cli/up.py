@@ -1,0 +1,159 @@
+"""`wwwserve up`: run the node of a state folder until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from wwwserve.cli.terminal import (
+    CommandFailed,
+    HomeFlag,
+    JsonFlag,
+    open_side_console,
+    print_facts_of,
+    print_json,
+)
+from wwwserve.node import (
+    Config,
+    ReadyInfo,
+    StateFolder,
+    find_state_folder,
+    load_config,
+    run_node,
+)
+from wwwserve.values.ids import node_text
+from wwwserve.values.refusals import BadInput
+
+EXIT_CUT_OFF = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+SetFlag = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative="",
+        help="A setting that goes before the file, as section.key=value. May be repeated.",
+    ),
+]
+
+
+def up(
+    *,
+    home: HomeFlag = None,
+    set_: SetFlag = (),
+    as_json: JsonFlag = False,
+    stop_with_stdin: Annotated[
+        bool, Parameter(name="--stop-with-stdin", negative="", show=False)
+    ] = False,
+) -> int:
+    """Run the node in the foreground. Ctrl-C lets running requests end; twice stops at once."""
+    folder = find_state_folder(home, os.environ)
+    config = load_config(folder.config_file, os.environ, set_).config
+    if not folder.node_key_file.exists():
+        raise BadInput(
+            field="state folder",
+            found=f"{folder.path}, where no node was made yet",
+            expected="the folder of a node",
+            fix=f"wwwserve init --home {folder.path}",
+        )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    show_ready = _print_ready_json if as_json else _print_ready
+    with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
+        try:
+            runner.run(_serve(config, folder, show_ready, stop_with_stdin=stop_with_stdin))
+        except asyncio.CancelledError:
+            return EXIT_CUT_OFF
+        except BaseExceptionGroup as group:
+            raise _find_cause(group) from group
+        except OSError as error:
+            raise CommandFailed(
+                f"the node cannot start: {error}",
+                "another port with --set gateway.port=0, links.listen or admin.port",
+            ) from error
+    if as_json:
+        print_json({"event": "stopped"})
+    return 0
+
+
+async def _serve(
+    config: Config,
+    folder: StateFolder,
+    show_ready: Callable[[ReadyInfo], None],
+    *,
+    stop_with_stdin: bool,
+) -> None:
+    """Run the node; the first signal asks it to stop, the second cuts it off."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    this = asyncio.current_task()
+    assert this is not None
+
+    def on_signal() -> None:
+        if stop.is_set():
+            this.cancel()
+            return
+        stop.set()
+        open_side_console().print("Stopping: running requests may end. Once more stops at once.")
+
+    def on_input() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            stop.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    if stop_with_stdin:
+        # Whoever started us holds the other end: when they are gone, however that came, so are we.
+        loop.add_reader(sys.stdin.fileno(), on_input)
+    await run_node(config, folder, on_ready=show_ready, stop=stop)
+
+
+def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop of uvloop, where installed: half of the standard loop's processor time."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What the operator should read, if exactly one thing went wrong and it is for them."""
+    leaves = [group.exceptions[0]]
+    while isinstance(leaves[-1], BaseExceptionGroup):
+        leaves.append(leaves[-1].exceptions[0])
+    is_for_operator = len(group.exceptions) == 1 and isinstance(leaves[-1], BadInput)
+    return leaves[-1] if is_for_operator else group
+
+
+def _print_ready(info: ReadyInfo) -> None:
+    models = ", ".join(info.models) or "none yet: the engine is still loading, or not there"
+    links = ", ".join(info.link_addresses) or "none: this node only dials out"
+    print_facts_of(
+        "The node is up.",
+        [
+            ("node", node_text(info.node)),
+            ("gateway", f"{info.gateway_url}/v1"),
+            ("links", links),
+            ("models", models),
+            ("see", "wwwserve status, wwwserve peers, wwwserve ask"),
+        ],
+    )
+
+
+def _print_ready_json(info: ReadyInfo) -> None:
+    print_json(
+        {
+            "event": "ready",
+            "node": node_text(info.node),
+            "gateway": info.gateway_url,
+            "admin": info.admin_url,
+            "links": info.link_addresses,
+            "models": info.models,
+        }
+    )

@@ -1,0 +1,89 @@
+"""The configuration file a new node starts with: every setting, its default, and why to change it.
+
+Each setting stands there commented out with its default, so the file changes nothing until its
+operator does, and no manual is needed to read it.
+"""
+
+import json
+
+_TEMPLATE = """\
+# Configuration of one wwwserve node. Everything has a default: change what you need, and see what
+# holds with `wwwserve config show`. An environment variable goes before this file (gateway.port is
+# WWWSERVE_GATEWAY__PORT), and a flag before both (wwwserve up --set gateway.port=8080).
+
+[engine]
+# The LLM server behind this node. Without a url the node runs a small model itself
+# (`wwwserve engine fetch` brings one, `model` names any GGUF file you have).
+# kind = "auto"            # auto, local, openai, llama-server
+{url}
+# api_key_env = ""         # environment variable with the node's own key for the engine
+# api_key = ""             # or the key itself; users' keys are never passed on
+# model = ""               # path of a GGUF file for the local engine
+# slots = 0                # requests it runs well at once; 0 = what it says, else 4
+# context_tokens = 0       # longest prompt plus answer; 0 = what it says (local: 2048)
+# threads = 0              # processor threads of the local engine; 0 = half of the cores
+# name = "engine"          # what commands call it
+
+[gateway]
+# The OpenAI-compatible API for your users. Keys: `wwwserve keys add NAME`.
+# host = "127.0.0.1"       # anything but loopback needs at least one key
+# port = 8777              # 0 = any free one
+# open = false             # serve without a key; on loopback only
+
+[links]
+# Where other nodes reach this one. An empty listen accepts none: the node only dials out.
+# listen = "127.0.0.1:8778"
+# advertise = []           # as others dial it, if that differs: ["node.example.org:8778"]
+
+[network]
+# Whom to meet at the start: tickets from `wwwserve invite`, or plain addresses.
+# tickets = []
+# bootstrap = []           # ["192.0.2.7:8778"]
+# name = "main"            # nodes of another name are strangers
+# region = ""              # a hint for others where this node is
+
+[admin]
+# What the commands talk to; loopback only.
+# host = "127.0.0.1"
+# port = 8779              # 0 = any free one
+
+[policy]
+# When and for whom this node works. Shares go from 0 to 1.
+# accept_frequency = 1.0   # of other nodes' admissible requests, how many are taken
+# offload_frequency = 1.0  # of own requests, how many may go to others when this node is busy
+# queue_frequency = 1.0    # of own requests without a place, how many wait here; the rest get a 503
+# target_utilisation = 0.7 # above this share of its slots the node counts as busy
+# own_first = true         # take others' requests only below the target and while no own one waits
+# concurrent_max = 64      # others' requests run here at once
+# concurrent_per_peer_max = 32
+# prompt_tokens_max = 1000000
+# completion_tokens_max = 1000000
+# body_bytes_max = 8388608
+# allow_nodes = []         # if any: only these nodes' requests are taken
+# deny_nodes = []          # never taken from, never sent to
+# offload_nodes = []       # if any: own requests go to these nodes only
+# allow_models = []        # if any: only these models are shared
+# deny_models = []         # never shared
+
+# What the engine serves; leave it out to offer whatever the engine says it has.
+# [[models]]
+# id = "Qwen/Qwen3-8B"     # org/name: equal on every node with the same weights
+# engine_model = ""        # what the engine calls it
+# aliases = []             # other names it answers to
+# context_tokens = 0       # 0 = what the engine says
+# quantisation = ""        # for people
+# capabilities = []        # chat, completions, embeddings, tools, vision, logprobs, continuation
+# slots = 0                # 0 = the engine's
+
+# Names users may ask for, each standing for several models, the best first.
+# [groups]
+# small = ["Qwen/Qwen3-8B", "HuggingFaceTB/SmolLM2-135M-Instruct"]
+"""
+
+_NO_URL = '# url = ""                 # for example "http://127.0.0.1:8000/v1"'
+
+
+def make_config_text(engine_url: str = "") -> str:
+    """The text of a new `config.toml`; with `engine_url`, in front of that engine."""
+    # JSON's strings are TOML's basic strings.
+    return _TEMPLATE.format(url=f"url = {json.dumps(engine_url)}" if engine_url else _NO_URL)

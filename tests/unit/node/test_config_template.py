@@ -1,0 +1,41 @@
+"""The file a new node starts with says the truth: every setting is in it, with its real default.
+
+The commented lines are uncommented and parsed as an operator would have them.
+"""
+
+import re
+import tomllib
+from dataclasses import fields
+
+from wwwserve.node import Config, Layer, make_config_text, parse_config
+from wwwserve.node.config import ModelConfig
+
+SETTING = re.compile(r"^# (\w+ = |\[)")
+
+
+def uncomment(text: str) -> str:
+    return "\n".join(
+        line.removeprefix("# ") if SETTING.match(line) else line for line in text.splitlines()
+    )
+
+
+def test_a_new_file_changes_nothing() -> None:
+    values = tomllib.loads(make_config_text())
+    assert parse_config([Layer("config.toml", values)]).config == Config()
+
+
+def test_every_setting_is_there_with_its_default() -> None:
+    values = tomllib.loads(uncomment(make_config_text()))
+    for section in ("network", "links", "gateway", "admin", "engine", "policy"):
+        known = {field.name for field in fields(getattr(Config(), section))}
+        assert values[section].keys() == known
+    (model,) = values["models"]
+    assert model.keys() == {field.name for field in fields(ModelConfig)}
+    assert values["groups"].keys() == {"small"}
+    del values["models"], values["groups"]
+    assert parse_config([Layer("config.toml", values)]).config == Config()
+
+
+def test_the_engine_can_be_named_at_once() -> None:
+    url = 'http://127.0.0.1:8000/v1?"quoted"'
+    assert tomllib.loads(make_config_text(url))["engine"] == {"url": url}
