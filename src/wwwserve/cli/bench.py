@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from wwwserve.bench.results import BenchReport, BenchResult, make_report
+from wwwserve.bench import BenchReport, BenchResult, make_report
 from wwwserve.cli.terminal import JsonFlag, open_side_console, print_json, print_table
 
 REPEATS = 3
