@@ -31,42 +31,44 @@ class Connections:
         self._requests: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
         self._state: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     def get_requests(self) -> aiohttp.ClientSession:
         """The pool that keeps connections alive between requests."""
         if self._requests is None:
-            self._requests = self._open(
-                aiohttp.TCPConnector(
-                    limit=self._settings.connections_max, keepalive_timeout=KEEP_ALIVE_SECONDS
-                )
-            )
+            self._requests = self._open(self._settings.connections_max, is_kept=True)
         return self._requests
 
     def get_fresh(self) -> aiohttp.ClientSession:
         """The pool in which every request has a connection nobody used before."""
         if self._fresh is None:
-            self._fresh = self._open(
-                aiohttp.TCPConnector(limit=self._settings.connections_max, force_close=True)
-            )
+            self._fresh = self._open(self._settings.connections_max, is_kept=False)
         return self._fresh
 
     def get_state(self) -> aiohttp.ClientSession:
         """The pool for health and load."""
         if self._state is None:
-            self._state = self._open(
-                aiohttp.TCPConnector(
-                    limit=STATE_CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_SECONDS
-                )
-            )
+            self._state = self._open(STATE_CONNECTIONS_MAX, is_kept=True)
         return self._state
 
     async def close(self) -> None:
-        """Close every connection; running requests on them fail."""
-        for session in (self._requests, self._fresh, self._state):
+        """Close every connection; running requests on them fail, and later ones at once."""
+        self._is_closed = True
+        sessions = (self._requests, self._fresh, self._state)
+        self._requests = self._fresh = self._state = None
+        for session in sessions:
             if session is not None:
                 await session.close()
 
-    def _open(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    def _open(self, connections_max: int, *, is_kept: bool) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise aiohttp.ClientConnectionError("the engine was closed")
+        if is_kept:
+            connector = aiohttp.TCPConnector(
+                limit=connections_max, keepalive_timeout=KEEP_ALIVE_SECONDS
+            )
+        else:
+            connector = aiohttp.TCPConnector(limit=connections_max, force_close=True)
         trace = aiohttp.TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
         settings = self._settings

@@ -35,6 +35,7 @@ class LocalEngine:
         self._server.start()
         self._http: HttpEngine | None = None
         self._http_url: str | None = None
+        self._stale: list[HttpEngine] = []
 
     @property
     def name(self) -> str:
@@ -48,7 +49,8 @@ class LocalEngine:
 
     async def read_state(self) -> EngineReading:
         """Read health, load and models now; the port's promise."""
-        http = await self._get_http()
+        http = self._get_http()
+        await self._close_stale()
         if http is None:
             return self._explain_absence()
         reading = await http.read_state()
@@ -59,28 +61,34 @@ class LocalEngine:
 
     def start(self, request: EngineRequest) -> EngineRun:
         """Begin a request; the port's promise."""
-        if self._http is None or self._http_url != self._server.url:
+        http = self._get_http()
+        if http is None:
             return _FailedRun(self._explain_absence().detail)
-        return self._http.start(request)
+        return http.start(request)
 
     async def close(self) -> None:
         """Free all connections and end the child process."""
-        if self._http is not None:
-            await self._http.close()
         await self._server.close()
+        self._get_http()
+        await self._close_stale()
 
-    async def _get_http(self) -> HttpEngine | None:
+    def _get_http(self) -> HttpEngine | None:
         """The client of the running child; each child has an address of its own."""
         url = self._server.url
         if url != self._http_url:
-            stale, self._http = self._http, None
+            if self._http is not None:
+                self._stale.append(self._http)
+            self._http_url = url
+            self._http = None
             if url is not None:
                 settings = EngineSettings(name=self.name, url=url, kind="llama-server")
                 self._http = open_http_engine(settings)
-            self._http_url = url
-            if stale is not None:
-                await stale.close()
         return self._http
+
+    async def _close_stale(self) -> None:
+        """Free the connections to children that are gone."""
+        while self._stale:
+            await self._stale.pop().close()
 
     def _explain_absence(self) -> EngineReading:
         if self._server.state is ServerState.FAILING:

@@ -55,6 +55,8 @@ class MockCounts:
     finished: int = 0
     failed: int = 0
     """Failed as they were told to."""
+    dropped: int = 0
+    """Dropped without an answer because their connection had been used before."""
     cancelled: int = 0
     """Given up because their client had left."""
     last_cancelled_us: int = 0
@@ -153,6 +155,7 @@ class MockEngineServer:
         body = await request.read()
         self.counts.authorization = request.headers.get("Authorization", "")
         if self.settings.drops_reused and self._is_reused(request):
+            self.counts.dropped += 1
             return _drop(request)
         if refusal := self._refuse(request):
             return refusal

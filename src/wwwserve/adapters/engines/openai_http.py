@@ -99,9 +99,6 @@ class HttpEngine:
 class HttpRun:
     """One request on its way through an engine."""
 
-    __slots__ = ("_connections", "_has_begun", "_is_stopped", "_opening", "_request", "_response",
-                 "_settings")  # fmt: skip
-
     def __init__(
         self, connections: Connections, request: EngineRequest, settings: EngineSettings
     ) -> None:
@@ -143,9 +140,10 @@ class HttpRun:
         """Wait for the status line; only a 200 is returned."""
         # A task of its own, because `stop` must end the wait of a reader it does not know.
         self._opening = asyncio.create_task(self._send())
-        response = self._response = await self._opening
+        response = await self._opening
         if response.status != _OK:
             raise await _explain_status(response)
+        self._response = response
         return response
 
     async def _send(self) -> aiohttp.ClientResponse:
