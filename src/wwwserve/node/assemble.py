@@ -129,6 +129,7 @@ async def connect(
         on_stream=works.on_stream,
     )
     replies = Replies(
+        own=parts.key.node_id,
         engines=parts.engines,
         bodies=bodies,
         clock=clock,

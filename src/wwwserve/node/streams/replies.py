@@ -177,7 +177,7 @@ class NodeReply:
 
     def start(self, attempt: _Attempt) -> None:
         """From now on the answer comes from this execution."""
-        self.info.executor = attempt.executor
+        self.info.executor = attempt.executor or self._owner.own
         self.info.is_local = attempt.executor is None
         self.info.attempts += 1
         self.info.queue_us = self._owner.clock.now() - self._began_us
@@ -233,6 +233,7 @@ class NodeReply:
 class Replies:
     """All requests of own users now open, and the carrying out of the peer's effects on them."""
 
+    own: NodeId
     engines: Mapping[str, Engine]
     bodies: BodyStore
     clock: Clock
