@@ -19,8 +19,10 @@ FUNCTION_LINES_MAX = 60
 EMPTY_NAMES = {"common", "helper", "helpers", "manager", "misc", "shared", "stuff", "util", "utils"}
 # Shorter than this cannot say both what is proven and how.
 TEST_DOCSTRING_CHARACTERS_MIN = 40
+# `fakes` holds no tests; the others use it.
 TEST_FOLDERS = {
-    "conformance", "conversations", "integration", "property", "simulation", "tidy", "unit",
+    "conformance", "conversations", "fakes", "integration", "property", "simulation", "tidy",
+    "unit",
 }  # fmt: skip
 
 

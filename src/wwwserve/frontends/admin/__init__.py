@@ -1,0 +1,66 @@
+"""JSON for a node's operator: looking at it, and running it. For this machine only.
+
+    GET  /status      the whole peer at one moment          GET  /peers    the other nodes
+    GET  /models      what can be asked for through it      GET  /process  the process itself
+    GET  /facts       what happens, one JSON object a line, from now on
+    POST /invite      {} -> {"ticket"}                      POST /join     {"ticket"}
+    POST /depart      {"departure": "drain" | "resume" | "leave"}
+    POST /shutdown    the same as leaving
+
+Whoever reaches this API runs the node. So every request must carry the token that the node wrote
+for its owner alone, in a header no web page can set unasked, and must have come to a name of this
+machine. Refusals are `{"error": {"field", "found", "expected", "fix"}}`.
+"""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from wwwserve.frontends.admin.json_forms import make_fact, make_member, make_model, make_status
+from wwwserve.frontends.admin.service import TOKEN_HEADER, AdminService
+from wwwserve.ports.peer_handle import PeerHandle
+
+__all__ = [
+    "TOKEN_HEADER",
+    "Admin",
+    "make_fact",
+    "make_member",
+    "make_model",
+    "make_status",
+    "start_admin",
+]
+
+CLOSE_WAIT_S = 1.0
+"""How long `close` waits for what is under way; watchers of facts never end by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """A running operator's API."""
+
+    url: str
+    """`http://host:port`."""
+    runner: web.AppRunner
+
+    async def close(self) -> None:
+        """Stop listening and end all watching."""
+        await self.runner.cleanup()
+
+
+async def start_admin(
+    handle: PeerHandle, token: str, *, host: str = "127.0.0.1", port: int = 0
+) -> Admin:
+    """Serve a peer's operator at `host:port` (0 = any free one). Raises `OSError` if taken."""
+    app = AdminService(handle, token).create_application()
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_WAIT_S
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    bound_host, bound_port = runner.addresses[0][:2]
+    shown_host = f"[{bound_host}]" if ":" in bound_host else bound_host
+    return Admin(f"http://{shown_host}:{bound_port}", runner)

@@ -1,0 +1,96 @@
+"""A peer's snapshot and facts as JSON: the names that commands, dashboards and scripts rely on.
+
+Fields keep the names they have in `core.snapshot` and `core.facts`, units included. Nodes are
+written by their printable names, requests as in the `x-wwwserve-request-id` header, the members of
+enumerations in lower case. A fact's `event` is the name of its type.
+"""
+
+from dataclasses import fields, is_dataclass
+from enum import Enum, IntEnum
+
+from wwwserve.core.facts import Fact
+from wwwserve.core.sessions import SessionId
+from wwwserve.core.snapshot import MemberView, ModelView, Snapshot
+from wwwserve.values.ids import (
+    NODE_ID_BYTES,
+    REQUEST_ID_BYTES,
+    NodeId,
+    RequestId,
+    node_text,
+    request_text,
+)
+from wwwserve.wire import PeerRecord, get_model_ids
+
+Json = dict[str, object]
+
+
+def make_status(snapshot: Snapshot) -> Json:
+    """The whole peer at one moment."""
+    return {
+        "node": node_text(snapshot.node),
+        **_make_record(snapshot.record),
+        "members": [make_member(member) for member in snapshot.members],
+        "engines": _make_value(snapshot.engines),
+        "requests_open": snapshot.requests_open,
+        "requests_queued": snapshot.requests_queued,
+        "works_open": snapshot.works_open,
+        "totals": _make_value(snapshot.totals),
+    }
+
+
+def make_member(member: MemberView) -> Json:
+    """One other node, with what it says about itself."""
+    return {
+        "node": node_text(member.node),
+        "status": member.status.value,
+        "is_linked": member.is_linked,
+        "round_trip_us": member.round_trip_us,
+        **_make_record(member.record),
+    }
+
+
+def make_model(model: ModelView) -> Json:
+    """One model that can be asked for."""
+    return {each.name: _make_value(getattr(model, each.name)) for each in fields(model)}
+
+
+def make_fact(fact: Fact) -> Json:
+    """One fact, its type under `event`."""
+    shown: Json = {"event": type(fact).__name__}
+    return shown | {each.name: _make_value(getattr(fact, each.name)) for each in fields(fact)}
+
+
+def _make_record(record: PeerRecord) -> Json:
+    return {
+        "version": record.version,
+        "addresses": record.addresses,
+        "models": get_model_ids(record),
+        "slots": record.slots,
+        "protocol_min": record.protocol_min,
+        "protocol_max": record.protocol_max,
+        "is_draining": record.is_draining,
+        "is_leaving": record.is_leaving,
+        "region": record.region,
+        "software": record.software,
+    }
+
+
+def _make_value(value: object) -> object:
+    """Any value of a snapshot or fact; of bytes only nodes and requests, told apart by length."""
+    match value:
+        case bytes() if len(value) == NODE_ID_BYTES:
+            return node_text(NodeId(value))
+        case bytes() if len(value) == REQUEST_ID_BYTES:
+            return request_text(RequestId(value))
+        case SessionId():
+            return str(value)
+        case IntEnum():
+            return value.name.lower()
+        case Enum():
+            return value.value
+        case tuple():
+            return [_make_value(entry) for entry in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return {each.name: _make_value(getattr(value, each.name)) for each in fields(value)}
+        case _:
+            return value

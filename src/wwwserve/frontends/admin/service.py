@@ -1,0 +1,177 @@
+"""What the operator's API answers on each of its paths, and whom it lets in."""
+
+import asyncio
+import hmac
+import os
+import resource
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar, cast
+
+import msgspec
+from aiohttp import web
+
+from wwwserve.core.events import Departure
+from wwwserve.core.facts import Fact
+from wwwserve.frontends.admin.json_forms import make_fact, make_member, make_model, make_status
+from wwwserve.ports.peer_handle import PeerHandle
+from wwwserve.values.hosts import is_loopback_host
+from wwwserve.values.limits import KIB
+from wwwserve.values.refusals import BadInput
+
+TOKEN_HEADER = "x-wwwserve-admin-token"  # noqa: S105 - the header's name
+BODY_BYTES_MAX = 64 * KIB
+"""The longest order is a ticket."""
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Body = TypeVar("Body")
+
+
+class _Join(msgspec.Struct):
+    ticket: str
+    """An invite ticket, `host:port` or `NODE@host:port`."""
+
+
+class _Depart(msgspec.Struct):
+    departure: Departure
+
+
+class AdminService:
+    """Answers an operator's requests by way of one peer."""
+
+    __slots__ = ("_handle", "_started_at", "_token")
+
+    def __init__(self, handle: PeerHandle, token: str) -> None:
+        self._handle = handle
+        self._token = token.encode()
+        self._started_at = time.monotonic()
+
+    def create_application(self) -> web.Application:
+        """All paths, behind the guard."""
+        app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
+        app.add_routes(
+            [
+                web.get("/status", self._tell_status),
+                web.get("/peers", self._tell_peers),
+                web.get("/models", self._tell_models),
+                web.get("/facts", self._stream_facts),
+                web.get("/process", self._tell_process),
+                web.post("/invite", self._invite),
+                web.post("/join", self._join),
+                web.post("/depart", self._depart),
+                web.post("/shutdown", self._shut_down),
+            ]
+        )
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in who knows the token, and no web page that learned to reach this address."""
+        if not is_loopback_host(request.headers.get("host", "")):
+            return _refuse(
+                403, BadInput("host", request.host[:80], "127.0.0.1", "http://127.0.0.1")
+            )
+        token = request.headers.get(TOKEN_HEADER, "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(token, self._token):
+            fix = "use the wwwserve command, which reads it from run.json in the state folder"
+            return _refuse(401, BadInput(TOKEN_HEADER, "a wrong one or none", "the token", fix))
+        try:
+            return await handler(request)
+        except BadInput as error:
+            return _refuse(400, error)
+        except web.HTTPException as error:
+            fix = "GET /status, /peers, /models, /facts, /process"
+            return _refuse(error.status, BadInput("request", error.reason, "another one", fix))
+
+    async def _tell_status(self, _: web.Request) -> web.Response:
+        return _make_json(make_status(self._handle.get_snapshot()))
+
+    async def _tell_peers(self, _: web.Request) -> web.Response:
+        members = self._handle.get_snapshot().members
+        return _make_json({"peers": [make_member(member) for member in members]})
+
+    async def _tell_models(self, _: web.Request) -> web.Response:
+        models = self._handle.get_snapshot().models
+        return _make_json({"models": [make_model(model) for model in models]})
+
+    async def _tell_process(self, _: web.Request) -> web.Response:
+        return _make_json(
+            {
+                "pid": os.getpid(),
+                "cpu_s": time.process_time(),
+                "rss_bytes": _read_rss_bytes(),
+                "uptime_s": time.monotonic() - self._started_at,
+            }
+        )
+
+    async def _stream_facts(self, request: web.Request) -> web.StreamResponse:
+        """All facts from now on, one JSON object a line, until either side goes."""
+        response = web.StreamResponse(headers={"content-type": "application/x-ndjson"})
+        await response.prepare(request)
+        async with aclosing(cast("AsyncGenerator[Fact, None]", self._handle.watch())) as facts:
+            step = asyncio.ensure_future(anext(facts, None))
+            try:
+                # One turn of the loop, and the watch is on; the empty line says so to the reader.
+                await asyncio.sleep(0)
+                await response.write(b"\n")
+                while (fact := await step) is not None:
+                    await response.write(msgspec.json.encode(make_fact(fact)) + b"\n")
+                    step = asyncio.ensure_future(anext(facts, None))
+            finally:
+                await _end(step)
+        return response
+
+    async def _invite(self, _: web.Request) -> web.Response:
+        return _make_json({"ticket": self._handle.create_invite()})
+
+    async def _join(self, request: web.Request) -> web.Response:
+        self._handle.join((await _read_body(request, _Join)).ticket)
+        return _make_json({})
+
+    async def _depart(self, request: web.Request) -> web.Response:
+        self._handle.depart((await _read_body(request, _Depart)).departure)
+        return _make_json({})
+
+    async def _shut_down(self, _: web.Request) -> web.Response:
+        self._handle.depart(Departure.LEAVE)
+        return _make_json({})
+
+
+async def _read_body(request: web.Request, form: type[Body]) -> Body:
+    """Read an order; raises `BadInput` when it is not in its form."""
+    try:
+        return msgspec.json.decode(await request.read(), type=form)
+    except (ValueError, RecursionError) as error:
+        expected = "a JSON object with " + ", ".join(form.__annotations__)
+        raise BadInput("body", str(error), expected, "see `wwwserve --help`") from error
+
+
+async def _end(step: asyncio.Future[Fact | None]) -> None:
+    """Have a step of a watch end, so that the watch itself can be closed."""
+    step.cancel()
+    with suppress(asyncio.CancelledError):
+        await step
+
+
+def _read_rss_bytes() -> int:
+    """Memory of this process that is in RAM; where the system does not tell, its highest so far."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * KIB
+
+
+def _make_json(value: object, status: int = 200) -> web.Response:
+    content = msgspec.json.encode(value)
+    return web.Response(body=content, status=status, content_type="application/json")
+
+
+def _refuse(status: int, error: BadInput) -> web.Response:
+    shown = {each.name: getattr(error, each.name) for each in fields(error)}
+    return _make_json({"error": shown}, status)

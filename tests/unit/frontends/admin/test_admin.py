@@ -1,0 +1,208 @@
+"""An operator sees and runs the node, and nobody else does: over real HTTP, on a pretend peer.
+
+The forms are compared whole, because commands and scripts rely on their names.
+"""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import msgspec
+import pytest
+
+from tests.fakes.peer_handle import MODEL, NODE, FakePeerHandle
+from wwwserve.core.engines import EngineHealth
+from wwwserve.core.events import Departure
+from wwwserve.core.facts import (
+    Alternative,
+    AttemptFailed,
+    AttemptStarted,
+    EngineChanged,
+    Fact,
+    FactsDropped,
+    MemberChanged,
+    MemberStatus,
+)
+from wwwserve.core.sessions import Role, SessionId
+from wwwserve.frontends.admin import TOKEN_HEADER, make_fact, start_admin
+from wwwserve.values.ids import RequestId, node_text
+from wwwserve.values.refusals import DeclineReason, FailureKind
+
+TOKEN = "operators-token"
+REQUEST = RequestId(b"\x02" * 16)
+REQUEST_TEXT = "req-" + "02" * 16
+SESSION = SessionId(Role.ORIGIN, 7)
+
+
+@pytest.fixture
+def handle() -> FakePeerHandle:
+    return FakePeerHandle()
+
+
+@pytest.fixture
+async def session(handle: FakePeerHandle) -> AsyncIterator[aiohttp.ClientSession]:
+    admin = await start_admin(handle, TOKEN)
+    async with aiohttp.ClientSession(admin.url, headers={TOKEN_HEADER: TOKEN}) as session:
+        yield session
+    await admin.close()
+
+
+async def call(
+    session: aiohttp.ClientSession, method: str, path: str, **options: object
+) -> tuple[int, dict[str, object]]:
+    async with session.request(method, path, **options) as response:  # type: ignore[arg-type]
+        return response.status, msgspec.json.decode(await response.read())
+
+
+async def test_the_status_is_the_whole_peer(session: aiohttp.ClientSession) -> None:
+    status, body = await call(session, "GET", "/status")
+    assert status == 200
+    assert (body["node"], body["slots"], body["is_draining"]) == (node_text(NODE), 4, False)
+    assert body["addresses"] == ["127.0.0.1:1"]
+    assert body["engines"] == [
+        {"name": "engine", "reading": None, "own_running": 1, "peer_running": 0}
+    ]
+    assert (body["requests_open"], body["works_open"], body["members"]) == (1, 0, [])
+    assert isinstance(body["totals"], dict)
+    assert body["totals"]["requests"] == 3
+
+
+async def test_peers_models_and_the_process_are_shown(session: aiohttp.ClientSession) -> None:
+    assert await call(session, "GET", "/peers") == (200, {"peers": []})
+    _, body = await call(session, "GET", "/models")
+    assert body["models"] == [
+        {
+            "model": MODEL,
+            "aliases": ["echo"],
+            "context_tokens": 4096,
+            "capabilities": ["chat", "tools"],
+            "quantisations": ["Q4"],
+            "is_local": True,
+            "nodes": 2,
+        }
+    ]
+    _, process = await call(session, "GET", "/process")
+    assert set(process) == {"pid", "cpu_s", "rss_bytes", "uptime_s"}
+    assert process["rss_bytes"] > 10**6  # type: ignore[operator]
+
+
+async def test_orders_reach_the_peer(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    assert await call(session, "POST", "/invite") == (200, {"ticket": "ticket"})
+    assert await call(session, "POST", "/join", json={"ticket": "192.0.2.1:1"}) == (200, {})
+    assert handle.joined == ["192.0.2.1:1"]
+    for word in ("drain", "resume"):
+        assert await call(session, "POST", "/depart", json={"departure": word}) == (200, {})
+    assert await call(session, "POST", "/shutdown") == (200, {})
+    assert handle.departures == [Departure.DRAIN, Departure.RESUME, Departure.LEAVE]
+
+
+async def test_facts_come_one_a_line(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    handle.facts = [MemberChanged(NODE, MemberStatus.DEAD, 3), FactsDropped(2)]
+    async with session.get("/facts") as response:
+        lines = [line.strip() async for line in response.content]
+    assert [msgspec.json.decode(line) for line in lines if line] == [
+        {"event": "MemberChanged", "node": node_text(NODE), "status": "dead", "version": 3},
+        {"event": "FactsDropped", "count": 2},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fact", "form"),
+    [
+        (
+            AttemptStarted(
+                REQUEST, SESSION, NODE, MODEL, (Alternative(NODE, 5, DeclineReason.BUSY),)
+            ),
+            {
+                "event": "AttemptStarted",
+                "request": REQUEST_TEXT,
+                "session": "origin-7",
+                "executor": node_text(NODE),
+                "model": MODEL,
+                "alternatives": [{"node": node_text(NODE), "finish_us": 5, "decline": "busy"}],
+            },
+        ),
+        (
+            AttemptFailed(REQUEST, SESSION, NODE, FailureKind.LINK_LOST, None, "gone"),
+            {
+                "event": "AttemptFailed",
+                "request": REQUEST_TEXT,
+                "session": "origin-7",
+                "executor": node_text(NODE),
+                "kind": "link_lost",
+                "decline": None,
+                "detail": "gone",
+            },
+        ),
+        (
+            EngineChanged("engine", EngineHealth.READY, ""),
+            {"event": "EngineChanged", "engine": "engine", "health": "ready", "detail": ""},
+        ),
+    ],
+)
+def test_facts_keep_their_names(fact: Fact, form: dict[str, object]) -> None:
+    assert make_fact(fact) == form
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/join", b'{"ticket":"nonsense"}'),
+        ("/join", b"{}"),
+        ("/join", b"not json"),
+        ("/join", b'{"ticket":' + b"[" * 5_000),
+        ("/depart", b'{"departure":"explode"}'),
+    ],
+)
+async def test_a_wrong_order_is_explained(
+    session: aiohttp.ClientSession, handle: FakePeerHandle, path: str, body: bytes
+) -> None:
+    status, answer = await call(session, "POST", path, data=body)
+    assert status == 400
+    assert set(answer["error"]) == {"field", "found", "expected", "fix"}  # type: ignore[call-overload]
+    assert not handle.joined
+    assert not handle.departures
+
+
+async def test_a_node_that_accepts_no_links_says_so(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    handle.accepts_links = False
+    status, answer = await call(session, "POST", "/invite")
+    assert (status, answer["error"]["field"]) == (400, "links.listen")  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({TOKEN_HEADER: "guess"}, 401),
+        ({TOKEN_HEADER: ""}, 401),
+        ({TOKEN_HEADER: TOKEN + "é"}, 401),
+        ({"host": "evil.example"}, 403),
+        ({"host": "127.0.0.1.evil.example:80"}, 403),
+        ({"host": "localhost:1"}, 200),
+        ({"host": "[::1]:1"}, 200),
+    ],
+)
+async def test_only_the_operator_on_this_machine_comes_in(
+    session: aiohttp.ClientSession, headers: dict[str, str], status: int
+) -> None:
+    assert (await call(session, "GET", "/status", headers=headers))[0] == status
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/x", 404), ("GET", "/join", 405)])
+async def test_what_is_not_there_is_said_in_the_same_form(
+    session: aiohttp.ClientSession, method: str, path: str, status: int
+) -> None:
+    found, answer = await call(session, method, path)
+    assert found == status
+    assert "error" in answer
+
+
+async def test_an_endless_order_is_refused(session: aiohttp.ClientSession) -> None:
+    status, answer = await call(session, "POST", "/join", data=b"x" * 100_000)
+    assert status == 413
+    assert "error" in answer
