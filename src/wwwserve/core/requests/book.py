@@ -114,10 +114,9 @@ class Book:
         """It waits in the queue, for the first time until the bound of all its waiting is set."""
         assert request.phase is Phase.SEEKING
         assert request.round is None
-        able = self._capacity.list_able(request.summary, any_context=request.any_context)
         request.phase = Phase.QUEUED
         request.queue_until = min(request.queue_until, after(now, QUEUE_WAIT_US))
-        self.queue.add(request, tuple(dict.fromkeys(served.engine for served in able)))
+        self.queue.add(request, self._list_engines(request))
         self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
         self.set_deadline(request)
 
@@ -231,7 +230,16 @@ class Book:
                 assert_never(request.phase)
         self._deadlines.set(request.request, moment)
 
+    def note_models(self) -> None:
+        """Other models are served: which engines could run those waiting may have changed."""
+        for request in self.queue:
+            self.queue.set_engines(request, self._list_engines(request))
+
     # -- what the steps share --------------------------------------------------------------------
+
+    def _list_engines(self, request: OpenRequest) -> tuple[str, ...]:
+        able = self._capacity.list_able(request.summary, any_context=request.any_context)
+        return tuple(dict.fromkeys(served.engine for served in able))
 
     def _begin(self, request: OpenRequest, executor: NodeId, model: str, now: Moment) -> Run:
         assert request.run is None

@@ -174,6 +174,7 @@ class Requests:
                 self._origin.note_room()
             case SetModels(models):
                 self._capacity.set_models(models)
+                self._origin.book.note_models()
                 self._origin.note_room()
             case Depart(departure):
                 self._executor.set_draining(is_draining=departure is not Departure.RESUME)

@@ -5,6 +5,7 @@ insertion moves some 160 kB, which takes microseconds.
 """
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterator
 
 from wwwserve.core.requests.state import OpenRequest
@@ -53,7 +54,7 @@ class Queue:
     def __init__(self) -> None:
         self._sorted: list[QueueKey] = []
         self._requests: dict[RequestId, OpenRequest] = {}
-        self._waiting: dict[str, int] = {}
+        self._waiting: Counter[str] = Counter()
         self._engines: dict[RequestId, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
@@ -68,17 +69,20 @@ class Queue:
         insort(self._sorted, _get_key(request))
         self._requests[request.request] = request
         self._engines[request.request] = engines
-        for engine in engines:
-            self._waiting[engine] = self._waiting.get(engine, 0) + 1
+        self._waiting.update(engines)
+
+    def set_engines(self, request: OpenRequest, engines: tuple[str, ...]) -> None:
+        """Other own engines could run it now."""
+        self._waiting.subtract(self._engines[request.request])
+        self._engines[request.request] = engines
+        self._waiting.update(engines)
 
     def remove(self, request: OpenRequest) -> None:
         """It waits no more."""
+        self.set_engines(request, ())
+        del self._engines[request.request]
         del self._sorted[bisect_left(self._sorted, _get_key(request))]
         del self._requests[request.request]
-        for engine in self._engines.pop(request.request):
-            self._waiting[engine] -= 1
-            if self._waiting[engine] == 0:
-                del self._waiting[engine]
 
     def list_for(self, engine: str) -> Iterator[OpenRequest]:
         """Those an engine could run, in order, as of now."""
@@ -86,7 +90,7 @@ class Queue:
 
     def count_waiting(self, engine: str) -> int:
         """How many of those waiting an engine could run."""
-        return self._waiting.get(engine, 0)
+        return self._waiting[engine]
 
 
 def _get_key(request: OpenRequest) -> QueueKey:
