@@ -155,6 +155,21 @@ def test_a_killed_demo_takes_its_nodes_with_it(run_demo: RunDemo) -> None:
     assert_gone(pids)
 
 
+def test_a_killed_node_is_told_and_the_others_go_on(run_demo: RunDemo) -> None:
+    with run_demo("--json", "--nodes", "3", "--engine", "mock") as process:
+        ready = read_event(process)
+        victim = ready["nodes"][2]
+        os.kill(victim["pid"], signal.SIGKILL)
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda number: chat(ready, f"Say {number}."), range(6)))
+        assert all(text for text, _ in answers)
+        while True:
+            event = read_event(process)
+            if event["event"] == "NodeEnded":
+                break
+        assert event["reporter"] == victim["id"]
+
+
 def test_a_person_sees_offload_and_how_to_go_on(run_demo: RunDemo) -> None:
     with run_demo("--nodes", "3", "--exit-after", "0", "--engine", "mock") as process:
         text, _ = process.communicate(timeout=WAIT_SECONDS)
@@ -171,13 +186,13 @@ def test_commands_speak_to_a_running_node(run_demo: RunDemo) -> None:
         ready = read_event(process)
         home, other = (node["home"] for node in ready["nodes"])
 
-        def wwwserve(*arguments: str) -> str:
+        def wwwserve(*arguments: str, code: int = 0) -> str:
             command = [sys.executable, "-m", "wwwserve.cli", *arguments, "--home", home]
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
             )
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+            assert done.returncode == code, done.stderr
+            return done.stdout if code == 0 else done.stderr
 
         first, second = (node["id"] for node in ready["nodes"])
         status = json.loads(wwwserve("status", "--json"))
@@ -191,6 +206,9 @@ def test_commands_speak_to_a_running_node(run_demo: RunDemo) -> None:
         wwwserve("join", ticket)
         answer = json.loads(wwwserve("ask", "Say hello.", "--json"))
         assert answer["content"]
+        assert answer["usage"]["completion_tokens"] > 0
+        assert "nobody/nothing" in wwwserve("ask", "x", "--model", "nobody/nothing", code=1)
+        assert "ticket" in wwwserve("join", "nonsense", code=2)
         for verb in ("status", "peers", "models", "invite"):
             assert wwwserve(verb)
         in_use = subprocess.run(

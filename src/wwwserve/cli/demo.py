@@ -8,7 +8,7 @@ process ends with the demo, however that ends.
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from time import monotonic
 from typing import Annotated, Literal
 
@@ -121,9 +121,11 @@ async def _run(count: int, exit_after: float | None, *, is_mocked: bool) -> None
     def on_fact(node: DemoNode, fact: Json | None) -> None:
         told = _tell_end(narrator, node) if fact is None else narrator.tell(node.info.node, fact)
         if told is not None:
-            console.print(Text.assemble((f"{monotonic() - begin:6.1f} s  ", "dim"), told))
+            moment = (f"{monotonic() - begin:6.1f} s  ", "dim")
+            console.print(Text.assemble(moment, told), soft_wrap=True)
 
-    status.start()
+    if console.is_terminal:
+        status.start()
     try:
         async with open_network(
             count,
@@ -140,8 +142,9 @@ async def _run(count: int, exit_after: float | None, *, is_mocked: bool) -> None
                 await _show_traffic(console, network)
                 _show_usage(console, network)
                 await _wait(exit_after)
-            status.update("Stopping the nodes ...")
-            status.start()
+            if console.is_terminal:
+                status.update("Stopping the nodes ...")
+                status.start()
     finally:
         status.stop()
     console.print("The demo is over; nothing of it is left.")
@@ -216,14 +219,17 @@ async def _show_traffic(console: Console, network: DemoNetwork) -> None:
     """Send the first requests, with the first answer growing below what the nodes tell."""
     name = network.nodes[0].info.node[:NAME_LENGTH]
     console.print(f"[bold]{len(QUESTIONS)} requests at once, all to {name}:[/]")
-    with Live(console=console, refresh_per_second=REFRESH_PER_SECOND) as live:
+    answer = Panel("", title=QUESTIONS[0], title_align="left", style="cyan")
+    live = Live(answer, console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True)
 
-        def on_text(text: str) -> None:
-            live.update(Panel(Text(text), title=QUESTIONS[0], title_align="left", style="cyan"))
+    def on_text(text: str) -> None:
+        answer.renderable = Text(text)
 
+    with live if console.is_terminal else nullcontext():
         burst = await send_burst(network, on_text=on_text)
+    console.print(answer)
     for failure in burst.failures:
-        console.print(f"[red]{failure}[/]")
+        console.print(Text(failure, style="red"))
     console.print(f"[bold]{burst.answered} of {len(QUESTIONS)} answered.[/]\n")
 
 

@@ -120,10 +120,8 @@ async def _validate(response: aiohttp.ClientResponse) -> None:
         error = msgspec.json.decode(text, type=_ErrorBody).error
     except msgspec.DecodeError:
         error = {"message": text[:200].decode(errors="replace")}
-    raise CommandFailed(
-        f"the gateway refused ({response.status}): {_say(error)}",
-        "wwwserve models shows what can be asked for, wwwserve keys list who may ask",
-    )
+    # The gateway's errors say themselves what to try.
+    raise CommandFailed(f"the gateway refused ({response.status}): {_say(error)}", "")
 
 
 def _read_headers(headers: Mapping[str, str], answer: ChatAnswer) -> None:

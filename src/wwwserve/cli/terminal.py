@@ -29,7 +29,7 @@ JsonFlag = Annotated[
 
 @dataclass(eq=False)
 class CommandFailed(Exception):
-    """A command could not be carried out: what happened and what to try."""
+    """A command could not be carried out: what happened and what to try (empty: it was said)."""
 
     what: str
     fix: str
@@ -61,7 +61,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str 
     )
     for column in columns:
         is_number = column.startswith(">")
-        table.add_column(column.removeprefix(">"), justify="right" if is_number else "left")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if is_number else "left",
+            # The first column names the row: it is never cut, whatever the width.
+            no_wrap=not table.columns,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*row)
     open_console().print(table)
@@ -92,5 +98,6 @@ def show_error(what: str, fix: str) -> None:
     """One line that says what happened and what to try."""
     line = Text("error: ", style="bold red")
     line.append(f"{what}. ".replace(".. ", ". "), style="default")
-    line.append(f"Try: {fix}", style="default")
+    if fix:
+        line.append(f"Try: {fix}", style="default")
     open_side_console().print(line, soft_wrap=True)

@@ -26,6 +26,7 @@ from wwwserve.node import (
     load_config,
     run_node,
 )
+from wwwserve.ports.store import StoreFailed
 from wwwserve.values.ids import node_text
 from wwwserve.values.refusals import BadInput
 
@@ -62,19 +63,20 @@ def up(
             fix=f"wwwserve init --home {folder.path}",
         )
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    show_ready = _print_ready_json if as_json else _print_ready
+    ready: list[ReadyInfo] = []
+
+    def on_ready(info: ReadyInfo) -> None:
+        ready.append(info)
+        (_print_ready_json if as_json else _print_ready)(info)
+
     with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
         try:
-            runner.run(_serve(config, folder, show_ready, stop_with_stdin=stop_with_stdin))
+            runner.run(_serve(config, folder, on_ready, stop_with_stdin=stop_with_stdin))
         except asyncio.CancelledError:
             return EXIT_CUT_OFF
-        except BaseExceptionGroup as group:
-            raise _find_cause(group) from group
-        except OSError as error:
-            raise CommandFailed(
-                f"the node cannot start: {error}",
-                "another port with --set gateway.port=0, links.listen or admin.port",
-            ) from error
+        except Exception as error:
+            # Here the node's last task ends, and whatever ended it is reported.
+            raise _explain(error, was_ready=bool(ready)) from error
     if as_json:
         print_json({"event": "stopped"})
     return 0
@@ -83,7 +85,7 @@ def up(
 async def _serve(
     config: Config,
     folder: StateFolder,
-    show_ready: Callable[[ReadyInfo], None],
+    on_ready: Callable[[ReadyInfo], None],
     *,
     stop_with_stdin: bool,
 ) -> None:
@@ -110,7 +112,7 @@ async def _serve(
     if stop_with_stdin:
         # Whoever started us holds the other end: when they are gone, however that came, so are we.
         loop.add_reader(sys.stdin.fileno(), on_input)
-    await run_node(config, folder, on_ready=show_ready, stop=stop)
+    await run_node(config, folder, on_ready=on_ready, stop=stop)
 
 
 def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -122,13 +124,23 @@ def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _find_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What the operator should read, if exactly one thing went wrong and it is for them."""
-    leaves = [group.exceptions[0]]
-    while isinstance(leaves[-1], BaseExceptionGroup):
-        leaves.append(leaves[-1].exceptions[0])
-    is_for_operator = len(group.exceptions) == 1 and isinstance(leaves[-1], BadInput)
-    return leaves[-1] if is_for_operator else group
+def _explain(error: Exception, *, was_ready: bool) -> Exception:
+    """What the operator should read: their own mistakes in their words, a bug as it is."""
+    cause: BaseException = error
+    while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
+        cause = cause.exceptions[0]
+    match cause:
+        case BadInput():
+            return cause
+        case StoreFailed():
+            return CommandFailed(f"the node stopped, its disk failed: {cause}", "wwwserve up")
+        case OSError() if not was_ready:
+            return CommandFailed(
+                f"the node cannot start: {cause}",
+                "another port: --set gateway.port=0, admin.port=0 or links.listen=127.0.0.1:0",
+            )
+        case _:
+            return error
 
 
 def _print_ready(info: ReadyInfo) -> None:

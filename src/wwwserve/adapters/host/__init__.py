@@ -1,6 +1,7 @@
-"""The machine a node runs on: its clock, and where its secret key is kept."""
+"""The machine a node runs on: its clock, and where its secrets are kept."""
 
 from wwwserve.adapters.host.clock import MonotonicClock
+from wwwserve.adapters.host.key_ring import FileKeyRing
 from wwwserve.adapters.host.keys import LibsodiumVerifier, NodeKey
 
-__all__ = ["LibsodiumVerifier", "MonotonicClock", "NodeKey"]
+__all__ = ["FileKeyRing", "LibsodiumVerifier", "MonotonicClock", "NodeKey"]
