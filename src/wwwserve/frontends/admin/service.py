@@ -173,5 +173,7 @@ def _make_json(value: object, status: int = 200) -> web.Response:
 
 
 def _refuse(status: int, error: BadInput) -> web.Response:
-    shown = {each.name: getattr(error, each.name) for each in fields(error)}
+    # A header quoted in it may hold bytes that are no text.
+    texts = {each.name: str(getattr(error, each.name)) for each in fields(error)}
+    shown = {name: text.encode(errors="replace").decode() for name, text in texts.items()}
     return _make_json({"error": shown}, status)

@@ -8,7 +8,7 @@ is left to them.
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, assert_never
+from typing import Annotated, TypeVar, assert_never
 
 import msgspec
 from msgspec import Meta
@@ -34,6 +34,7 @@ ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_NAME_LENGTH_MAX)]
 TokenCount = Annotated[int, Meta(ge=1, le=COMPLETION_TOKENS_MAX)]
 ChoiceCount = Annotated[int, Meta(ge=1, le=CHOICES_MAX)]
 ShortText = Annotated[str, Meta(min_length=1, max_length=64)]
+Value = TypeVar("Value")
 _ABSENT = msgspec.Raw(b"")
 _NULL = msgspec.Raw(b"null")
 
@@ -177,7 +178,7 @@ def _check_chat(chat: _Chat, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
         raise refuse_field("prompt", "not together with messages", "leave one of them out")
     needs = {}
     parts = []
-    if _TOOLS.decode(chat.tools):
+    if _decode_below("tools", _TOOLS, chat.tools):
         needs["tools"] = True
         parts.append(bytes(chat.tools))
     for index, message in enumerate(chat.messages):
@@ -203,10 +204,7 @@ def _check_chat(chat: _Chat, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
 def _check_content(param: str, role: str, content: bytes) -> bool:
     """Check what a message says; whether there are images in it."""
     if content.startswith(b"["):
-        try:
-            parts = _CONTENTS.decode(content)
-        except msgspec.ValidationError as error:
-            raise _explain(error, below=param) from error
+        parts = _decode_below(param, _CONTENTS, content)
         return any(part.type in ("image_url", "input_image") for part in parts)
     may_be_null = role in ("assistant", "tool", "function")
     if not (content.startswith(b'"') or (may_be_null and content == b"null")):
@@ -237,10 +235,7 @@ def _shows_usage(request: _Generation) -> bool:
 
 def _check_texts(param: str, raw: msgspec.Raw) -> tuple[bytes, ...]:
     """Check a prompt or input, one or many, of text or of tokens; its parts."""
-    try:
-        texts = _TEXTS.decode(raw)
-    except msgspec.ValidationError as error:
-        raise _explain(error, below=param) from error
+    texts = _decode_below(param, _TEXTS, raw)
     if not texts:
         raise refuse_field(param, "expected something in it", _FIXES[param])
     content = bytes(raw)
@@ -264,6 +259,16 @@ def _find_own_fields(body: bytes) -> dict[str, msgspec.Raw]:
         return {}
     fields = _FIELDS.decode(body)
     return {name: raw for name, raw in fields.items() if name.startswith(OWN_FIELD_PREFIX)}
+
+
+def _decode_below(
+    param: str, decoder: "msgspec.json.Decoder[Value]", raw: msgspec.Raw | bytes
+) -> Value:
+    """Decode a member that was kept as it came."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _explain(error, below=param) from error
 
 
 def _explain(error: msgspec.ValidationError, below: str = "") -> Refused:

@@ -50,7 +50,9 @@ def encode_error(refused: Refused) -> bytes:
         "param": refused.param,
         "code": refused.code,
     }
-    return msgspec.json.encode({"error": error})
+    # A header quoted in a message may hold bytes that are no text.
+    shown = {name: text and text.encode(errors="replace").decode() for name, text in error.items()}
+    return msgspec.json.encode({"error": shown})
 
 
 def make_error_response(refused: Refused) -> web.Response:

@@ -71,7 +71,7 @@ def _validate_headers(request: web.BaseRequest) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         # Besides being wrong, the types that a web page may send anywhere without asking first.
-        message = f"content-type is {kind or 'missing'}. Try: content-type: application/json"
+        message = f"content-type is {kind[:80] or 'missing'}. Try: content-type: application/json"
         raise Refused(400, message, param="content-type")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         message = "content-encoding is not supported. Try: send the JSON uncompressed"
