@@ -7,7 +7,7 @@
 import asyncio
 from collections.abc import Callable
 
-from wwwserve.node.config import Config, EngineKind, GatewayConfig, is_loopback, validate_exposure
+from wwwserve.node.config import Config
 from wwwserve.node.config_file import (
     DEFAULT_ORIGIN,
     Layer,
@@ -18,27 +18,22 @@ from wwwserve.node.config_file import (
 )
 from wwwserve.node.config_template import make_config_text
 from wwwserve.node.ready import ReadyInfo
-from wwwserve.node.state_folder import HOME_VARIABLE, RunInfo, StateFolder, find_state_folder
+from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 
 __all__ = [
     "DEFAULT_ORIGIN",
-    "HOME_VARIABLE",
     "Config",
-    "EngineKind",
-    "GatewayConfig",
     "Layer",
     "LoadedConfig",
     "ReadyInfo",
     "RunInfo",
     "StateFolder",
     "find_state_folder",
-    "is_loopback",
     "list_values",
     "load_config",
     "make_config_text",
     "parse_config",
     "run_node",
-    "validate_exposure",
 ]
 
 

@@ -12,15 +12,13 @@ import pytest
 from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 from wwwserve.node import (
     Config,
-    EngineKind,
-    GatewayConfig,
     Layer,
     LoadedConfig,
     list_values,
     load_config,
     parse_config,
-    validate_exposure,
 )
+from wwwserve.node.config import EngineKind, GatewayConfig, validate_exposure
 from wwwserve.node.setup_parts import (
     compute_model_id,
     make_bootstrap,
