@@ -25,7 +25,8 @@ def node_text(node_id: NodeId) -> str:
 
 def node_prefix(node_id: NodeId) -> str:
     """The first 8 characters of a node's name: enough for a person, not for a decision."""
-    return node_text(node_id)[:PREFIX_LENGTH]
+    # Five bytes are eight characters; this is on the way of every answer.
+    return base64.b32encode(node_id[: PREFIX_LENGTH * 5 // 8]).decode("ascii").lower()
 
 
 def parse_node_id(text: str) -> NodeId:

@@ -28,7 +28,7 @@ _NULL = msgspec.Raw(b"null")
 _TRUE = msgspec.Raw(b"true")
 # Shorter runs are words; looked for only in parts that say they hold such data.
 _MEDIA = re.compile(rb"[A-Za-z0-9+/=]{256,}")
-_MEDIA_MARKS = (b";base64,", b'"input_audio"')
+_IMAGE_MARK, _SOUND_MARK = b";base64,", b'"input_audio"'
 _TOKEN_LIST = re.compile(rb"[\[\s]+\d")
 
 
@@ -99,10 +99,10 @@ def _ask_usage(options: msgspec.Raw) -> msgspec.Raw:
 
 
 def _estimate_part_tokens(part: bytes) -> int:
-    if _TOKEN_LIST.match(part):
+    if part.startswith(b"[") and _TOKEN_LIST.match(part):
         return part.count(b",") + 1
     text_bytes, tokens = len(part), PART_TOKENS
-    if any(mark in part for mark in _MEDIA_MARKS):
+    if _IMAGE_MARK in part or _SOUND_MARK in part:
         for found in _MEDIA.finditer(part):
             text_bytes -= found.end() - found.start()
             tokens += MEDIA_TOKENS
