@@ -30,7 +30,7 @@ def test_this_machine(host: str) -> None:
         "localhost.evil.example",
         "127.0.0.1.evil.example:80",
         "evil.example#127.0.0.1",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 - a name to refuse
         "192.168.0.1:80",
         "[::ffff:192.0.2.1]:80",
         "[fe80::1]",
