@@ -34,6 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STOP_SECONDS = 1.0
 """product.md: a client that leaves stops its engine within a second."""
+WAIT_SECONDS = 30
 MESSAGES = [{"role": "user", "content": "Count from one to one hundred."}]
 
 
@@ -130,8 +131,9 @@ async def read_failure(run: EngineRun) -> EngineFailure:
 
 
 async def wait_for(get_number: Callable[[], Awaitable[int]], number: int) -> None:
-    while await get_number() != number:  # noqa: ASYNC110 - the engine has no way to tell us
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await get_number() != number:  # noqa: ASYNC110 - the engine cannot tell us
+            await asyncio.sleep(0.01)
 
 
 async def wait_for_running(subject: Subject, count: int) -> None:
@@ -380,6 +382,17 @@ async def test_loading_ready_and_gone_are_told_apart() -> None:
     refused = await read_failure(mock.engine.start(ask()))
     assert refused.kind is FailureKind.UNAVAILABLE
     await mock.engine.close()
+
+
+@pytest.mark.parametrize("wish", ["hang", "hang:1"])
+async def test_closing_an_engine_fails_its_running_requests(mock: MockSubject, wish: str) -> None:
+    run = mock.engine.start(ask(mock={"fail": wish}))
+    reading = asyncio.create_task(read_all(run))
+    await wait_for_running(mock, 1)
+    await mock.engine.close()
+    with pytest.raises(EngineFailure) as caught:
+        await reading
+    assert caught.value.kind in (FailureKind.UNAVAILABLE, FailureKind.BROKEN)
 
 
 async def test_a_closed_engine_is_unavailable_and_raises_nothing_else(mock: MockSubject) -> None:

@@ -68,9 +68,11 @@ class LocalEngine:
 
     async def close(self) -> None:
         """Free all connections and end the child process."""
-        await self._server.close()
-        self._get_http()
+        if self._http is not None:
+            self._stale.append(self._http)
+            self._http = None
         await self._close_stale()
+        await self._server.close()
 
     def _get_http(self) -> HttpEngine | None:
         """The client of the running child; each child has an address of its own."""

@@ -27,16 +27,21 @@ _HOST = "127.0.0.1"
 def serve_local(settings: LocalSettings, on_ready: Callable[[str], None]) -> None:
     """Serve in the foreground until SIGINT or SIGTERM; `on_ready` is told the URL.
 
-    Call it on the main thread. Raises `BadInput` when something is missing or the model cannot be
-    loaded.
+    Running answers are finished first; a second signal ends them too. Call it on the main thread.
+    Raises `BadInput` when something is missing or the model cannot be loaded.
     """
     server, url = _open_server(resolve_local(settings))
     is_over = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        is_over.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: is_over.set())
+        signal.signal(number, on_signal)
     on_ready(url)
     is_over.wait()
-    del server  # Its end stops the threads that use the model.
+    del server  # Its end waits for the answers it is giving.
 
 
 def _open_server(settings: LocalSettings) -> tuple[object, str]:
@@ -79,9 +84,13 @@ def main(arguments: Sequence[str]) -> None:
     output = reserve_standard_output()
     end_with_parent()
     try:
-        serve_local(parse_arguments(arguments), lambda url: announce_ready(output, url))
+        server, url = _open_server(resolve_local(parse_arguments(arguments)))
     except BadInput as error:
         raise SystemExit(str(error)) from error
+    announce_ready(output, url)
+    # SIGTERM keeps its default: whoever wanted the answers is gone, and nothing is to be saved.
+    threading.Event().wait()
+    del server  # Not reached: it keeps the server alive until then.
 
 
 if __name__ == "__main__":

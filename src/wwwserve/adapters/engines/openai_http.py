@@ -65,6 +65,7 @@ class HttpEngine:
         self._dialect = dialects[0] if len(dialects) == 1 else None
         self._connections = Connections(settings)
         self._pages = Pages(self._connections, settings.state_page_us)
+        self._runs: dict[HttpRun, None] = {}
 
     @property
     def name(self) -> str:
@@ -82,10 +83,13 @@ class HttpEngine:
 
     def start(self, request: EngineRequest) -> "HttpRun":
         """Begin a request; it is sent with the first `read`."""
-        return HttpRun(self._connections, request, self._settings)
+        return HttpRun(self._connections, request, self._settings, self._runs)
 
     async def close(self) -> None:
         """Close every connection; runs that are not over fail."""
+        # The client library would let their readers wait for ever.
+        for run in tuple(self._runs):
+            await run.abandon()
         await self._connections.close()
 
     async def _recognise(self) -> Dialect:
@@ -100,11 +104,16 @@ class HttpRun:
     """One request on its way through an engine."""
 
     def __init__(
-        self, connections: Connections, request: EngineRequest, settings: EngineSettings
+        self,
+        connections: Connections,
+        request: EngineRequest,
+        settings: EngineSettings,
+        register: "dict[HttpRun, None]",
     ) -> None:
         self._connections = connections
         self._request = request
         self._settings = settings
+        self._register = register
         self._opening: asyncio.Task[aiohttp.ClientResponse] | None = None
         self._response: aiohttp.ClientResponse | None = None
         self._has_begun = False
@@ -120,7 +129,7 @@ class HttpRun:
         except asyncio.CancelledError:
             if _is_being_cancelled():
                 raise
-            raise _stopped() from None
+            raise self._explain(aiohttp.ClientConnectionError()) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._explain(error) from error
         self._has_begun = True
@@ -129,6 +138,11 @@ class HttpRun:
     async def stop(self) -> None:
         """Leave the connection, so that the engine stops working. Idempotent."""
         self._is_stopped = True
+        self._register.pop(self, None)
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Leave the connection; whoever reads hears of a dropped connection."""
         if self._opening is None:
             return
         self._opening.cancel()
@@ -139,6 +153,7 @@ class HttpRun:
     async def _open(self) -> aiohttp.ClientResponse:
         """Wait for the status line; only a 200 is returned."""
         # A task of its own, because `stop` must end the wait of a reader it does not know.
+        self._register[self] = None
         self._opening = asyncio.create_task(self._send())
         response = await self._opening
         if response.status != _OK:
