@@ -70,7 +70,6 @@ class _Chat(_Generation, kw_only=True):
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
     tools: msgspec.Raw = _NULL
-    logprobs: bool | None = None
     prompt: msgspec.Raw = _ABSENT
 
 
@@ -78,7 +77,6 @@ class _Completion(_Generation, kw_only=True):
     prompt: msgspec.Raw
     max_tokens: Annotated[int, Meta(ge=0, le=COMPLETION_TOKENS_MAX)] | None = None
     """0 is for those who only want their own prompt back with its log probabilities."""
-    logprobs: int | bool | None = None
     messages: msgspec.Raw = _ABSENT
 
 
@@ -125,6 +123,7 @@ class CheckedBody:
     choices: int = 1
     completion_tokens_max: int = 0
     needs: tuple[str, ...] = ()
+    """What an engine without it fails at; without tools or logprobs it answers all the same."""
     has_seed: bool = False
 
 
@@ -176,18 +175,14 @@ def _check(endpoint: Endpoint, body: bytes) -> CheckedBody:
 def _check_chat(chat: _Chat, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
     if bytes(chat.prompt):
         raise refuse_field("prompt", "not together with messages", "leave one of them out")
-    needs = {}
+    has_images = False
     parts = []
     if _decode_below("tools", _TOOLS, chat.tools):
-        needs["tools"] = True
         parts.append(bytes(chat.tools))
     for index, message in enumerate(chat.messages):
         content = bytes(message.content)
-        if _check_content(f"messages[{index}].content", message.role, content):
-            needs["vision"] = True
+        has_images |= _check_content(f"messages[{index}].content", message.role, content)
         parts.append(message.role.encode() + b":" + content)
-    if chat.logprobs:
-        needs["logprobs"] = True
     return CheckedBody(
         chat.model,
         tuple(parts),
@@ -196,7 +191,7 @@ def _check_chat(chat: _Chat, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
         shows_usage=_shows_usage(chat),
         choices=chat.n or 1,
         completion_tokens_max=chat.max_completion_tokens or chat.max_tokens or 0,
-        needs=tuple(needs),
+        needs=("vision",) if has_images else (),
         has_seed=chat.seed is not None,
     )
 
@@ -224,7 +219,6 @@ def _check_completion(request: _Completion, own_fields: dict[str, msgspec.Raw]) 
         shows_usage=_shows_usage(request),
         choices=request.n or 1,
         completion_tokens_max=request.max_tokens or 0,
-        needs=("logprobs",) if request.logprobs else (),
         has_seed=request.seed is not None,
     )
 

@@ -98,6 +98,9 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is not HTTP, or a fault of our own; then close."""
+        if isinstance(exc, ConnectionError):
+            # The client went away between two writes: nobody's fault, and nobody to tell.
+            raise exc
         if status >= 500:  # noqa: PLR2004 - where HTTP puts server errors
             _LOG.error("a fault of the gateway", exc_info=exc)
         if request.writer.output_size > 0:

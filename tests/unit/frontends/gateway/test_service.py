@@ -89,7 +89,7 @@ async def test_the_peer_gets_the_request_as_its_user_meant_it(
     assert status == 200
     (request,) = handle.requests
     assert (request.endpoint, request.models) == (Endpoint.CHAT, (MODEL,))
-    assert (request.public_model, request.priority, request.needs) == (ALIAS, 3, ("tools",))
+    assert (request.public_model, request.priority, request.needs) == (ALIAS, 3, ())
     assert (request.route, request.deadline_us) == (Route.NETWORK, 250_000)
     assert request.allowed_executors == (NODE,)
     assert (request.completion_tokens_max, request.is_streamed) == (9, False)
