@@ -5,8 +5,7 @@ is passed on in `_pass_on`, one line for each kind. Requests also ask policy and
 arranged once, in the constructor.
 """
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from wwwserve.core.effects import (
@@ -146,16 +145,23 @@ class Peer:
             case Persisted() | LinkOpened() | DialFailed() | Join():
                 return self._gossip.handle(event, now)
             case LinkClosed(peer):
-                return [
-                    *self._gossip.handle(event, now),
-                    *self._requests.handle(PeerLost(peer), now),
-                ]
+                return self._tell_in_turn(event, PeerLost(peer), now)
             case DeadlineReached() | Depart():
-                return [*self._gossip.handle(event, now), *self._requests.handle(event, now)]
+                return self._tell_in_turn(event, event, now)
             case Started() | SetPolicy() | SetModels():
                 return self._tell_setting(event, now)
             case _:
                 assert_never(event)
+
+    def _tell_in_turn(
+        self,
+        event: LinkClosed | DeadlineReached | Depart,
+        then: PeerLost | DeadlineReached | Depart,
+        now: Moment,
+    ) -> Iterator[_Inner]:
+        """Gossip's news is passed on before requests decide: they must not choose who is lost."""
+        yield from self._gossip.handle(event, now)
+        yield from self._requests.handle(then, now)
 
     def _tell_message(self, event: EnvelopeReceived | SendFailed, now: Moment) -> Iterable[_Inner]:
         """Probes and quotes are for requests, all other messages for gossip."""
@@ -203,14 +209,13 @@ class Peer:
     def _pass_on(self, answers: Iterable[_Inner], now: Moment) -> list[Effect]:
         """Give each machine's news to the machine it concerns, and the rest to the world."""
         effects: list[Effect] = []
-        pending = deque(answers)
-        while pending:
-            answer = pending.popleft()
+        lost: list[NodeId] = []
+        for answer in answers:
             match answer:
                 case MemberUpdated(member):
                     self._routing.set_member(member)
                     if self._has_lost(member.node):
-                        pending.extend(self._requests.handle(PeerLost(member.node), now))
+                        lost.append(member.node)
                 case OfferSent() | RunMeasured() | ExecutorFailed():
                     self._routing.learn(answer, now)
                 case (
@@ -229,6 +234,10 @@ class Peer:
                     effects.append(answer)
                 case _:
                     assert_never(answer)
+        # One message may bring the end of several nodes: all are known before a request that asked
+        # one of them looks for another.
+        for node in lost:
+            effects += self._pass_on(self._requests.handle(PeerLost(node), now), now)
         return effects
 
     def _has_lost(self, node: NodeId) -> bool:

@@ -1,11 +1,10 @@
 """Which node should run a request: who could, who is drawn, and whose offer is best."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
 from wwwserve.core.entropy import Entropy
-from wwwserve.core.facts import MemberStatus
 from wwwserve.core.placing import (
     Bid,
     Estimate,
@@ -17,9 +16,9 @@ from wwwserve.core.placing import (
     Wanted,
     can_serve,
 )
-from wwwserve.core.routing.catalogue import Catalogue
+from wwwserve.core.routing.catalogue import Catalogue, is_hopeful, is_routable
 from wwwserve.core.routing.estimates import Estimates
-from wwwserve.core.routing.history import History
+from wwwserve.core.routing.history import START, History
 from wwwserve.core.routing.stake import StakeTable
 from wwwserve.core.sessions import ServedModel
 from wwwserve.core.snapshot import MemberView, ModelView
@@ -81,20 +80,27 @@ class Routing:
 
     def is_hopeful(self, wanted: Wanted) -> bool:
         """Whether another node could run it, now or soon: nobody is left for good otherwise."""
-        return any(
-            self._is_hopeful_node(node)
-            for node, _ in self._list_able(wanted)
-            if wanted.excluded.get(node) != NEVER
-        )
+        for model in wanted.summary.models:
+            for node, offer in self._catalogue.get_offers(ModelId(model)).items():
+                member = self._catalogue.get_member(node)
+                if (
+                    member is not None
+                    and is_hopeful(member)
+                    and wanted.excluded.get(node) != NEVER
+                    and _is_able(wanted, node, offer)
+                ):
+                    return True
+        return False
 
     def draw(self, wanted: Wanted, count: int, now: Moment) -> tuple[NodeId, ...]:
         """Up to `count` candidates in proportion to seats, among all that could run it now."""
         eligible = dict.fromkeys(
             node
-            for node, _ in self._list_able(wanted)
-            if self._is_routable(node)
-            and wanted.excluded.get(node, Moment(0)) <= now
+            for model in wanted.summary.models
+            for node, offer in self._catalogue.get_open_offers(ModelId(model)).items()
+            if wanted.excluded.get(node, START) <= now
             and not self._history.is_avoided(node, now)
+            and _is_able(wanted, node, offer)
         )
         return self._stake.draw(count, self._entropy, tuple(eligible))
 
@@ -106,9 +112,16 @@ class Routing:
         """The bids with what they really mean, best first; this node wins ties.
 
         A quote of another node is scaled by how it kept its promises, lengthened by what was sent
-        there since it was asked for, and by the round trip.
+        there since it was asked for, and by the round trip. One from a node that since then has
+        become suspect, lost its link or failed counts for nothing.
         """
-        meant = [bid if bid.node == self._own else self._weigh(bid, now) for bid in bids]
+        meant = [bid for bid in bids if bid.node == self._own]
+        for bid in bids:
+            member = self._catalogue.get_member(bid.node)
+            if member is None or not is_routable(member):
+                continue
+            if not self._history.is_avoided(bid.node, now):
+                meant.append(self._weigh(bid, member, now))
         return tuple(sorted(meant, key=lambda bid: (bid.finish_us, bid.node != self._own)))
 
     def find_models(self, name: str) -> tuple[tuple[ModelId, ...], tuple[str, ...]]:
@@ -120,38 +133,13 @@ class Routing:
         """Every model that can be asked for through this node."""
         return self._catalogue.get_models()
 
-    # -- how it answers --------------------------------------------------------------------------
-
-    def _list_able(self, wanted: Wanted) -> Iterator[tuple[NodeId, ModelOffer]]:
-        """Members whose record says they could run it, whatever their state."""
-        for model in wanted.summary.models:
-            for node, offer in self._catalogue.get_offers(ModelId(model)).items():
-                if wanted.partners.admits(node) and can_serve(offer, wanted.summary):
-                    yield node, offer
-
-    def _is_routable(self, node: NodeId) -> bool:
-        """Whether a node can be offered a request now: suspected or unlinked ones are not."""
-        member = self._catalogue.get_member(node)
-        return (
-            member is not None
-            and member.status is MemberStatus.ALIVE
-            and member.is_linked
-            and not member.record.is_draining
-        )
-
-    def _is_hopeful_node(self, node: NodeId) -> bool:
-        """Whether a node may become routable: it is alive, or has yet to refute a suspicion."""
-        member = self._catalogue.get_member(node)
-        return (
-            member is not None
-            and member.status in {MemberStatus.ALIVE, MemberStatus.SUSPECT}
-            and not member.record.is_draining
-        )
-
-    def _weigh(self, bid: Bid, now: Moment) -> Bid:
+    def _weigh(self, bid: Bid, member: MemberView, now: Moment) -> Bid:
         finish_us = self._history.scale(bid.node, bid.finish_us)
-        member = self._catalogue.get_member(bid.node)
-        slots = max(member.record.slots, 1) if member is not None else 1
         sends = self._history.count_sends(bid.node, bid.asked_at, now)
-        finish_us += sends * finish_us // slots
+        finish_us += sends * finish_us // max(member.record.slots, 1)
         return replace(bid, finish_us=finish_us + bid.round_trip_us)
+
+
+def _is_able(wanted: Wanted, node: NodeId, offer: ModelOffer) -> bool:
+    """Whether a node may have a request and its record says it could run it."""
+    return wanted.partners.admits(node) and can_serve(offer, wanted.summary)
