@@ -6,6 +6,7 @@ path: `nodes.node-1.engine.slots=8`.
 
 import tomllib
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import msgspec
 
@@ -150,19 +151,24 @@ def _apply(scenario: Scenario, key: str, value: str) -> Scenario:
     for folder in folders:
         place = place.get(folder) if isinstance(place, dict) else None
     if not isinstance(place, dict) or (name not in place and folders[-1:] != ["policy"]):
-        known = (
-            [path for path in _list_paths(tree, "") if path.startswith(folders[0])]
-            if folders
-            else []
-        )
-        raise BadInput(
-            "--set", key, "one of " + ", ".join(known or _list_paths(tree, "")), "correct the key"
-        )
+        raise _create_key_fault(key, tree)
     place[name] = _parse_value(value)
     try:
         return msgspec.convert(tree, Scenario)
     except msgspec.ValidationError as error:
         raise BadInput("--set", f"{key}={value}", str(error), "correct the value") from error
+
+
+def _create_key_fault(key: str, tree: dict[str, object]) -> BadInput:
+    known = _list_paths(tree, "")
+    close = get_close_matches(key, known, n=3, cutoff=0.4)
+    close += [path for path in known if path.endswith("." + key) and path not in close][:3]
+    return BadInput(
+        "--set",
+        key,
+        "a field of the scenario by its path, for example " + ", ".join(close or known[:3]),
+        "wwwserve sim replay 1 shows such paths",
+    )
 
 
 def _as_tree(scenario: Scenario) -> dict[str, object]:
