@@ -165,9 +165,7 @@ async def test_a_streamed_answer_comes_whole_and_then_none(subject: Subject) -> 
     assert events[-1] == b"data: [DONE]"
 
 
-async def test_completions_and_embeddings_are_answered_at_their_own_paths(
-    subject: Subject,
-) -> None:
+async def test_completions_and_embeddings_have_their_own_paths(subject: Subject) -> None:
     text = ask(Endpoint.COMPLETIONS, prompt="One two three", max_tokens=2)
     assert b"[DONE]" in await read_all(subject.engine.start(text))
     vectors = EngineRequest(Endpoint.EMBEDDINGS, b'{"model": "any", "input": ["sea", "land"]}')
@@ -259,9 +257,7 @@ async def test_before_the_first_byte_another_node_may_try_unless_the_request_is_
     assert mock.server.url not in str(failure), "others read this"
 
 
-async def test_details_say_whose_key_is_wrong_and_that_the_model_is_loading(
-    mock: MockSubject,
-) -> None:
+async def test_details_say_whose_key_is_wrong_and_what_loads(mock: MockSubject) -> None:
     wrong_key = await read_failure(mock.engine.start(ask(mock={"fail": "status:401"})))
     assert "this node" in wrong_key.detail
     loading = await read_failure(mock.engine.start(ask(mock={"fail": "loading"})))

@@ -123,8 +123,11 @@ def _bad_url(text: str) -> BadInput:
 
 
 def _build_headers(settings: EngineSettings) -> Mapping[str, str]:
-    # Compressed streams would arrive in blocks instead of tokens.
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"wwwserve/{__version__}"}
+    headers = {
+        "Accept-Encoding": "identity",  # Compressed streams come in blocks instead of tokens.
+        "Content-Type": "application/json",
+        "User-Agent": f"wwwserve/{__version__}",
+    }
     if settings.api_key:
         headers["Authorization"] = f"Bearer {settings.api_key}"
     return headers

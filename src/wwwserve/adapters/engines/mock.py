@@ -33,6 +33,8 @@ from wwwserve.wire import Endpoint
 
 WRITES_BEFORE_YIELD = 64
 """Unpaced writes after which other requests get their turn."""
+BACKLOG = 4_096
+"""Connections waiting to be accepted; with fewer, a burst of clients waits a second to retry."""
 CONNECTIONS_REMEMBERED = 1_024
 """Connections remembered for `drops_reused`; the oldest are forgotten."""
 
@@ -95,7 +97,8 @@ class MockEngineServer:
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self.settings.host, self.settings.port).start()
+        address = (self.settings.host, self.settings.port)
+        await web.TCPSite(self._runner, *address, backlog=BACKLOG).start()
         host, port = self._runner.addresses[0][:2]
         self._url = f"http://{host}:{port}"
         return self

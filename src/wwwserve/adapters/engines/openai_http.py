@@ -41,7 +41,6 @@ _PATHS = {
     Endpoint.COMPLETIONS: "/v1/completions",
     Endpoint.EMBEDDINGS: "/v1/embeddings",
 }
-_HEADERS = {"Content-Type": "application/json"}
 _OK = 200
 _REQUEST_IS_WRONG = frozenset({400, 404, 413, 422})
 _KEY_IS_WRONG = frozenset({401, 403})
@@ -180,7 +179,6 @@ class HttpRun:
             return await session.post(
                 self._connections.root + _PATHS[self._request.endpoint],
                 data=self._request.body,
-                headers=_HEADERS,
                 allow_redirects=False,
                 trace_request_ctx=story,
             )
