@@ -53,7 +53,7 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.facts import MemberStatus, RequestQueued
 from wwwserve.core.policy_settings import PolicySettings
-from wwwserve.core.requests import PeerLost, ProbeFailed, QuoteReceived, RequestsEvent
+from wwwserve.core.requests import PeersLost, ProbeFailed, QuoteReceived, RequestsEvent
 from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import QUEUE_LENGTH_MAX, QUEUE_WAIT_US
@@ -155,7 +155,7 @@ class Requests(RuleBasedStateMachine):
     def lose_probe(self, which: int, *, is_peer: bool) -> None:
         if self.asked:
             peer, asked = self.asked[which % len(self.asked)]
-            self.tell(PeerLost(peer) if is_peer else ProbeFailed(peer, asked))
+            self.tell(PeersLost((peer,)) if is_peer else ProbeFailed(peer, asked))
 
     @rule(which=WHICH)
     def progress(self, which: int) -> None:
@@ -300,16 +300,11 @@ class Requests(RuleBasedStateMachine):
         policy = self.desk.policy.settings
         event = self.open[request]
         assert event.route is not Route.LOCAL
-        assert self.statuses[peer] is MemberStatus.ALIVE or peer in self.asked_of(request)
+        assert self.statuses[peer] is MemberStatus.ALIVE
         assert not event.allowed_executors or peer in event.allowed_executors
         assert peer not in self.failed_at[request]
-        if peer not in self.asked_of(request):
-            assert peer not in policy.deny_nodes
-            assert not policy.offload_nodes or peer in policy.offload_nodes
-
-    def asked_of(self, request: RequestId) -> list[NodeId]:
-        """The nodes probed for a request: what was allowed then may be offered to now."""
-        return [peer for peer, asked in self.asked if asked.summary.request == request]
+        assert peer not in policy.deny_nodes
+        assert not policy.offload_nodes or peer in policy.offload_nodes
 
     def check_accepted(self, session: SessionId) -> None:
         """[REQUESTS-EXECUTOR.9] No accepted offer violates the policy in force."""

@@ -52,7 +52,7 @@ from wwwserve.core.gossip import Described, Gossip, GossipEffect, MemberUpdated
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
-    PeerLost,
+    PeersLost,
     ProbeFailed,
     ProbeReceived,
     QuoteReceived,
@@ -145,7 +145,7 @@ class Peer:
             case Persisted() | LinkOpened() | DialFailed() | Join():
                 return self._gossip.handle(event, now)
             case LinkClosed(peer):
-                return self._tell_in_turn(event, PeerLost(peer), now)
+                return self._tell_in_turn(event, PeersLost((peer,)), now)
             case DeadlineReached() | Depart():
                 return self._tell_in_turn(event, event, now)
             case Started() | SetPolicy() | SetModels():
@@ -156,7 +156,7 @@ class Peer:
     def _tell_in_turn(
         self,
         event: LinkClosed | DeadlineReached | Depart,
-        then: PeerLost | DeadlineReached | Depart,
+        then: PeersLost | DeadlineReached | Depart,
         now: Moment,
     ) -> Iterator[_Inner]:
         """Gossip's news is passed on before requests decide: they must not choose who is lost."""
@@ -234,10 +234,9 @@ class Peer:
                     effects.append(answer)
                 case _:
                     assert_never(answer)
-        # One message may bring the end of several nodes: all are known before a request that asked
-        # one of them looks for another.
-        for node in lost:
-            effects += self._pass_on(self._requests.handle(PeerLost(node), now), now)
+        if lost:
+            # Now all of them are known to routing: no request goes from one to another.
+            effects += self._pass_on(self._requests.handle(PeersLost(tuple(lost)), now), now)
         return effects
 
     def _has_lost(self, node: NodeId) -> bool:

@@ -26,7 +26,7 @@ class LoadView:
     kv_used_permille: int | None = None
     """Share of the engine's key-value cache in use; None = unknown."""
     own_waiting: int = 0
-    """Own users' requests waiting for this engine."""
+    """Own users' requests waiting that this model could run."""
     peer_running: int = 0
     """Other nodes' requests running here, of all models."""
     asker_running: int = 0

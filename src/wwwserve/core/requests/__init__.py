@@ -30,7 +30,7 @@ from wwwserve.core.requests.bodies import (
 )
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import (
-    PeerLost,
+    PeersLost,
     ProbeFailed,
     ProbeReceived,
     QuoteReceived,
@@ -57,7 +57,7 @@ __all__ = [
     "AsksPolicy",
     "AsksRouting",
     "EventSplitter",
-    "PeerLost",
+    "PeersLost",
     "ProbeFailed",
     "ProbeReceived",
     "QuoteReceived",

@@ -30,9 +30,16 @@ from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.rounds import Rounds
-from wwwserve.core.requests.state import OpenRequest, Phase, Run, Tally
+from wwwserve.core.requests.state import (
+    OpenRequest,
+    Phase,
+    PlaceKey,
+    Run,
+    Tally,
+    get_place_key,
+)
 from wwwserve.core.requests.waiting import Deadlines, Queue
-from wwwserve.core.sessions import Role, ServedModel, SessionId
+from wwwserve.core.sessions import Role, Route, ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
 from wwwserve.values.model_names import ModelId
@@ -116,7 +123,7 @@ class Book:
         assert request.round is None
         request.phase = Phase.QUEUED
         request.queue_until = min(request.queue_until, after(now, QUEUE_WAIT_US))
-        self.queue.add(request, self._list_engines(request))
+        self.queue.add(request, self._list_places(request))
         self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
         self.set_deadline(request)
 
@@ -231,15 +238,17 @@ class Book:
         self._deadlines.set(request.request, moment)
 
     def note_models(self) -> None:
-        """Other models are served: which engines could run those waiting may have changed."""
+        """Other models are served: which of them could run those waiting may have changed."""
         for request in self.queue:
-            self.queue.set_engines(request, self._list_engines(request))
+            self.queue.set_places(request, self._list_places(request))
 
     # -- what the steps share --------------------------------------------------------------------
 
-    def _list_engines(self, request: OpenRequest) -> tuple[str, ...]:
+    def _list_places(self, request: OpenRequest) -> tuple[PlaceKey, ...]:
+        if request.route is Route.NETWORK:
+            return ()
         able = self._capacity.list_able(request.summary, any_context=request.any_context)
-        return tuple(dict.fromkeys(served.engine for served in able))
+        return tuple(get_place_key(served) for served in able)
 
     def _begin(self, request: OpenRequest, executor: NodeId, model: str, now: Moment) -> Run:
         assert request.run is None

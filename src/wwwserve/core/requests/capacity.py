@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from wwwserve.core.engines import EngineHealth, EngineReading
 from wwwserve.core.placing import LoadView, fits_context, has_capabilities
+from wwwserve.core.requests.state import PlaceKey, get_place_key
 from wwwserve.core.sessions import Role, ServedModel
 from wwwserve.core.snapshot import EngineView
 from wwwserve.values.limits import ENGINE_STALE_US
@@ -48,7 +49,7 @@ class Capacity:
         self._models: tuple[ServedModel, ...] = ()
         self._by_name: dict[str, tuple[ServedModel, ...]] = {}
         self._engines: dict[str, _EngineState] = {}
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: Counter[PlaceKey] = Counter()
         self.set_models(models)
 
     # -- what changes it -------------------------------------------------------------------------
@@ -92,8 +93,8 @@ class Capacity:
         else:
             state.peer_running += 1
         state.peak = max(state.peak, state.running)
-        self._running[_key(served)] += 1
-        return self._running[_key(served)]
+        self._running[get_place_key(served)] += 1
+        return self._running[get_place_key(served)]
 
     def release(self, served: ServedModel, role: Role) -> int:
         """One request on a model is over; returns how many ran until now."""
@@ -103,10 +104,10 @@ class Capacity:
         else:
             state.peer_running -= 1
         assert min(state.own_running, state.peer_running) >= 0, served
-        running = self._running[_key(served)]
-        self._running[_key(served)] -= 1
+        running = self._running[get_place_key(served)]
+        self._running[get_place_key(served)] -= 1
         if running == 1:
-            del self._running[_key(served)]
+            del self._running[get_place_key(served)]
         return running
 
     # -- what it is asked ------------------------------------------------------------------------
@@ -142,14 +143,12 @@ class Capacity:
         """Whether one more request of a model would start at once."""
         return self._count_used(served) < served.slots
 
-    def list_roomy_engines(self, now: Moment) -> tuple[str, ...]:
-        """The engines that could start one more request of some model now."""
+    def list_roomy(self, now: Moment) -> tuple[ServedModel, ...]:
+        """The models that could start one more request now."""
         return tuple(
-            dict.fromkeys(
-                served.engine
-                for served in self._models
-                if self.has_room(served) and self.is_ready(served, now)
-            )
+            served
+            for served in self._models
+            if self.has_room(served) and self.is_ready(served, now)
         )
 
     def get_load(self, served: ServedModel, now: Moment) -> LoadView:
@@ -169,8 +168,4 @@ class Capacity:
         )
 
     def _count_used(self, served: ServedModel) -> int:
-        return self._running[_key(served)] + self._engines[served.engine].foreign
-
-
-def _key(served: ServedModel) -> tuple[str, str]:
-    return served.engine, served.offer.model
+        return self._running[get_place_key(served)] + self._engines[served.engine].foreign

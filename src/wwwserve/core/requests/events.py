@@ -46,10 +46,10 @@ class ProbeFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerLost:
-    """A peer cannot be asked any more: its link is gone, or it is suspected, dead or leaving."""
+class PeersLost:
+    """These cannot be asked any more: without a link, suspected, dead or leaving."""
 
-    peer: NodeId
+    peers: tuple[NodeId, ...]
 
 
 SessionEvent = StreamOpened | FirstOutput | StreamProgressed | StreamEnded | StreamFailed
@@ -71,6 +71,6 @@ RequestsEvent = (
     | ProbeReceived
     | QuoteReceived
     | ProbeFailed
-    | PeerLost
+    | PeersLost
 )
 """The closed set."""

@@ -31,7 +31,7 @@ from wwwserve.core.requests.rules import (
     choose_reason,
     compute_retry_us,
 )
-from wwwserve.core.requests.state import Tally, Work
+from wwwserve.core.requests.state import Tally, Work, get_place_key
 from wwwserve.core.requests.waiting import Queue
 from wwwserve.core.sessions import Role, ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
@@ -219,7 +219,7 @@ class Executor:
     def _get_load(self, peer: NodeId, served: ServedModel, now: Moment) -> LoadView:
         return replace(
             self._capacity.get_load(served, now),
-            own_waiting=self._queue.count_waiting(served.engine),
+            own_waiting=self._queue.count_waiting(get_place_key(served)),
             peer_running=len(self._works),
             asker_running=self._running[peer],
         )

@@ -24,7 +24,7 @@ from wwwserve.core.facts import EngineChanged
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import (
-    PeerLost,
+    PeersLost,
     ProbeFailed,
     ProbeReceived,
     QuoteReceived,
@@ -123,7 +123,7 @@ class Requests:
                 StreamOpened() | FirstOutput() | StreamProgressed() | StreamEnded() | StreamFailed()
             ):
                 self._on_session(event, now)
-            case SubmitRequest() | CancelRequest() | QuoteReceived() | ProbeFailed() | PeerLost():
+            case SubmitRequest() | CancelRequest() | QuoteReceived() | ProbeFailed() | PeersLost():
                 self._on_own(event, now)
             case ProbeReceived() | OfferReceived() | OfferCancelled():
                 self._on_peer(event, now)
@@ -134,7 +134,7 @@ class Requests:
 
     def _on_own(
         self,
-        event: SubmitRequest | CancelRequest | QuoteReceived | ProbeFailed | PeerLost,
+        event: SubmitRequest | CancelRequest | QuoteReceived | ProbeFailed | PeersLost,
         now: Moment,
     ) -> None:
         match event:
@@ -146,8 +146,9 @@ class Requests:
                 self._origin.take_quote(event, now)
             case ProbeFailed():
                 self._origin.take_probe_failure(event, now)
-            case PeerLost(peer):
-                self._origin.lose_peer(peer)
+            case PeersLost(peers):
+                for peer in peers:
+                    self._origin.lose_peer(peer)
             case _:
                 assert_never(event)
 

@@ -28,7 +28,7 @@ from wwwserve.core.requests.rules import (
     describe_no_place,
     is_retried,
 )
-from wwwserve.core.requests.state import OpenRequest, Phase, Run, Tally
+from wwwserve.core.requests.state import OpenRequest, Phase, Run, Tally, get_place_key
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import ATTEMPTS_MAX, REQUESTS_OPEN_MAX
 from wwwserve.values.moments import NEVER, Moment, after
@@ -200,13 +200,14 @@ class Origin:
     def _serve_queue(self, now: Moment) -> None:
         """Give free slots to those waiting, in order."""
         started = 0
-        for engine in self._capacity.list_roomy_engines(now):
-            if self.book.queue.count_waiting(engine) == 0:
+        for served in self._capacity.list_roomy(now):
+            place = get_place_key(served)
+            if self.book.queue.count_waiting(place) == 0:
                 continue
-            for request in self.book.queue.list_for(engine):
+            for request in self.book.queue.list_for(place):
                 if started == STEPS_MAX:
                     return
-                if engine not in self._capacity.list_roomy_engines(now):
+                if not self._capacity.has_room(served):
                     break
                 started += self._placement.start_queued(request, now)
         self._has_room_news = False

@@ -31,7 +31,7 @@ from wwwserve.core.requests.rules import (
     describe_no_place,
     is_willing,
 )
-from wwwserve.core.requests.state import OpenRequest, Phase, Round
+from wwwserve.core.requests.state import OpenRequest, Phase, Round, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
@@ -112,7 +112,7 @@ class Placement:
         return self._capacity.find(able, now)
 
     def _get_load(self, served: ServedModel, now: Moment) -> LoadView:
-        waiting = self._book.queue.count_waiting(served.engine)
+        waiting = self._book.queue.count_waiting(get_place_key(served))
         return replace(self._capacity.get_load(served, now), own_waiting=waiting)
 
     def _start_or_wait(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> None:
@@ -166,8 +166,9 @@ class Placement:
         """The bids in a round's quotes; who declined or kept silent is left alone for a while."""
         bids: list[Bid] = []
         others: list[Alternative] = []
+        partners = self._policy.get_partners(request.allowed)
         for node, quote in ended.quotes.items():
-            if is_willing(quote, request.summary):
+            if is_willing(quote, request.summary) and partners.admits(node):
                 model = ModelId(quote.model)
                 round_trip_us = ended.round_trips_us[node]
                 bids.append(Bid(node, model, quote.finish_us, ended.asked_at, round_trip_us))

@@ -13,6 +13,15 @@ START = Moment(0)
 """Before any moment a host's clock shows."""
 
 
+PlaceKey = tuple[str, str]
+"""An own model on an own engine: the names of both."""
+
+
+def get_place_key(served: ServedModel) -> PlaceKey:
+    """What tells an own model on an own engine from all others."""
+    return served.engine, served.offer.model
+
+
 class Phase(Enum):
     """What a request of an own user is doing; it may be probing while it waits in the queue."""
 

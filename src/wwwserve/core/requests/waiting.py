@@ -8,7 +8,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterator
 
-from wwwserve.core.requests.state import OpenRequest
+from wwwserve.core.requests.state import OpenRequest, PlaceKey
 from wwwserve.values.ids import RequestId
 from wwwserve.values.moments import NEVER, Moment
 
@@ -54,8 +54,8 @@ class Queue:
     def __init__(self) -> None:
         self._sorted: list[QueueKey] = []
         self._requests: dict[RequestId, OpenRequest] = {}
-        self._waiting: Counter[str] = Counter()
-        self._engines: dict[RequestId, tuple[str, ...]] = {}
+        self._waiting: Counter[PlaceKey] = Counter()
+        self._places: dict[RequestId, tuple[PlaceKey, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -64,33 +64,35 @@ class Queue:
         """Those waiting, in order, as of now: adding and removing while walking is safe."""
         return (self._requests[key[-1]] for key in list(self._sorted) if key[-1] in self._requests)
 
-    def add(self, request: OpenRequest, engines: tuple[str, ...]) -> None:
-        """It waits; `engines` are the own ones that could run it."""
+    def add(self, request: OpenRequest, places: tuple[PlaceKey, ...]) -> None:
+        """It waits; `places` are the own models that could run it."""
         insort(self._sorted, _get_key(request))
         self._requests[request.request] = request
-        self._engines[request.request] = engines
-        self._waiting.update(engines)
+        self._places[request.request] = places
+        self._waiting.update(places)
 
-    def set_engines(self, request: OpenRequest, engines: tuple[str, ...]) -> None:
-        """Other own engines could run it now."""
-        self._waiting.subtract(self._engines[request.request])
-        self._engines[request.request] = engines
-        self._waiting.update(engines)
+    def set_places(self, request: OpenRequest, places: tuple[PlaceKey, ...]) -> None:
+        """Other own models could run it now."""
+        known = self._places[request.request]
+        if places != known:
+            self._waiting.subtract(known)
+            self._waiting.update(places)
+            self._places[request.request] = places
 
     def remove(self, request: OpenRequest) -> None:
         """It waits no more."""
-        self.set_engines(request, ())
-        del self._engines[request.request]
+        self.set_places(request, ())
+        del self._places[request.request]
         del self._sorted[bisect_left(self._sorted, _get_key(request))]
         del self._requests[request.request]
 
-    def list_for(self, engine: str) -> Iterator[OpenRequest]:
-        """Those an engine could run, in order, as of now."""
-        return (request for request in self if engine in self._engines[request.request])
+    def list_for(self, place: PlaceKey) -> Iterator[OpenRequest]:
+        """Those an own model could run, in order, as of now."""
+        return (request for request in self if place in self._places[request.request])
 
-    def count_waiting(self, engine: str) -> int:
-        """How many of those waiting an engine could run."""
-        return self._waiting[engine]
+    def count_waiting(self, place: PlaceKey) -> int:
+        """How many of those waiting an own model could run."""
+        return self._waiting[place]
 
 
 def _get_key(request: OpenRequest) -> QueueKey:

@@ -30,6 +30,9 @@ class Catalogue:
         self._own: dict[ModelId, ModelOffer] = {}
         self._members: dict[NodeId, MemberView] = {}
         self._offers: dict[ModelId, Offers] = {}
+        """Of all members, dead or alive."""
+        self._open_offers: dict[ModelId, Offers] = {}
+        """Of those that can be offered a request now: few, however many members there are."""
 
     # -- what changes it -------------------------------------------------------------------------
 
@@ -43,28 +46,26 @@ class Catalogue:
         if known is None and len(self._members) >= MEMBERS_MAX and not self._forget_one():
             return
         self._members[member.node] = member
-        if known is not None and known.record is member.record:
-            return
-        if known is not None:
-            self._remove_offers(known)
-        for offer in member.record.models:
-            self._offers.setdefault(ModelId(offer.model), {})[member.node] = offer
+        # Most news of a member leaves its models as they were: then nothing moves in the indexes.
+        is_same = known is not None and known.record.models == member.record.models
+        was_routable = known is not None and is_routable(known)
+        if known is not None and not is_same:
+            _remove(self._offers, known)
+        if not is_same:
+            _add(self._offers, member)
+        if known is not None and was_routable and not (is_same and is_routable(member)):
+            _remove(self._open_offers, known)
+        if is_routable(member) and not (is_same and was_routable):
+            _add(self._open_offers, member)
 
     def _forget_one(self) -> bool:
         """Make room by forgetting the longest known member that is gone."""
         for node, member in self._members.items():
             if member.status in {MemberStatus.DEAD, MemberStatus.LEFT}:
-                self._remove_offers(member)
+                _remove(self._offers, member)
                 del self._members[node]
                 return True
         return False
-
-    def _remove_offers(self, member: MemberView) -> None:
-        for offer in member.record.models:
-            offers = self._offers.get(ModelId(offer.model), {})
-            offers.pop(member.node, None)
-            if not offers:
-                self._offers.pop(ModelId(offer.model), None)
 
     # -- who serves what -------------------------------------------------------------------------
 
@@ -75,6 +76,10 @@ class Catalogue:
     def get_offers(self, model: ModelId) -> Mapping[NodeId, ModelOffer]:
         """All members, dead or alive, that offer a model."""
         return self._offers.get(model, {})
+
+    def get_open_offers(self, model: ModelId) -> Mapping[NodeId, ModelOffer]:
+        """The members that serve a model and can be offered a request now."""
+        return self._open_offers.get(model, {})
 
     def is_known(self, model: ModelId) -> bool:
         """Whether this node or any member, dead or alive, offers a model."""
@@ -158,6 +163,31 @@ class Catalogue:
         others.sort(key=lambda view: (-view.nodes, view.model))
         found = [*self._own, *(ModelId(view.model) for view in others)]
         return tuple(found[:MODELS_FOUND_MAX])
+
+
+def is_routable(member: MemberView) -> bool:
+    """Whether a member can be offered a request now: suspected or unlinked ones are not."""
+    is_up = member.status is MemberStatus.ALIVE and member.is_linked
+    return is_up and not member.record.is_draining
+
+
+def is_hopeful(member: MemberView) -> bool:
+    """Whether a member is or may become routable: a suspect has yet to refute it."""
+    is_up = member.status in {MemberStatus.ALIVE, MemberStatus.SUSPECT}
+    return is_up and not member.record.is_draining
+
+
+def _add(index: dict[ModelId, Offers], member: MemberView) -> None:
+    for offer in member.record.models:
+        index.setdefault(ModelId(offer.model), {})[member.node] = offer
+
+
+def _remove(index: dict[ModelId, Offers], member: MemberView) -> None:
+    for offer in member.record.models:
+        offers = index.get(ModelId(offer.model), {})
+        offers.pop(member.node, None)
+        if not offers:
+            index.pop(ModelId(offer.model), None)
 
 
 def _fold_names(model: ModelId, offer: ModelOffer) -> list[str]:

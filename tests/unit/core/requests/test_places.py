@@ -38,7 +38,7 @@ from wwwserve.core.facts import (
     RequestQueued,
 )
 from wwwserve.core.policy_settings import PolicySettings
-from wwwserve.core.requests import PeerLost, ProbeFailed
+from wwwserve.core.requests import PeersLost, ProbeFailed
 from wwwserve.core.sessions import Route
 from wwwserve.core.snapshot import MemberView
 from wwwserve.values.limits import (
@@ -132,7 +132,7 @@ def test_a_vanished_node_is_given_up_at_once(news: str) -> None:
     desk.submit(1)
     asked = probes(desk.submit(2))
     desk.quote(asked[2], 2, finish_us=1)
-    gone = PeerLost(node(1)) if news == "lost" else ProbeFailed(node(1), asked[1])
+    gone = PeersLost((node(1),)) if news == "lost" else ProbeFailed(node(1), asked[1])
     assert pick(desk.tell(gone), StartRemote).peer == node(2)
 
 
