@@ -149,7 +149,7 @@ async def test_a_ready_engine_tells_its_models_and_admits_what_it_cannot_know(
     reading = await subject.engine.read_state()
     assert reading.health is EngineHealth.READY, reading.detail
     assert [model for model in reading.models if model.name and model.context_tokens]
-    assert {"chat", "completions"} <= set(reading.capabilities)
+    assert not reading.capabilities or {"chat", "completions"} <= set(reading.capabilities)
     assert reading.kv_used_permille is None
 
 
@@ -358,10 +358,10 @@ async def test_llama_servers_load_is_read_from_its_own_pages() -> None:
     await mock.server.__aexit__(None, None, None)
 
 
-async def test_a_generic_engine_tells_no_load(subject: Subject) -> None:
+async def test_a_generic_engine_tells_neither_load_nor_abilities(subject: Subject) -> None:
     reading = await subject.engine.read_state()
     is_generic = reading.software == "OpenAI-compatible server"
-    unknown = (reading.running, reading.waiting, reading.slots) == (None, None, None)
+    unknown = (reading.running, reading.slots, reading.capabilities) == (None, None, ())
     assert unknown == is_generic
 
 

@@ -149,3 +149,21 @@ async def test_it_ends_when_its_node_is_killed_even_in_the_middle_of_an_answer()
     await asyncio.wait([asking])
     asking.exception()
     await engine.close()
+
+
+async def test_in_the_foreground_it_ends_well_at_the_first_signal() -> None:
+    code = (
+        "from wwwserve.adapters.engines import LocalSettings, serve_local\n"
+        "serve_local(LocalSettings(slots=1), lambda url: print(url, flush=True))"
+    )
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    url = (await child.stdout.readline()).decode().strip()
+    engine = open_http_engine(EngineSettings("alone", url))
+    assert (await engine.read_state()).health is EngineHealth.READY
+    await engine.close()
+    child.send_signal(signal.SIGINT)
+    async with asyncio.timeout(END_SECONDS):
+        assert await child.wait() == 0

@@ -1,6 +1,7 @@
 """Read the state of an engine of which only the OpenAI API is known.
 
-It tells its models and nothing of its load: the node's own count of requests is all there is.
+It tells its models, and nothing of its load or of what it can do: the node's own count of requests
+is all there is, and its operator may say what it can do.
 """
 
 from wwwserve.adapters.engines.pages import (
@@ -14,8 +15,6 @@ from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 
 MODELS_MAX = 1_024
 """Models read of one engine; the rest is ignored."""
-
-_CAPABILITIES = ("chat", "completions")
 
 # Where servers write the longest request they serve. Fields that tell what the model was trained
 # for (llama-server's n_ctx_train, LM Studio's max_context_length) are not it.
@@ -45,7 +44,6 @@ async def read_openai_state(pages: Pages) -> EngineReading:
     return EngineReading(
         EngineHealth.READY,
         models=read_models(value),
-        capabilities=_CAPABILITIES,
         software="OpenAI-compatible server",
     )
 
