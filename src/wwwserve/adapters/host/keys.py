@@ -157,8 +157,8 @@ def _read_guarded(path: Path) -> bytes:
             expected="a key file this user can read",
             fix=f"run `wwwserve init`, or check the path ({error.strerror})",
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > KEY_FILE_BYTES_MAX:
             raise BadInput(
                 field="key file",
@@ -174,4 +174,6 @@ def _read_guarded(path: Path) -> bytes:
                 expected=f"mode {_OWNER_ONLY:04o}, owned by user {os.geteuid()}",
                 fix=f"chmod 600 {path}; if others may have read it, make a new key",
             )
-        return file.read(KEY_FILE_BYTES_MAX)
+        return os.read(descriptor, KEY_FILE_BYTES_MAX)
+    finally:
+        os.close(descriptor)
