@@ -165,7 +165,8 @@ class Dialler:
             member = state.members.get(NodeId(attempt.subject))
             if member is not None:
                 member.dial_attempts += 1
-                wait_us = compute_backoff_us(state.parameters, member.dial_attempts)
+                addresses = member.opened.record.addresses
+                wait_us = compute_backoff_us(state.parameters, member.dial_attempts, addresses)
                 self._retry(Task.DIAL, attempt.subject, wait_us)
         elif attempt.task is Task.MEET:
             meeting = self._meetings.get(attempt.subject)
@@ -177,9 +178,7 @@ class Dialler:
         if meeting.attempts >= JOIN_ATTEMPTS_MAX and not meeting.is_lasting:
             del self._meetings[meeting.subject]
             return
-        # All addresses of one meeting are tried before the pause grows.
-        rounds = meeting.attempts // len(meeting.addresses)
-        wait_us = compute_backoff_us(self._state.parameters, rounds)
+        wait_us = compute_backoff_us(self._state.parameters, meeting.attempts, meeting.addresses)
         self._retry(Task.MEET, meeting.subject, wait_us)
 
     def _on_met(self, meeting: Meeting) -> None:

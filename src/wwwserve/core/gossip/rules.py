@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 JITTER_PERMILLE = 500
 """Back-off and push/pull periods vary by half either way, so that nodes do not beat together."""
+_DOUBLINGS_MAX = 16
+"""Far above any period; keeps the sum small however long somebody is gone."""
 _MODELS_HEADER_BYTES = 8
 """What framing a longer array of models can add to a record."""
 
@@ -35,9 +37,12 @@ def compute_tellings_max(parameters: Parameters, live_count: int) -> int:
     return parameters.gossip_multiplier * compute_log2(live_count + 1)
 
 
-def compute_backoff_us(parameters: Parameters, failures: int) -> int:
-    """How long to wait after so many failed dials in a row: doubling, up to a push/pull period."""
-    doublings = min(failures, 16)
+def compute_backoff_us(parameters: Parameters, failures: int, addresses: Sequence[str]) -> int:
+    """How long to wait after so many failed dials in a row: doubling, up to a push/pull period.
+
+    All of a node's addresses are tried before the pause grows.
+    """
+    doublings = min(failures // max(1, len(addresses)), _DOUBLINGS_MAX)
     return min(parameters.probe_period_us << doublings, parameters.push_pull_period_us)
 
 

@@ -1,0 +1,153 @@
+"""A hostile peer can waste its own link: tables stay bounded, and nothing it sends stops a node.
+
+A hostile node 1 with a link to node 5 sends records, doubts and numbers of its choice. Claims:
+[GOSSIP-BOUNDS.1] to [GOSSIP-BOUNDS.3].
+"""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.core.gossip.driver import Driver, dead, facts, push_pull, suspect
+from tests.unit.core.gossip.pretend import make_record, name
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import EnvelopeReceived
+from wwwserve.core.facts import MemberStatus, PeerRefused
+from wwwserve.core.gossip.agenda import Agenda, Task
+from wwwserve.core.gossip.roster import Roster
+from wwwserve.values.limits import MEMBERS_MAX
+from wwwserve.values.moments import NEVER, Moment
+from wwwserve.wire import Ack, Envelope, Gossip, Ping, PingRequest
+
+
+@pytest.fixture
+def full() -> Driver:
+    """A node whose table is full of strangers."""
+    driver = Driver()
+    driver.link(1)
+    for start in range(100, 100 + MEMBERS_MAX - 1, 200):
+        numbers = range(start, min(start + 200, 100 + MEMBERS_MAX - 1))
+        records = [make_record(number, addresses=()) for number in numbers]
+        driver.hear(1, push_pull(*records), *records)
+    return driver
+
+
+def test_a_stranger_above_the_bound_is_ignored_until_somebody_is_gone(full: Driver) -> None:
+    # [GOSSIP-BOUNDS.1]
+    assert len(full.gossip.get_members()) == MEMBERS_MAX
+    effects = full.tell(1, make_record(9))
+    assert full.status(9) is None
+    assert facts(effects, PeerRefused) == [], "it is not the sender's fault"
+    full.tell(1, dead(200), make_record(300, version=2, is_leaving=True))
+    full.tell(1, make_record(9), make_record(10), make_record(11))
+    assert [full.status(number) for number in (9, 10, 11)] == [
+        MemberStatus.ALIVE,
+        MemberStatus.ALIVE,
+        None,
+    ]
+    assert full.status(200) is None, "the longest gone made room"
+    assert len(full.gossip.get_members()) == MEMBERS_MAX
+
+
+def test_a_record_no_version_could_follow_is_refused() -> None:
+    # [GOSSIP-BOUNDS.2]
+    node = Driver()
+    node.link(1)
+    effects = node.tell(1, make_record(9, version=2**62), make_record(1, version=2**63 - 1))
+    assert node.status(9) is None
+    assert [fact.rule for fact in facts(effects, PeerRefused)] == ["version-bound"] * 2
+    node.tell(1, make_record(9, version=2**62 - 1))
+    assert node.status(9) is MemberStatus.ALIVE
+
+
+def test_records_that_did_not_open_are_told_of_and_the_rest_counts() -> None:
+    node = Driver()
+    node.link(1)
+    record = make_record(9)
+    effects = node.feed(EnvelopeReceived(Envelope(name(1), Gossip(()), (record,), refused=2)))
+    assert [fact.rule for fact in facts(effects, PeerRefused)] == ["record"]
+    assert node.status(9) is MemberStatus.ALIVE
+
+
+numbers = st.integers(0, 8)
+versions = st.sampled_from([0, 1, 2, 3, 5, 2**32, 2**62 - 1, 2**62, 2**63 - 1])
+doubts = st.builds(suspect, numbers, versions, numbers) | st.builds(
+    dead, numbers, versions, numbers
+)
+records = st.builds(
+    make_record,
+    st.integers(0, 8).filter(lambda number: number != 5),
+    versions,
+    is_leaving=st.booleans(),
+    is_draining=st.booleans(),
+)
+claims = st.lists(doubts, max_size=6).map(tuple)
+messages = (
+    st.builds(Ping, versions, claims)
+    | st.builds(Ack, versions, claims)
+    | st.builds(PingRequest, versions, numbers.map(name), claims)
+    | st.builds(Gossip, claims)
+    | st.lists(doubts, max_size=6).map(lambda told: push_pull(doubts=told))
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, 2, 9]), messages, st.lists(records, max_size=3)), max_size=20
+    )
+)
+def test_no_words_of_peers_stop_a_node_or_make_it_doubt_itself(
+    words: list[tuple[int, Ping, list[object]]],
+) -> None:
+    # [GOSSIP-BOUNDS.3]
+    node = Driver()
+    node.link(1, 2)
+    for sender, message, shown in words:
+        node.hear(sender, message, *shown)  # type: ignore[arg-type]
+        node.wait(7_000)
+    assert node.gossip.get_member(name(5)) is None
+    assert node.version < 2**40
+    assert node.now < node.gossip.next_deadline() < NEVER
+    version = node.version
+    node.tell(1, suspect(5, version))
+    node.wait(50_000)
+    assert node.version > version, "it can still refute"
+
+
+# -- the parts that keep order -------------------------------------------------------------------
+
+
+def test_an_agenda_keeps_one_moment_for_each_task_and_stays_small() -> None:
+    agenda = Agenda()
+    for count in range(10_000):
+        agenda.set(Moment(count), Task.DIAL, b"a")
+        agenda.set(Moment(20_000 - count), Task.DIAL, b"b")
+    agenda.set_once(Moment(0), Task.DIAL, b"b")
+    agenda.set(Moment(5), Task.PROBE)
+    agenda.cancel(Task.PROBE)
+    assert len(agenda._heap) < 100  # noqa: SLF001 - what it costs is not to be seen otherwise
+    assert agenda.pop_due(Moment(9_998)) is None
+    popped = [agenda.pop_due(Moment(20_000)) for _ in range(3)]
+    assert [entry and (entry.subject, entry.due) for entry in popped] == [
+        (b"a", 9_999),
+        (b"b", 10_001),
+        None,
+    ]
+    assert agenda.get_next() == NEVER
+
+
+@given(st.lists(st.booleans(), max_size=40), st.binary(max_size=4))
+def test_a_roster_serves_each_once_a_round_however_it_changes(
+    joins: list[bool], seed: bytes
+) -> None:
+    roster = Roster(Entropy(seed))
+    for number in range(len(joins)):
+        roster.add(name(number))
+        roster.add(name(number))
+    wanted = {name(number) for number, is_wanted in enumerate(joins) if is_wanted}
+    for _ in range(2):
+        drawn = [roster.draw(lambda node: node in wanted) for _ in wanted]
+        assert set(drawn) == wanted
+    assert roster.draw(lambda _: False) is None

@@ -1,0 +1,265 @@
+"""Links are made to every live member, to the addresses given, and in the end to the absent.
+
+Node 5's dials all fail unless a test opens the link; what it dials, and when, is looked at. Claims:
+[GOSSIP-LINKS.1] to [GOSSIP-LINKS.4], [GOSSIP-BOOK.1], [GOSSIP-BOOK.2].
+"""
+
+import pytest
+
+from tests.unit.core.gossip.driver import Driver, dead, dials
+from tests.unit.core.gossip.pretend import address_of, make_record, make_setup, name, number_of
+from wwwserve.core.effects import Dial, Persist
+from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import DeadlineReached, Join, LinkClosed, Started
+from wwwserve.core.facts import MemberStatus
+from wwwserve.core.gossip import Gossip
+from wwwserve.core.gossip.book import OWN_VERSION_KEY
+from wwwserve.core.gossip.state import (
+    BOOK_WRITES_MAX,
+    DIALS_MAX,
+    JOIN_ATTEMPTS_MAX,
+    LINKS_DIALLED_MAX,
+    MEETINGS_MAX,
+)
+from wwwserve.values.limits import LINK_HANDSHAKE_US
+from wwwserve.values.moments import SECOND, Moment
+from wwwserve.values.parameters import TINY
+
+PERIOD_US = TINY.probe_period_us
+
+
+def count_dials(node: Driver, number: int, span_us: int) -> int:
+    return dials(node.wait(span_us)).count(address_of(number))
+
+
+def test_of_two_the_smaller_id_dials_first() -> None:
+    # [GOSSIP-LINKS.1]
+    node = Driver()
+    node.link(1)
+    effects = node.tell(1, make_record(9), make_record(3))
+    assert dials(effects) == [address_of(9)]
+    assert address_of(3) in dials(node.wait(PERIOD_US))
+
+
+def test_who_cannot_be_dialled_is_not() -> None:
+    # [GOSSIP-LINKS.1]
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(9, addresses=()))
+    before = set(dials(node.effects))
+    node.wait(SECOND)
+    assert node.status(9) is not None
+    assert set(dials(node.effects)) <= before | {address_of(1)}
+
+
+def test_a_failed_dial_is_tried_again_later_and_later() -> None:
+    # [GOSSIP-LINKS.2]
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(9))
+    # Kept alive by news, as if others reached it.
+    early = late = 0
+    for version in range(2, 52):
+        count = count_dials(node, 9, SECOND // 5)
+        node.tell(1, make_record(9, version=version), make_record(1, version=version))
+        early, late = (early + count, late) if version < 12 else (early, late + count)
+    assert 2 <= early <= 6
+    assert 5 <= late <= 16, "about once a push/pull period, for eight of them"
+
+
+def test_every_address_of_a_member_is_tried() -> None:
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(9, addresses=("a:1", "b:1", "c:1")))
+    node.wait(SECOND)
+    assert {"a:1", "b:1", "c:1"} <= set(dials(node.effects))
+
+
+def test_a_lost_link_is_made_anew() -> None:
+    # [GOSSIP-LINKS.1]
+    node = Driver()
+    node.link(1, 2)
+    node.feed(LinkClosed(name(1), "reset"))
+    assert count_dials(node, 1, 2 * PERIOD_US) >= 1
+
+
+def test_above_the_bound_nobody_more_is_dialled() -> None:
+    # [GOSSIP-LINKS.1]
+    node = Driver()
+    node.link(*range(100, 100 + LINKS_DIALLED_MAX))
+    node.tell(100, make_record(9))
+    assert count_dials(node, 9, PERIOD_US) == 0
+    node.feed(LinkClosed(name(101), "reset"))
+    node.tell(100, make_record(101, version=2, is_leaving=True), make_record(9, version=2))
+    assert count_dials(node, 9, 2 * TINY.push_pull_period_us) >= 1
+
+
+def test_only_so_many_dials_are_under_way_at_once() -> None:
+    # [GOSSIP-LINKS.2]: here no dial is answered, until it counts as failed.
+    gossip = Gossip(make_setup(5, bootstrap=range(10, 60)), Entropy(b""))
+    now = Moment(0)
+    dialled = [effect for effect in gossip.handle(Started(), now) if isinstance(effect, Dial)]
+    assert len(dialled) == DIALS_MAX
+    while now < LINK_HANDSHAKE_US:
+        now = max(now, gossip.next_deadline())
+        effects = gossip.handle(DeadlineReached(), now)
+        assert not any(isinstance(effect, Dial) for effect in effects)
+    while now < 6 * LINK_HANDSHAKE_US:
+        now = max(now, gossip.next_deadline())
+        effects = gossip.handle(DeadlineReached(), now)
+        dialled += [effect for effect in effects if isinstance(effect, Dial)]
+    assert len({effect.address for effect in dialled}) > DIALS_MAX
+
+
+def test_bootstrap_addresses_are_tried_for_ever_and_slowly() -> None:
+    # [GOSSIP-LINKS.3]
+    node = Driver(bootstrap=[1, 2])
+    assert dials(node.effects) == [address_of(1), address_of(2)]
+    node.wait(100 * SECOND)
+    late = dials(node.wait(100 * SECOND))
+    assert 50 <= late.count(address_of(1)) <= 200
+
+
+def test_a_bootstrap_address_is_left_alone_while_its_node_is_linked() -> None:
+    # [GOSSIP-LINKS.3]
+    gossip = Driver(bootstrap=[1])
+    gossip.link(1)
+    gossip.feed(Join((address_of(1),), name(1)))
+    before = len(dials(gossip.effects))
+    gossip.wait(SECOND // 2)
+    assert len(dials(gossip.effects)) == before
+
+
+def test_a_node_does_not_dial_itself() -> None:
+    setup = make_setup(5, bootstrap=())
+    own = Gossip(
+        type(setup)(
+            signer=setup.signer,
+            parameters=TINY,
+            entropy_seed=b"",
+            addresses=setup.addresses,
+            bootstrap=((address_of(5), None), ("other:1", name(5))),
+        ),
+        Entropy(b""),
+    )
+    assert dials(own.handle(Started(), Moment(0))) == []
+
+
+def test_a_join_dials_at_once_and_each_address_and_gives_up() -> None:
+    # [GOSSIP-LINKS.3]
+    node = Driver()
+    effects = node.feed(Join(("x:1", "y:1"), name(7)))
+    assert [effect for effect in effects if isinstance(effect, Dial)] == [Dial("x:1", name(7))]
+    node.wait(60 * SECOND)
+    tried = [address for address in dials(node.effects) if address in ("x:1", "y:1")]
+    assert len(tried) == JOIN_ATTEMPTS_MAX
+    assert tried.count("y:1") == JOIN_ATTEMPTS_MAX // 2
+
+
+def test_a_join_to_nowhere_is_harmless() -> None:
+    assert Driver().feed(Join((), None)) == []
+
+
+def test_the_operator_can_name_only_so_many_addresses() -> None:
+    node = Driver()
+    for number in range(3 * MEETINGS_MAX):
+        node.feed(Join((f"h{number}:1",)))
+    before = len(node.effects)
+    node.wait(3 * TINY.push_pull_period_us)
+    tried = {address for address in dials(node.effects[before:]) if address.startswith("h")}
+    assert len(tried) <= MEETINGS_MAX
+    assert f"h{3 * MEETINGS_MAX - 1}:1" in tried
+
+
+def test_the_dead_are_knocked_at_in_turn() -> None:
+    # [GOSSIP-LINKS.4]
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(8), make_record(9))
+    node.tell(1, dead(8), dead(9))
+    node.wait(SECOND)
+    for version in range(2, 60):
+        node.wait(SECOND // 5)
+        node.tell(1, make_record(1, version=version))
+    assert node.status(8) is MemberStatus.DEAD
+    tried = dials(node.effects)[-6:]
+    assert {address_of(8), address_of(9)} <= set(tried)
+
+
+def test_who_is_alone_knocks_more_often() -> None:
+    # [GOSSIP-LINKS.4]
+    node = Driver()
+    node.link(1)
+    node.feed(LinkClosed(name(1), "all is gone"))
+    node.wait(3 * SECOND)
+    assert node.status(1) is MemberStatus.DEAD
+    assert 50 <= count_dials(node, 1, 10 * SECOND) <= 200
+
+
+# -- the book ------------------------------------------------------------------------------------
+
+
+def test_the_book_keeps_where_members_can_be_reached() -> None:
+    # [GOSSIP-BOOK.1]
+    node = Driver()
+    node.link(1, 2)
+    node.tell(1, make_record(3, addresses=()))
+    node.wait(PERIOD_US)
+    assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(1), b"peer/" + name(2)}
+    node.tell(1, make_record(1, version=2, is_leaving=True))
+    node.wait(PERIOD_US)
+    assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(2)}
+
+
+def test_many_new_records_are_few_writes() -> None:
+    # [GOSSIP-BOOK.1]
+    node = Driver()
+    node.link(1)
+    node.wait(PERIOD_US)
+    for number in range(100, 100 + BOOK_WRITES_MAX + 1):
+        node.tell(1, make_record(number))
+    effects = node.wait(2 * PERIOD_US)
+    writes = [effect for effect in effects if isinstance(effect, Persist)]
+    assert [len(write.changes) for write in writes] == [BOOK_WRITES_MAX, 1]
+
+
+def test_a_restart_knocks_at_the_book_and_takes_nobody_for_alive() -> None:
+    # [GOSSIP-BOOK.2]
+    before = Driver()
+    before.link(1, 2)
+    before.wait(PERIOD_US)
+    node = Driver(restored=before.disk)
+    assert list(node.gossip.get_members()) == []
+    node.wait(3 * PERIOD_US)
+    assert {address_of(1), address_of(2)} <= set(dials(node.effects))
+    node.open(1)
+    assert [number_of(view.node) for view in node.gossip.get_members()] == [1]
+    assert node.gossip.is_routable(name(1))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"peer/" + name(1), b""),
+        (b"peer/" + name(1), b"\x92\xc4\x01x\xc4\x01y"),
+        (b"peer/" + name(5), b"own"),
+        (b"who knows", b"what"),
+    ],
+)
+def test_what_cannot_be_read_on_disk_is_left_out(key: bytes, value: bytes) -> None:
+    node = Driver(restored={key: value})
+    assert list(node.gossip.get_members()) == []
+    assert dials(node.wait(SECOND)) == []
+
+
+def test_those_not_heard_of_for_long_leave_the_book() -> None:
+    # [GOSSIP-BOOK.2]
+    before = Driver()
+    before.link(1, 2)
+    before.wait(PERIOD_US)
+    node = Driver(restored=before.disk)
+    node.wait(3 * TINY.dead_memory_us)
+    assert b"peer/" + name(2) in node.disk, "not while alone"
+    node.link(1)
+    node.wait(2 * TINY.dead_memory_us)
+    assert b"peer/" + name(2) not in node.disk
