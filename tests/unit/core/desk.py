@@ -164,6 +164,8 @@ class Desk:
         )
         self.now = Moment(1_000_000)
         self.log: list[Effect] = []
+        self.moments: list[Moment] = []
+        """When each effect in the log was asked for."""
         if is_read:
             for engine in dict.fromkeys(model.engine for model in models):
                 self.tell(EngineRead(engine, reading()))
@@ -183,6 +185,7 @@ class Desk:
                 case _:
                     effects.append(effect)
         self.log.extend(effects)
+        self.moments.extend(self.now for _ in effects)
         return effects
 
     def submit(

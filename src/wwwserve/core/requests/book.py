@@ -46,8 +46,6 @@ from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment, after
 from wwwserve.wire import OFFER_VERSION, Offer, RequestSummary, Usage
 
-_NO_USAGE = Usage(0, 0)
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -202,19 +200,19 @@ class Book:
         )
         self._tally.answered += 1
         self._tally.offloaded += run.served is None
-        self._end(request, None, run, event.usage, now)
+        self._end(request, None, event.usage, now)
 
     def end(self, request: OpenRequest, error: RequestError, now: Moment) -> None:
         """It ends without (the rest of) an answer, from whatever phase it is in."""
         self.leave_queue(request)
         run = self._runs.get(request.run) if request.run is not None else None
-        usage = _NO_USAGE
         if run is not None:
             self._finish_run(run)
             self.effects.append(StopSession(run.session))
-            usage = Usage(0, run.completion_tokens)
+        last = request.last_run
+        usage = Usage(0, last.completion_tokens if last is not None else 0)
         self._tally.failed += 1
-        self._end(request, error, run, usage, now)
+        self._end(request, error, usage, now)
 
     def leave_queue(self, request: OpenRequest) -> None:
         """It waits for nothing any more: neither for its turn nor for quotes."""
@@ -260,6 +258,7 @@ class Book:
         request.attempts += 1
         request.phase = Phase.RUNNING
         request.run = session
+        request.last_run = run
         self.set_deadline(request)
         return run
 
@@ -280,12 +279,12 @@ class Book:
         self,
         request: OpenRequest,
         error: RequestError | None,
-        run: Run | None,
         usage: Usage,
         now: Moment,
     ) -> None:
         del self._requests[request.request]
         self._deadlines.forget(request.request)
+        run = request.last_run
         first_output_at = run.first_output_at if run is not None else None
         fact = RequestFinished(
             request=request.request,

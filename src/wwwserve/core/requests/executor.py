@@ -208,13 +208,17 @@ class Executor:
         load = self._get_load(request.asker, served, now)
         match self._policy.decide_offer(request, load):
             case Accepted():
-                return None if self._capacity.is_ready(served, now) else DeclineReason.ENGINE_DOWN
-            case Declined(reason):
-                return reason
+                reason = None
+            case Declined(said):
+                reason = said
             case Queued():
-                return DeclineReason.BUSY
+                reason = DeclineReason.BUSY
             case other:
                 assert_never(other)
+        is_lasting = reason not in {None, DeclineReason.BUSY}
+        if is_lasting or self._capacity.is_ready(served, now):
+            return reason
+        return DeclineReason.ENGINE_DOWN
 
     def _get_load(self, peer: NodeId, served: ServedModel, now: Moment) -> LoadView:
         return replace(

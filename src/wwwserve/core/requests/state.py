@@ -72,6 +72,8 @@ class OpenRequest:
     probe_from: Moment = START
     """While queued: not probed again before this."""
     run: SessionId | None = None
+    last_run: "Run | None" = None
+    """The latest execution, running or over."""
     attempts: int = 0
     """Executions tried, declined offers included: the number of the next offer."""
     failures: int = 0
