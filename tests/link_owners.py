@@ -34,9 +34,13 @@ class Echo:
     """Sends every message and every frame back, and ends streams as their openers do."""
 
     tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
+    links: list[Link] = field(default_factory=list)
+    """Every link there ever was."""
     link_count: int = 0
+    """Links there are now."""
 
     def on_link(self, link: Link) -> "Echo":
+        self.links.append(link)
         self.link_count += 1
         return self
 

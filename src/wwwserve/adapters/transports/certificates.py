@@ -27,13 +27,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from wwwserve.values.ids import NodeId
 
-_CA_SEED: Final = hashlib.sha256(b"wwwserve network CA: public, and trusted by nobody").digest()
-_CA_NAME: Final = "wwwserve network CA (public, grants no trust)"
+CA_SEED: Final = hashlib.sha256(b"wwwserve network CA: public, and trusted by nobody").digest()
+CA_NAME: Final = "wwwserve network CA (public, grants no trust)"
 _LEAF_NAME: Final = "wwwserve node"
 # Certificates live as long as the process that made them. Clocks do not agree, and a machine may
 # wake up in 1970, so they are valid for ever (RFC 5280, 4.1.2.5: no well-defined expiration).
-_VALID_FROM: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_VALID_UNTIL: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+VALID_FROM: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+VALID_UNTIL: Final = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 _KEY_PASSWORD_BYTES: Final = 32
 
 _FIELD: Final = 2**255 - 19
@@ -51,7 +51,7 @@ class IdentityRefused(Exception):
 def make_contexts(seed: bytes) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """The TLS settings for dialling and for accepting as the node whose 32-byte seed this is."""
     key = Ed25519PrivateKey.from_private_bytes(seed)
-    authority = Ed25519PrivateKey.from_private_bytes(_CA_SEED)
+    authority = Ed25519PrivateKey.from_private_bytes(CA_SEED)
     authority_certificate = _make_certificate(authority, authority, is_authority=True)
     leaf = _make_certificate(key, authority, is_authority=False)
     contexts = (
@@ -97,7 +97,7 @@ def is_small_order(key: bytes) -> bool:
 def _make_certificate(
     key: Ed25519PrivateKey, authority: Ed25519PrivateKey, *, is_authority: bool
 ) -> x509.Certificate:
-    name = _CA_NAME if is_authority else _LEAF_NAME
+    name = CA_NAME if is_authority else _LEAF_NAME
     usage = x509.KeyUsage(
         digital_signature=not is_authority,
         key_cert_sign=is_authority,
@@ -113,11 +113,11 @@ def _make_certificate(
     builder = (
         x509.CertificateBuilder()
         .subject_name(_make_name(name))
-        .issuer_name(_make_name(_CA_NAME))
+        .issuer_name(_make_name(CA_NAME))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_VALID_FROM)
-        .not_valid_after(_VALID_UNTIL)
+        .not_valid_before(VALID_FROM)
+        .not_valid_after(VALID_UNTIL)
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

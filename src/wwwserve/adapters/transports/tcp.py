@@ -262,8 +262,10 @@ class _Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(FINISH_US / SECOND, self._socket.abort)
         if self._socket.is_closing():
             return
-        if self._tls.is_established:
-            self._write_sealed(self._tls.finish())
+        if not self._tls.is_established:
+            self._socket.close()  # after the alert, if there is one: nobody waits for more
+            return
+        self._write_sealed(self._tls.finish())
         # The other end may have gone in this very moment; then there is nobody to tell.
         with suppress(OSError, RuntimeError):
             self._socket.write_eof()
