@@ -1,8 +1,10 @@
-"""Fixtures of the suites for transports: the same two nodes, in memory and on real TLS."""
+"""Fixtures of the suites for transports: two nodes, in memory and on real TLS, on both loops."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
+import uvloop
 
 from tests.joined_links import (
     Joined,
@@ -12,6 +14,15 @@ from tests.joined_links import (
     make_tcp,
 )
 from tests.link_owners import Recorder
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """Links live on the standard loop and on uvloop; the other suites do not care."""
+    if item.path.name.startswith("test_transport"):
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(params=["loopback", "tcp"])
