@@ -92,7 +92,7 @@ async def test_an_executor_killed_before_its_first_token_costs_no_request(
 
 
 async def test_a_client_that_leaves_stops_the_engine_across_a_hop(network: Network) -> None:
-    engine = await network.start_engine("--tokens", "100000", "--pace-us", "10000")
+    engine = await network.start_engine("--tokens", "5000", "--pace-us", "10000")
     executor = await network.start_node(engine=engine)
     origin = await network.start_node(engine=await network.start_engine())
     await origin.wait_status(knows(1))

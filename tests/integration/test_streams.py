@@ -1,4 +1,4 @@
-"""The data plane carries every answer whole, or fails it honestly: here, over a hop, and in between.
+"""The data plane carries every answer whole, or fails it honestly: here, and over a hop.
 
 Two or three nodes in this process, with their real peers, joined by loopback links, each in front
 of a mock engine that fails as a test wishes (`mock_course`).
@@ -6,7 +6,7 @@ of a mock engine that fails as a test wishes (`mock_course`).
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -19,7 +19,14 @@ from wwwserve.adapters.transports import LoopbackNetwork, LoopbackTransport
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import AttemptFailed, Fact, RequestFinished, WorkFinished
 from wwwserve.core.sessions import Route
-from wwwserve.node.config import Config, EngineConfig, EngineKind, LinksConfig, NetworkConfig, PolicyConfig
+from wwwserve.node.config import (
+    Config,
+    EngineConfig,
+    EngineKind,
+    LinksConfig,
+    NetworkConfig,
+    PolicyConfig,
+)
 from wwwserve.node.assemble import Node, Parts, connect
 from wwwserve.node.engines import open_engine
 from wwwserve.node.setup_parts import make_parameters
@@ -29,6 +36,8 @@ from wwwserve.wire import Endpoint
 
 PUBLIC = "my-model"
 SLOTS = 4
+READ_WAIT_S = 30
+"""Far above what it takes: a test that needs it all has failed."""
 
 
 class World:
@@ -73,8 +82,7 @@ class World:
     async def _meet(self) -> None:
         async with asyncio.timeout(20):
             for node in self.nodes:
-                while not self._knows_all(node):
-                    await asyncio.sleep(0.01)
+                await wait_until(lambda node=node: self._knows_all(node))
 
     def _knows_all(self, node: Node) -> bool:
         members = node.handle.get_snapshot().members
@@ -123,10 +131,23 @@ def submit(
 
 async def read_all(reply: Reply) -> bytes:
     """Everything a reply has to give."""
-    pieces = []
-    while (piece := await reply.read()) is not None:
-        pieces.append(piece)
+    pieces: list[bytes] = []
+    await read_into(pieces, reply)
     return b"".join(pieces)
+
+
+async def read_into(pieces: list[bytes], reply: Reply) -> None:
+    """Read a reply to its end, keeping what came before a failure."""
+    async with asyncio.timeout(READ_WAIT_S):
+        while (piece := await reply.read()) is not None:
+            pieces.append(piece)
+
+
+async def wait_until(is_met: Callable[[], bool]) -> None:
+    """Give everything its turn until a condition holds."""
+    async with asyncio.timeout(READ_WAIT_S):
+        while not is_met():  # noqa: ASYNC110 - a condition on other tasks, not an event of ours
+            await asyncio.sleep(0.005)
 
 
 def get_text(events: bytes) -> str:
@@ -202,13 +223,12 @@ async def test_a_failure_within_the_answer_is_told_and_never_passed_off_as_an_en
     node = await world.add()
     for route in (Route.LOCAL, Route.NETWORK):
         reply = submit(node, route=route, tokens=9, fail="after:3")
-        got = b""
+        got: list[bytes] = []
         with pytest.raises(RequestFailed) as caught:
-            while (piece := await reply.read()) is not None:
-                got += piece
+            await read_into(got, reply)
         assert caught.value.code is RequestErrorCode.FAILED
-        assert b"[DONE]" not in got
-        assert got.count(b'"content"') >= 3
+        assert b"[DONE]" not in b"".join(got)
+        assert b"".join(got).count(b'"content"') >= 3
 
 
 async def test_what_the_engine_rejects_reaches_the_user_in_its_words(world: World) -> None:
@@ -227,14 +247,14 @@ async def test_what_the_engine_rejects_reaches_the_user_in_its_words(world: Worl
 async def test_a_user_who_leaves_frees_both_nodes(world: World) -> None:
     await world.add()
     node = await world.add()
-    reply = submit(node, route=Route.NETWORK, tokens=1_000_000, pace_us=1_000)
+    reply = submit(node, route=Route.NETWORK, tokens=10_000, pace_us=5_000)
     await reply.read()
     assert world.engines[0].counts.running == 1
     reply.cancel()
     reply.cancel()
+    executor, engine = world.nodes[0], world.engines[0]
     async with asyncio.timeout(1):
-        while world.engines[0].counts.running or world.nodes[0].carrier.works.count:
-            await asyncio.sleep(0.005)
+        await wait_until(lambda: not engine.counts.running and not executor.carrier.works.count)
     assert node.carrier.replies.count == 0
     (finished,) = list_finished(world, 1)
     assert finished.error == RequestErrorCode.CANCELLED.value
@@ -247,9 +267,7 @@ async def test_a_lost_link_before_the_first_word_is_made_good_elsewhere(world: W
     node = await world.add()
     reply = submit(node, route=Route.NETWORK)
     reading = asyncio.create_task(read_all(reply))
-    async with asyncio.timeout(5):
-        while not world.engines[0].counts.running:
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: world.engines[0].counts.running > 0)
     await world.add()
     await world.nodes[0].carrier.links.transport.close()
     assert get_text(await reading) != ""
@@ -262,9 +280,7 @@ async def test_requests_wait_their_turn_and_none_is_lost_when_all_are_busy(world
     replies = [submit(node) for _ in range(10 * SLOTS)]
     answers = await asyncio.gather(*(read_all(reply) for reply in replies))
     assert all(get_text(answer) for answer in answers)
-    assert {reply.info.executor for reply in replies} == {
-        one.handle.node_id for one in world.nodes
-    }
+    assert {reply.info.executor for reply in replies} == {one.handle.node_id for one in world.nodes}
     assert all(engine.counts.cancelled == 0 for engine in world.engines)
     works = [fact for fact in world.facts[0] if isinstance(fact, WorkFinished)]
     assert works

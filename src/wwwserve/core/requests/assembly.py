@@ -8,6 +8,7 @@ last chunk said.
 
 import msgspec
 
+from wwwserve.core.requests.runs import TextRun
 from wwwserve.core.requests.sse import CHOICES_MAX, DONE, get_payload
 from wwwserve.values.limits import REPLY_BYTES_MAX
 from wwwserve.values.refusals import Refusal
@@ -42,17 +43,30 @@ class ReplyAssembler:
         self._choices: dict[bytes, _Choice] = {}
         self._size = 0
 
-    def add(self, event: bytes) -> None:
-        """Take one whole event of the engine's stream.
+    def add(self, part: TextRun | bytes) -> None:
+        """Take one whole event of the engine's stream, or a run of events.
 
         Raises `Refusal` when it is no chunk of an answer, or the answer is over `REPLY_BYTES_MAX`.
         """
-        payload = get_payload(event)
-        if not payload or payload == DONE:
-            return
-        self._size += len(payload)
+        self._size += part.size if isinstance(part, TextRun) else len(part)
         if self._size > REPLY_BYTES_MAX:
             raise Refusal("reply-length", f"the answer is over {REPLY_BYTES_MAX} bytes")
+        if isinstance(part, TextRun):
+            self._add_run(part)
+            return
+        payload = get_payload(part)
+        if payload and payload != DONE:
+            self._add_chunk(payload)
+
+    def _add_run(self, run: TextRun) -> None:
+        # Its template was a chunk of this answer, so its choice is there already.
+        choice = self._choices[str(run.index).encode()]
+        try:
+            choice.go_on(run.key, _TEXTS.decode(b'"' + b"".join(run.texts) + b'"') or "")
+        except ValueError as error:
+            raise Refusal("reply-chunk", f"a text of the answer cannot be read: {error}") from error
+
+    def _add_chunk(self, payload: bytes) -> None:
         try:
             fields = _FIELDS.decode(payload)
             choices = _OBJECTS.decode(fields.pop("choices", _NULL)) or ()
@@ -113,6 +127,13 @@ class _Choice:
         for name, raw in fields.items():
             _keep_last(self._fields, name, raw)
 
+    def go_on(self, key: str, text: str) -> None:
+        """Append to the text that grows under a key."""
+        if key == "text":
+            self._text.append(text)
+        else:
+            self._message.go_on(key, text)
+
     def result(self) -> _Fields:
         """The choice as an unstreamed answer has it."""
         fields: _Fields = {"index": self._fields.pop("index", msgspec.Raw(b"0"))}
@@ -145,10 +166,14 @@ class _Message:
             self._function.add_function(function)
         for name, raw in delta.items():
             if name != "role" and bytes(raw).startswith(b'"'):
-                self._texts.setdefault(name, []).append(_TEXTS.decode(raw) or "")
-                self._fields.setdefault(name, _NULL)
+                self.go_on(name, _TEXTS.decode(raw) or "")
             else:
                 _keep_last(self._fields, name, raw)
+
+    def go_on(self, name: str, text: str) -> None:
+        """Append to the text that grows under a name."""
+        self._texts.setdefault(name, []).append(text)
+        self._fields.setdefault(name, _NULL)
 
     def result(self) -> _Fields:
         """The whole message."""

@@ -8,9 +8,11 @@ word (`"content":"model"`) merely sends its read down the slow way, which gives 
 """
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
+from wwwserve.core.requests.runs import SEPARATORS, TextRun, TextRuns
 from wwwserve.values.limits import EVENT_BYTES_MAX, NAME_LENGTH_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Usage
@@ -27,8 +29,8 @@ _FIELDS = msgspec.json.Decoder(_Fields)
 _CHOICES = msgspec.json.Decoder(list[_Fields] | None)
 _NULL = b"null"
 _ASSISTANT = msgspec.Raw(b'"assistant"')
-# How JSON writers separate a key from its value: compact ones, and Python's standard library.
-_SEPARATORS = (b":", b": ")
+_CALLS = ("tool_calls", "function_call")
+"""Members of a delta that are no plain text."""
 
 
 class EventSplitter:
@@ -103,12 +105,7 @@ def _validate_length(length: int) -> None:
 def _has_value(data: bytes, key: bytes) -> bool:
     """Whether a quoted key (or string) occurs other than as a member that is null."""
     count = data.count(key)
-    return count > 0 and count != sum(data.count(key + mark + _NULL) for mark in _SEPARATORS)
-
-
-def _is_special(data: bytes) -> bool:
-    """Whether there may be more to it than deltas (or its events cannot be counted by LF LF)."""
-    return b'"error"' in data or b"\r" in data or _has_value(data, b'"usage"')
+    return count > 0 and count != sum(data.count(key + mark + _NULL) for mark in SEPARATORS)
 
 
 class _PromptDetails(msgspec.Struct):
@@ -122,6 +119,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
+    index: int = 0
     delta: dict[str, msgspec.Raw] | None = None
     text: str | None = None
 
@@ -166,7 +164,7 @@ def _to_usage(usage: _Usage) -> Usage:
 class StreamMeter:
     """Counts what passes in a stream: tokens as they come, usage, its end, its failure."""
 
-    __slots__ = ("_empty", "_filled", "completion_tokens", "error", "is_done", "usage")
+    __slots__ = ("_runs", "completion_tokens", "error", "is_done", "usage")
 
     def __init__(self) -> None:
         self.completion_tokens = 0
@@ -177,18 +175,21 @@ class StreamMeter:
         """Whether `[DONE]` was seen."""
         self.error = ""
         """What an error event said; empty while there was none."""
-        self._filled = b'"content":"'
-        self._empty = b'"content":""'
+        self._runs = TextRuns()
 
     def notice(self, data: bytes) -> None:
         """Count one or more whole events."""
-        count = data.count(b"\n\n")
-        bearing = data.count(self._filled) - data.count(self._empty)
-        if bearing == count and not _is_special(data):
-            self.completion_tokens += count
-            return
-        for event in split_events(data):
-            self._notice_event(event)
+        for _ in self.walk(data):
+            pass
+
+    def walk(self, data: bytes) -> Iterator[TextRun | bytes]:
+        """Count one or more whole events, and give them part by part for others to read."""
+        for part in self._runs.walk(data):
+            if isinstance(part, TextRun):
+                self.completion_tokens += len(part.texts) - part.texts.count(b"")
+            else:
+                self._notice_event(part)
+            yield part
 
     def _notice_event(self, event: bytes) -> None:
         payload = get_payload(event)
@@ -208,17 +209,12 @@ class StreamMeter:
             self.usage = _to_usage(chunk.usage)
         if bytes(chunk.error) != _NULL:
             self.error = _read_message(bytes(chunk.error)) or "the engine reported an error"
-        for choice in chunk.choices or ():
+        choices = chunk.choices or []
+        for choice in choices:
             if key := _find_bearing_key(choice):
                 self.completion_tokens += 1
-                self._learn(key, event)
-
-    def _learn(self, key: str, event: bytes) -> None:
-        """Expect the next deltas under the same key, written the same way."""
-        for mark in _SEPARATORS:
-            filled = b'"' + key.encode() + b'"' + mark + b'"'
-            if filled in event:
-                self._filled, self._empty = filled, filled + b'"'
+                if len(choices) == 1 and key not in _CALLS:
+                    self._runs.learn(event, key, choice.index)
 
 
 def _find_bearing_key(choice: _Choice) -> str:
@@ -228,7 +224,7 @@ def _find_bearing_key(choice: _Choice) -> str:
     for key, raw in (choice.delta or {}).items():
         value = bytes(raw)
         if key != "role" and value[:1] in b'"[{' and value not in (b'""', b"[]", b"{}"):
-            return "arguments" if key in ("tool_calls", "function_call") else key
+            return key
     return ""
 
 
@@ -324,7 +320,7 @@ class StreamRewriter:
         value = bytes(fields.get("model", b""))
         if not value.startswith(b'"'):
             return
-        for mark in _SEPARATORS:
+        for mark in SEPARATORS:
             found = b'"model"' + mark + value
             if event.count(b'"model"') == event.count(found):
                 self._model_found = found
@@ -348,7 +344,7 @@ class StreamRewriter:
         return is_changed
 
     def _learn_index(self, event: bytes) -> None:
-        for mark in _SEPARATORS:
+        for mark in SEPARATORS:
             if b'"index"' + mark + b"0" in event and b"0" in self._roles:
                 self._index = b'"index"' + mark + b"0"
 

@@ -116,16 +116,23 @@ class _Counting:
         return self._meter.usage or Usage(prompt_tokens, self._meter.completion_tokens)
 
     def _cut(self, data: bytes) -> bytes:
-        """Whole events, counted. Raises `SourceFailed` when the engine reports an error."""
+        """The events that are now whole."""
         try:
-            events = self._splitter.cut(data)
+            return self._splitter.cut(data)
         except Refusal as refusal:
             raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+
+    def _count(self, data: bytes) -> bytes:
+        """Whole events, counted. Raises `SourceFailed` when the engine reports an error."""
+        events = self._cut(data)
         if events:
             self._meter.notice(events)
-            if self._meter.error:
-                raise SourceFailed(FailureKind.BROKEN, self._meter.error)
+            self._validate_good()
         return events
+
+    def _validate_good(self) -> None:
+        if self._meter.error:
+            raise SourceFailed(FailureKind.BROKEN, self._meter.error)
 
     def _validate_whole(self) -> None:
         if not self._meter.is_done:
@@ -140,7 +147,7 @@ class _EventTranscript(_Counting):
         self._rewriter = StreamRewriter(model, shows_usage=True)
 
     def feed(self, data: bytes) -> bytes:
-        events = self._rewriter.rewrite_all(self._cut(data))
+        events = self._rewriter.rewrite_all(self._count(data))
         self._sha256.update(events)
         return events
 
@@ -162,7 +169,7 @@ class _UserTranscript(_Counting):
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        events = self._cut(data)
+        events = self._count(data)
         if self._meter.is_done:
             events = b"".join(one for one in split_events(events) if get_payload(one) != DONE)
         events = self._rewriter.rewrite_all(events)
@@ -194,11 +201,12 @@ class _AssembledTranscript(_Counting):
         self._assembler = ReplyAssembler(endpoint, model)
 
     def feed(self, data: bytes) -> bytes:
-        for event in split_events(self._cut(data)):
-            try:
-                self._assembler.add(event)
-            except Refusal as refusal:
-                raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+        try:
+            for part in self._meter.walk(self._cut(data)):
+                self._validate_good()
+                self._assembler.add(part)
+        except Refusal as refusal:
+            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
         return b""
 
     def finish(self) -> bytes:
