@@ -217,7 +217,7 @@ class Checkers:
     def _find_policy_fault(self, book: _Book, event: OfferReceived, model: ServedModel) -> str:
         policy, summary, works = book.policy, event.offer.summary, book.works.values()
         name = model.offer.model
-        used = sum(1 for other in book.running.values() if other == model)
+        used, slots = _count_slots(book, model)
         faults = {
             "a drained node takes work": book.is_drained,
             "a denied node's work is taken": event.peer in policy.deny_nodes,
@@ -235,15 +235,15 @@ class Checkers:
             "too much runs for one node": sum(1 for work in works if work.origin == event.peer)
             >= policy.concurrent_per_peer_max,
             "the target utilisation is passed for others": policy.own_first
-            and used * _PERMILLE >= policy.target_utilisation_permille * model.slots,
+            and used * _PERMILLE >= policy.target_utilisation_permille * slots,
         }
         return next((fault for fault, is_so in faults.items() if is_so), "")
 
     def _occupy(self, host: Host, book: _Book, session: SessionId, model: ServedModel) -> None:
         book.running[session] = model
-        used = sum(1 for other in book.running.values() if other == model)
-        if used > model.slots:
-            raise Violation("slots", host, f"{used} requests on {model.slots} slots")
+        used, slots = _count_slots(book, model)
+        if used > slots:
+            raise Violation("slots", host, f"{used} requests on {slots} slots")
 
     # -- membership ------------------------------------------------------------------------------
 
@@ -306,6 +306,13 @@ def _end_session(book: _Book, session: SessionId) -> None:
     book.running.pop(session, None)
     book.works.pop(session, None)
     book.offers.pop(session, None)
+
+
+def _count_slots(book: _Book, model: ServedModel) -> tuple[int, int]:
+    """A model's slots in use, and how many it has in truth, whatever the peer believes."""
+    name = model.offer.model
+    used = sum(1 for other in book.running.values() if other.offer.model == name)
+    return used, next(one.slots for one in book.models if one.offer.model == name)
 
 
 def _list_record_bodies(message: Message) -> list[bytes]:

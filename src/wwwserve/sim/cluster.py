@@ -108,6 +108,7 @@ class Cluster:
         }
         for host in self.hosts.values():
             self.network.add(host)
+        self._validate()
         self.streams = Streams(
             self.network, self.requests.get, on_output=lambda _: None, on_end=self._on_end
         )
@@ -172,6 +173,16 @@ class Cluster:
             raise BadInput("policy", str(values), str(error), "correct the value") from error
 
     # -- nodes -----------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        """Refuse names that mean nothing now rather than when they are needed."""
+        for plan in self.scenario.nodes.values():
+            self.create_policy(plan.policy)
+        for fault in self.scenario.faults:
+            self.create_policy(fault.policy)
+            self._find_node_id(fault.node)
+            if fault.other:
+                self._find_node_id(fault.other)
 
     def _create_host(self, index: int, name: str, plan: NodePlan) -> Host:
         signer = self._signers[name]
