@@ -65,6 +65,8 @@ class Host:
     peer: AnyPeer | None = None
     life: int = 0
     """Counts starts and ends of the process; what was meant for an earlier life is dropped."""
+    deadline: Moment = NEVER
+    """What the peer last said, on its own clock."""
     wake_us: int = NEVER
     spins: int = 0
 
@@ -132,7 +134,11 @@ class Host:
         self.do_later(ENGINE_POLL_US, self._poll_engine)
 
     def _arm(self, peer: AnyPeer) -> None:
-        wake_us = max(self.clock.find(peer.next_deadline()), self.world.now_us)
+        deadline = peer.next_deadline()
+        if deadline == self.deadline and self.wake_us != NEVER:
+            return  # most events leave it as it was
+        self.deadline = deadline
+        wake_us = max(self.clock.find(deadline), self.world.now_us)
         if wake_us < self.wake_us:
             self.wake_us = wake_us
             life = self.life
