@@ -5,7 +5,8 @@ bounded, `link` for how it meets the event loop, and `tcp` with `tls` and `certi
 other end is known.
 """
 
+from wwwserve.adapters.transports.certificates import make_contexts
 from wwwserve.adapters.transports.loopback import LoopbackNetwork, LoopbackTransport
 from wwwserve.adapters.transports.tcp import TcpTransport
 
-__all__ = ["LoopbackNetwork", "LoopbackTransport", "TcpTransport"]
+__all__ = ["LoopbackNetwork", "LoopbackTransport", "TcpTransport", "make_contexts"]

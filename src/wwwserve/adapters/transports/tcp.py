@@ -34,6 +34,8 @@ from wwwserve.values.refusals import BadInput
 
 FINISH_US: Final = 2 * SECOND
 """Longest wait for the other end to close after we did; then the connection is torn down."""
+FINISHING_MAX: Final = 256
+"""Connections waiting for the other end to close; above it the oldest is torn down."""
 WRITE_BUFFER_BYTES_MAX: Final = 8 * MIB
 """Sealed bytes waiting for one socket. A link stops queueing long before; only TLS itself, made to
 answer by a peer that does not read, gets here, and then the connection is torn down."""
@@ -81,6 +83,7 @@ class TcpTransport:
         self._contexts = make_contexts(key.seed)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[_Connection, None] = {}
+        self._finishing: dict[_Connection, None] = {}
         self._dials: dict[asyncio.Timeout, None] = {}
         self._is_closed = False
 
@@ -147,14 +150,25 @@ class TcpTransport:
         return TlsSession(self._contexts[0 if is_dialler else 1], is_dialler=is_dialler)
 
     def admit(self, connection: "_Connection") -> bool:
-        """Whether there is room for one more accepted connection that is not (any more) a link."""
+        """Whether there is room for one more handshake; what we dial ourselves always has it."""
         self._connections[connection] = None
-        idle = sum(not (known.is_link or known.is_dialled) for known in self._connections)
-        return not self._is_closed and (connection.is_dialled or idle <= HANDSHAKES_MAX)
+        if connection.is_dialled:
+            return not self._is_closed
+        handshakes = sum(known.is_incoming_handshake for known in self._connections)
+        return not self._is_closed and handshakes <= HANDSHAKES_MAX
+
+    def await_end(self, connection: "_Connection") -> None:
+        """The connection has said its last and waits for the other end."""
+        self._finishing[connection] = None
+        if len(self._finishing) > FINISHING_MAX:
+            oldest = next(iter(self._finishing))
+            del self._finishing[oldest]
+            oldest.tear_down()
 
     def forget(self, connection: "_Connection") -> None:
         """The connection is gone."""
         self._connections.pop(connection, None)
+        self._finishing.pop(connection, None)
 
     def _make(self, attempt: _Attempt) -> "_Connection":
         return _Connection(self, attempt)
@@ -182,8 +196,8 @@ class _Connection(asyncio.Protocol):
         self.opened: asyncio.Future[MuxLink] = self._loop.create_future()
         """The link, once it is ready; `LinkEnded` if it never will be."""
         self.is_dialled = attempt.is_dialled
-        self.is_link = False
-        """Whether it is a link now: ready, and not ended."""
+        self.is_incoming_handshake = not attempt.is_dialled
+        """Whether it was accepted and has not yet become a link, or ended."""
         self._socket: asyncio.Transport | None = None
         self._tls = home.start_tls(is_dialler=attempt.is_dialled)
         self._link: MuxLink | None = None
@@ -199,6 +213,7 @@ class _Connection(asyncio.Protocol):
         self._socket = cast("asyncio.Transport", transport)
         if not self._home.admit(self):
             self._is_finished = True
+            self.is_incoming_handshake = False
             self._socket.abort()
             return
         self._timer = self._loop.call_later(LINK_HANDSHAKE_US / SECOND, self._on_handshake_timeout)
@@ -255,7 +270,8 @@ class _Connection(asyncio.Protocol):
         if self._is_finished:
             return
         self._is_finished = True
-        self.is_link = False
+        self.is_incoming_handshake = False
+        self._home.await_end(self)
         assert self._socket is not None
         if self._timer is not None:
             self._timer.cancel()
@@ -276,7 +292,7 @@ class _Connection(asyncio.Protocol):
         """Both hellos were good."""
         assert self._timer is not None
         self._timer.cancel()
-        self.is_link = True
+        self.is_incoming_handshake = False
         owner = self._attempt.on_link(link)
         if not self.opened.done():
             self.opened.set_result(link)
@@ -293,6 +309,11 @@ class _Connection(asyncio.Protocol):
         if self._link is not None:
             self._link.close(CloseReason.LEAVING)
         self._fail(CloseReason.LEAVING, "this node is shutting down")
+
+    def tear_down(self) -> None:
+        """Wait for nothing more."""
+        if self._socket is not None:
+            self._socket.abort()
 
     async def wait_closed(self) -> None:
         """Return once TCP is gone."""
