@@ -62,7 +62,7 @@ _CHURN = Scenario(
     nodes={
         "node-1": NodePlan(share=4),
         "node-2": NodePlan(share=1),
-        "node-3": NodePlan(share=1),
+        "node-3": NodePlan(),
         "node-4": NodePlan(),
         "node-5": NodePlan(),
         "late": NodePlan(start_us=60 * SECOND),
@@ -125,7 +125,7 @@ def parse_scenario(text: str) -> Scenario:
         raise BadInput("scenario", str(error), "TOML", "correct the file") from error
     except msgspec.ValidationError as error:
         raise BadInput(
-            "scenario", str(error), "the fields of docs/faults.md", "correct the field"
+            "scenario", str(error), "the fields of a scenario", "correct the field"
         ) from error
 
 
