@@ -48,6 +48,8 @@ class Runner:
         self._inbox: deque[Event] = deque()
         self._is_handling = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        """When the timer will ring; `NEVER` while there is none."""
         self._gates = {lane: _LaneGate() for lane in Lane}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._is_stopped = False
@@ -122,19 +124,23 @@ class Runner:
         self._store.write(effect.lane, dict(effect.changes), on_durable)
 
     def _arm(self) -> None:
-        """Ask to be woken at the peer's deadline; a late or repeated wake-up is harmless."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """See that a timer rings at the peer's deadline or before.
+
+        A timer that rings too early does no harm and is left alone: most deadlines move on with
+        each event, and moving a timer costs more than handling one event too many.
+        """
         assert self._peer is not None
         deadline = self._peer.next_deadline()
-        if deadline >= NEVER:
+        if deadline >= self._timer_at:
             return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
         wait_s = max(0, deadline - self._clock.now()) / SECOND
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_deadline)
 
     def _on_deadline(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, NEVER
         self.deliver(DeadlineReached())
 
 

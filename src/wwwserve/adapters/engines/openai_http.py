@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from wwwserve.adapters.engines.connections import Connections, ConnectionStory
+from wwwserve.adapters.engines.connections import Connections, begin_story
 from wwwserve.adapters.engines.pages import (
     Pages,
     describe_failure,
@@ -88,7 +88,7 @@ class HttpEngine:
         """Close every connection; runs that are not over fail."""
         # The client library would let their readers wait for ever.
         for run in tuple(self._runs):
-            await run.abandon()
+            run.abandon()
         await self._connections.close()
 
     async def _recognise(self) -> Dialect:
@@ -113,24 +113,30 @@ class HttpRun:
         self._request = request
         self._settings = settings
         self._register = register
-        self._opening: asyncio.Task[aiohttp.ClientResponse] | None = None
         self._response: aiohttp.ClientResponse | None = None
+        self._reader: asyncio.Task[object] | None = None
+        """Who waits in `read` now."""
         self._has_begun = False
         self._is_stopped = False
+        self._is_abandoned = False
 
     async def read(self) -> bytes | None:
         """The next piece of the answer, or None at its end; the port's promise."""
         if self._is_stopped:
             raise _stopped()
+        self._reader = reader = asyncio.current_task()
         try:
             response = self._response or await self._open()
             data = await response.content.readany()
         except asyncio.CancelledError:
-            if _is_being_cancelled():
+            # As `asyncio.timeout` does it: only the cancel `abandon` asked for is taken back.
+            if not self._is_abandoned or reader is None or reader.uncancel():
                 raise
             raise self._explain(aiohttp.ClientConnectionError()) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._explain(error) from error
+        finally:
+            self._reader = None
         self._has_begun = True
         return data or None
 
@@ -138,49 +144,43 @@ class HttpRun:
         """Leave the connection, so that the engine stops working. Idempotent."""
         self._is_stopped = True
         self._register.pop(self, None)
-        await self.abandon()
+        self.abandon()
 
-    async def abandon(self) -> None:
-        """Leave the connection; whoever reads hears of a dropped connection."""
-        if self._opening is None:
-            return
-        self._opening.cancel()
-        await asyncio.wait([self._opening])
-        if not self._opening.cancelled() and self._opening.exception() is None:
-            self._opening.result().close()
+    def abandon(self) -> None:
+        """Leave the connection; whoever reads hears of a dropped connection. Idempotent."""
+        if self._reader is not None and not self._is_abandoned:
+            self._reader.cancel()
+        self._is_abandoned = True
+        if self._response is not None:
+            self._response.close()
 
     async def _open(self) -> aiohttp.ClientResponse:
         """Wait for the status line; only a 200 is returned."""
-        # A task of its own, because `stop` must end the wait of a reader it does not know.
         self._register[self] = None
-        self._opening = asyncio.create_task(self._send())
-        response = await self._opening
+        response = await self._send()
         if response.status != _OK:
             raise await _explain_status(response)
         self._response = response
         return response
 
     async def _send(self) -> aiohttp.ClientResponse:
-        story = ConnectionStory()
+        story = begin_story()
         try:
-            return await self._post(self._connections.get_requests(), story)
+            return await self._post(self._connections.get_requests())
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not story.is_reused or _has_answer_begun(error):
+            if story.is_new or _has_answer_begun(error):
                 raise
-        return await self._post(self._connections.get_fresh(), ConnectionStory())
+        return await self._post(self._connections.get_fresh())
 
-    async def _post(
-        self, session: aiohttp.ClientSession, story: ConnectionStory
-    ) -> aiohttp.ClientResponse:
+    async def _post(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
         # The socket's own timer starts when the body is sent; this one also covers sending it.
         async with asyncio.timeout((self._settings.connect_us + self._settings.stall_us) / SECOND):
             return await session.post(
                 self._connections.root + _PATHS[self._request.endpoint],
                 data=self._request.body,
                 allow_redirects=False,
-                trace_request_ctx=story,
             )
 
     def _explain(self, error: Exception) -> EngineFailure:
@@ -198,11 +198,6 @@ class HttpRun:
 def _has_answer_begun(error: Exception) -> bool:
     # aiohttp puts the parsed head of a half-sent answer where its message would be.
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _stopped() -> EngineFailure:
