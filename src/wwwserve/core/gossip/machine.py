@@ -226,6 +226,9 @@ class Gossip:
             return
         state.report(LinkChanged(peer, is_open=False, detail=event.detail))
         state.agenda.cancel(Task.INTRODUCE, peer)
+        if not state.links:
+            # Nobody is there to be told; whoever comes gets the whole table.
+            state.claims.clear()
         self._table.on_link_changed(peer)
         if not state.has_left:
             # A closed link is evidence, not proof: ask, and try to make it anew.

@@ -86,7 +86,7 @@ class OwnRecord:
         Nothing happens when it says the same as before.
         """
         if record != self.opened.record:
-            self._sign(record, self.version + 1)
+            self._sign(record)
 
     def on_doubt(self, doubt: Suspect | Dead, sender: NodeId) -> None:
         """Somebody holds us suspect or dead: refute it, unless it is refuted already.
@@ -110,7 +110,7 @@ class OwnRecord:
     def on_refute_due(self) -> None:
         """Refute what could not be refuted at once."""
         self._refuted_at = self._state.now
-        self._sign(self.opened.record, max(self._floor, self.version) + 1)
+        self._sign(self.opened.record)
 
     def _refute(self, version: int, sender: NodeId) -> None:
         """Sign above this version, at most once in a gossip period so that lies cost little."""
@@ -125,8 +125,10 @@ class OwnRecord:
         if sender in state.links:
             state.send(sender, Gossip((Alive(self.opened.sealed),)), self.lane)
 
-    def _sign(self, record: PeerRecord, version: int) -> None:
-        assert self.version < version < VERSION_MAX, version
+    def _sign(self, record: PeerRecord) -> None:
+        """Say this, above everything said by us or about us before."""
+        version = max(self.version, self._floor) + 1
+        assert version < VERSION_MAX, version
         signed = msgspec.structs.replace(record, version=version)
         self.opened = seal_record(signed, self._signer, self._network_id)
         self._pending_number = self._book.write_own_version(version)

@@ -36,9 +36,6 @@ class Spreader:
                     for claim in claims
                 )
                 state.send(peer, Gossip(claims), self._own.lane if has_own else None)
-        if not peers:
-            # Nobody is there to be told; whoever comes gets the whole table.
-            state.claims.clear()
         if state.claims:
             due = after(state.now, state.parameters.gossip_period_us)
             state.agenda.set(due, Task.GOSSIP)

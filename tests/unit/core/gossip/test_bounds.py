@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from tests.unit.core.gossip.driver import Driver, dead, facts, push_pull, suspect
 from tests.unit.core.gossip.pretend import make_record, name
 from wwwserve.core.entropy import Entropy
-from wwwserve.core.events import EnvelopeReceived
+from wwwserve.core.events import DeadlineReached, EnvelopeReceived
 from wwwserve.core.facts import MemberStatus, PeerRefused
 from wwwserve.core.gossip.agenda import Agenda, Task
 from wwwserve.core.gossip.roster import Roster
+from wwwserve.core.gossip.state import TASKS_PER_CALL_MAX
 from wwwserve.values.limits import MEMBERS_MAX
-from wwwserve.values.moments import NEVER, Moment
+from wwwserve.values.moments import NEVER, SECOND, Moment
 from wwwserve.wire import Ack, Envelope, Gossip, Ping, PingRequest
 
 
@@ -47,6 +48,19 @@ def test_a_stranger_above_the_bound_is_ignored_until_somebody_is_gone(full: Driv
     ]
     assert full.status(200) is None, "the longest gone made room"
     assert len(full.gossip.get_members()) == MEMBERS_MAX
+
+
+def test_however_much_is_due_no_call_does_it_all(full: Driver) -> None:
+    # [GOSSIP-BOUNDS.1]: the whole table dies at once, a part in each call, and no deadline is lost.
+    full.hear(1, push_pull(doubts=[suspect(number) for number in range(100, 4000)]))
+    full.now = Moment(full.now + 10 * SECOND)
+    calls = 0
+    while full.gossip.next_deadline() <= full.now:
+        effects = full.feed(DeadlineReached())
+        assert len(effects) <= 4 * TASKS_PER_CALL_MAX
+        calls += 1
+    assert calls >= 3900 // TASKS_PER_CALL_MAX
+    assert full.status(3999) is MemberStatus.DEAD
 
 
 def test_a_record_no_version_could_follow_is_refused() -> None:

@@ -13,15 +13,16 @@ from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import DeadlineReached, Join, LinkClosed, Started
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip import Gossip
-from wwwserve.core.gossip.book import OWN_VERSION_KEY
+from wwwserve.core.gossip.book import OWN_VERSION_KEY, Book
 from wwwserve.core.gossip.state import (
     BOOK_WRITES_MAX,
     DIALS_MAX,
     JOIN_ATTEMPTS_MAX,
     LINKS_DIALLED_MAX,
     MEETINGS_MAX,
+    State,
 )
-from wwwserve.values.limits import LINK_HANDSHAKE_US
+from wwwserve.values.limits import ADDRESS_BOOK_MAX, LINK_HANDSHAKE_US
 from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.parameters import TINY
 
@@ -88,7 +89,8 @@ def test_above_the_bound_nobody_more_is_dialled() -> None:
     node = Driver()
     node.link(*range(100, 100 + LINKS_DIALLED_MAX))
     node.tell(100, make_record(9))
-    assert count_dials(node, 9, PERIOD_US) == 0
+    node.wait(PERIOD_US)
+    assert address_of(9) not in dials(node.effects)
     node.feed(LinkClosed(name(101), "reset"))
     node.tell(100, make_record(101, version=2, is_leaving=True), make_record(9, version=2))
     assert count_dials(node, 9, 2 * TINY.push_pull_period_us) >= 1
@@ -209,6 +211,28 @@ def test_the_book_keeps_where_members_can_be_reached() -> None:
     node.tell(1, make_record(1, version=2, is_leaving=True))
     node.wait(PERIOD_US)
     assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(2)}
+
+
+def test_a_member_that_accepts_links_no_more_leaves_the_book() -> None:
+    # [GOSSIP-BOOK.1]
+    node = Driver()
+    node.link(1)
+    node.wait(PERIOD_US)
+    node.tell(1, make_record(1, version=2, addresses=()))
+    node.wait(PERIOD_US)
+    assert set(node.disk) == {OWN_VERSION_KEY}
+
+
+def test_the_book_is_bounded_and_keeps_its_own_current() -> None:
+    # [GOSSIP-BOOK.1]
+    state = State(name(5), TINY, Entropy(b""))
+    book = Book(state, {})
+    for number in range(10, 10 + ADDRESS_BOOK_MAX + 3):
+        book.put(make_record(number))
+    assert len(book.get_nodes()) == ADDRESS_BOOK_MAX
+    newer = make_record(10, version=2)
+    book.put(newer)
+    assert book.get(name(10)) == newer
 
 
 def test_many_new_records_are_few_writes() -> None:

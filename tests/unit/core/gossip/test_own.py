@@ -217,6 +217,15 @@ def test_goodbye_is_written_and_said_to_everybody_at_once(node: Driver) -> None:
     assert kinds.index(Persist) < kinds.index(SendMessage)
 
 
+def test_who_leaves_remembers_whom_it_met_last(node: Driver) -> None:
+    # [GOSSIP-BOOK.1]
+    node.wait(SECOND)
+    node.link(3)
+    assert b"peer/" + name(3) not in node.disk
+    node.feed(Depart(Departure.LEAVE))
+    assert b"peer/" + name(3) in node.disk
+
+
 def test_who_has_left_asks_nothing_and_refutes_nothing(node: Driver) -> None:
     # [GOSSIP-DEPART.1]
     node.feed(Depart(Departure.LEAVE))
@@ -226,6 +235,13 @@ def test_who_has_left_asks_nothing_and_refutes_nothing(node: Driver) -> None:
     assert node.version == version
     assert sends(node.wait(10 * SECOND), Ping) == []
     assert sends(node.hear(1, Ping(3)), Ack)
+
+
+def test_a_goodbye_is_above_a_doubt_not_yet_refuted(node: Driver) -> None:
+    # [GOSSIP-DEPART.1]: two doubts in one gossip period, the second of them put off.
+    node.tell(1, suspect(5, 1), dead(5, 500))
+    node.feed(Depart(Departure.LEAVE))
+    assert node.version > 500
 
 
 def test_who_left_comes_back_by_restarting(node: Driver) -> None:

@@ -6,7 +6,7 @@ Claims: [GOSSIP-PROBE.1] to [GOSSIP-PROBE.6], [GOSSIP-SUSPICION.3].
 
 import pytest
 
-from tests.unit.core.gossip.driver import Driver, facts, sends, suspect, targets
+from tests.unit.core.gossip.driver import Driver, dead, facts, sends, suspect, targets
 from tests.unit.core.gossip.pretend import make_record, name, number_of
 from wwwserve.core.effects import SendMessage
 from wwwserve.core.events import DeadlineReached, LinkClosed, SendFailed
@@ -170,6 +170,23 @@ def test_a_doubted_member_is_told_so_by_its_next_probe(node: Driver) -> None:
                 pings += [effect.message] if effect.peer == name(1) else []
     assert pings
     assert all(ping.claims[0] == suspect(1, accuser=1) for ping in pings)
+
+
+def test_a_dead_member_is_still_told_while_there_is_a_link(node: Driver) -> None:
+    # [GOSSIP-SUSPICION.3]: it may live and not know what is held of it.
+    node.tell(2, dead(1))
+    told = [
+        effect.message.claims
+        for _ in range(4 * PERIOD_US // MILLISECOND)
+        for effect in node.wait(MILLISECOND)
+        if isinstance(effect, SendMessage)
+        and isinstance(effect.message, Ping)
+        and effect.peer == name(1)
+    ]
+    assert told
+    assert told[0][0] == dead(1)
+    node.feed(LinkClosed(name(1), "gone"))
+    assert name(1) not in targets(node.wait(10 * PERIOD_US), Ping)
 
 
 def test_a_probe_for_another_is_passed_on_and_its_answer_back(node: Driver) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.core.gossip.driver import Driver, claims_about, sends, suspect, targets
 from tests.unit.core.gossip.pretend import make_record, name
 from wwwserve.core.events import LinkClosed
+from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.claims import ClaimQueue, compute_claim_bytes
 from wwwserve.core.gossip.rules import compute_tellings_max
 from wwwserve.values.limits import (
@@ -140,7 +141,8 @@ def test_news_rides_on_answers() -> None:
 
 
 def test_without_a_link_no_news_is_kept() -> None:
-    # [GOSSIP-SPREAD.4]: whoever comes is sent the whole table.
+    # [GOSSIP-SPREAD.4]: whoever comes is sent the whole table, and what a node thinks of others
+    # while it is cut off is no news.
     node = Driver()
     node.link(1)
     node.tell(1, make_record(9, addresses=()))
@@ -148,3 +150,10 @@ def test_without_a_link_no_news_is_kept() -> None:
     node.wait(SECOND)
     node.open(2)
     assert claims_about(node.wait(SECOND), 9) == []
+    cut_off = Driver()
+    cut_off.link(1)
+    cut_off.feed(LinkClosed(name(1), "gone"))
+    while cut_off.status(1) is not MemberStatus.DEAD:
+        cut_off.wait(1000)
+    cut_off.open(2)
+    assert claims_about(cut_off.wait(SECOND), 1) == []
