@@ -1,7 +1,8 @@
 """What is held of a node is what the spec holds, whatever is heard of it and in whatever order.
 
 The Python of `spec/gossip.md` is run as it stands in the chapter, beside a real machine that is
-told the same news by a linked peer; after each piece both must hold the same. Claim: [GOSSIP-ORDER.6].
+told the same news by a linked peer; after each piece both must hold the same. Claim:
+[GOSSIP-ORDER.6].
 """
 
 import re
@@ -31,14 +32,16 @@ def read_reference() -> Callable[[Held, str, int], Held]:
     return names["hold"]
 
 
-def tell(driver: Driver, kind: str, version: int) -> None:
-    news: dict[str, OpenedRecord | Suspect | Dead] = {
-        "alive": make_record(3, version=version),
-        "left": make_record(3, version=version, is_leaving=True),
-        "suspect": suspect(3, version),
-        "dead": dead(3, version),
-    }
-    driver.tell(1, news[kind])
+def make_news(kind: str, version: int) -> OpenedRecord | Suspect | Dead:
+    match kind:
+        case "alive":
+            return make_record(3, version=version)
+        case "left":
+            return make_record(3, version=version, is_leaving=True)
+        case "suspect":
+            return suspect(3, version)
+        case _:
+            return dead(3, version)
 
 
 def get_held(driver: Driver) -> Held:
@@ -54,5 +57,5 @@ def test_the_machine_holds_what_the_spec_holds(news: list[tuple[str, int]]) -> N
     expected: Held = None
     for kind, version in news:
         expected = hold(expected, kind, version)
-        tell(driver, kind, version)
+        driver.tell(1, make_news(kind, version))
         assert get_held(driver) == expected

@@ -47,8 +47,8 @@ PIGGYBACK_CLAIMS_MAX: Final = 6
 PIGGYBACK_BYTES_MAX: Final = 24 * KIB
 """Bytes of membership claims on one message."""
 PUSH_PULL_RECORDS_MAX: Final = 128
-"""Records in one push/pull exchange; above it a random run of the table is told. Taking in so many new
-ones costs about 1.5 ms; no call of the core may cost more than 2."""
+"""Records in one push/pull exchange; above it a random run of the table is told. Taking in so many
+new ones costs about 1.5 ms; no call of the core may cost more than 2."""
 PREFIX_HASHES_MAX: Final = 32
 """Hashes of prompt prefixes in a probe."""
 
