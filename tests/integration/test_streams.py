@@ -19,6 +19,7 @@ from wwwserve.adapters.transports import LoopbackNetwork, LoopbackTransport
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import AttemptFailed, Fact, RequestFinished, WorkFinished
 from wwwserve.core.sessions import Route
+from wwwserve.node.assemble import Node, Parts, connect
 from wwwserve.node.config import (
     Config,
     EngineConfig,
@@ -27,7 +28,6 @@ from wwwserve.node.config import (
     NetworkConfig,
     PolicyConfig,
 )
-from wwwserve.node.assemble import Node, Parts, connect
 from wwwserve.node.engines import open_engine
 from wwwserve.node.setup_parts import make_parameters
 from wwwserve.ports.peer_handle import Reply, RequestFailed, UserRequest

@@ -106,6 +106,8 @@ class LinkTable:
         else:
             if link.peer == self.own:
                 self.deliver(DialFailed(address, expected, "this address is our own"))
+            elif self.get(link.peer) is not link:
+                self.deliver(DialFailed(address, link.peer, "linked already"))
         finally:
             self._dialling.discard((address, expected))
 

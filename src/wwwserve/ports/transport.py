@@ -94,6 +94,13 @@ class Stream(Protocol):
         """The next frame if one has arrived, else None. Raises `StreamEnded`."""
         ...
 
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once, at the peer's next frame, its finish, or the stream's cutting off.
+
+        For one who has something else to wait for; not together with `receive`.
+        """
+        ...
+
     def finish(self) -> None:
         """Say that no more frames will be sent. Idempotent; nothing after a reset."""
         ...

@@ -110,6 +110,11 @@ class LinkStream:
             finally:
                 state.bell = None
 
+    def notify(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when anything comes, or nothing can any more."""
+        assert self._state.bell is None, "a stream has one reader"
+        self._state.bell = callback
+
     def finish(self) -> None:
         """Say that no more frames will be sent."""
         self._state.finish()

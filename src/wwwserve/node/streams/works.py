@@ -1,7 +1,8 @@
 """Other nodes' requests executed here: from an offer on a stream to its last frame.
 
 One task reads the offer, hears the peer's answer, and pumps the engine's output onto the stream; a
-second only listens, so that a reset by the origin stops the engine at once.
+reset by the origin cancels it, and with it the engine's work, at once. After the last frame nothing
+is waited for: an origin that never ends its side uses up its own streams, which are bounded.
 """
 
 import asyncio
@@ -53,8 +54,6 @@ OFFER_WAIT_US = 10 * SECOND
 """From a stream's opening to the whole body of its offer; then it is reset."""
 OFFERED_BYTES_PER_PEER_MAX = BODY_STORE_BYTES_MAX // 8
 """Bodies of one peer held here at once, so that none can fill the store; one more is reset."""
-LINGER_US = 10 * SECOND
-"""How long the origin has to end its side of a stream after our last frame; then it is reset."""
 _WORDS_FOR_OTHERS = {
     FailureKind.UNAVAILABLE: "the engine is not available",
     FailureKind.REJECTED: "the engine rejects the request",
@@ -150,6 +149,7 @@ class Works:
             assert work.task is not None
             work.task.uncancel()
             self.deliver(OfferCancelled(work.session))
+            work.stream.reset(ResetCode.CANCELLED)
         except StreamEnded:
             self.deliver(OfferCancelled(work.session))
         except Refusal:
@@ -165,27 +165,20 @@ class Works:
         finally:
             self.bodies.remove(work.session)
             self._works.remove(work.session)
-            # Without effect on a stream that both sides have finished.
-            work.stream.reset(ResetCode.CANCELLED)
 
     async def _serve_offer(self, work: _Work) -> None:
         async with asyncio.timeout(OFFER_WAIT_US / SECOND):
             offer = await self._receive_offer(work)
         self.deliver(OfferReceived(work.session, work.peer, offer))
-        listener = self.tasks.create_task(self._listen(work))
-        try:
-            match work.decision:
-                case AcceptOffer() as accepted:
-                    await self._execute(work, offer, accepted)
-                case DeclineOffer() as declined:
-                    await _send_last(work.stream, declined.decline)
-                case None:
-                    work.stream.reset(ResetCode.REFUSED)
-            work.is_over = True
-            # The origin finishes its side too; cutting the stream now could cut our last frame.
-            await asyncio.wait({listener}, timeout=LINGER_US / SECOND)
-        finally:
-            listener.cancel()
+        self._heed_origin(work)
+        match work.decision:
+            case AcceptOffer() as accepted:
+                await self._execute(work, offer, accepted)
+            case DeclineOffer() as declined:
+                await _send_last(work.stream, declined.decline)
+            case None:
+                work.stream.reset(ResetCode.REFUSED)
+        work.is_over = True
 
     async def _receive_offer(self, work: _Work) -> Offer:
         """Read the offer and its body into the body store."""
@@ -256,13 +249,17 @@ class Works:
         self.deliver(WorkEnded(session, usage, digest))
         await _send_last(stream, Ended(usage, digest))
 
-    async def _listen(self, work: _Work) -> None:
-        """Notice at once when the origin resets the stream or says what it may not."""
+    def _heed_origin(self, work: _Work) -> None:
+        """Notice at once when the origin cuts the stream, or says on it what it may not."""
+        if work.is_over:
+            return
         try:
-            unexpected = await work.stream.receive()
+            is_silent = work.stream.try_receive() is None
         except StreamEnded:
-            unexpected = b""
-        if unexpected is not None and not work.is_over:
+            is_silent = False
+        if is_silent:
+            work.stream.notify(lambda: self._heed_origin(work))
+        else:
             self._cancel(work)
 
     def _report_failure(self, work: _Work, failed: SourceFailed, tokens: int) -> None:
