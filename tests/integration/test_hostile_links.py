@@ -7,6 +7,7 @@ shortened for the test, never waited for.
 
 import asyncio
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -27,7 +28,7 @@ from wwwserve.adapters.transports import TcpTransport, certificates, frames, tcp
 from wwwserve.adapters.transports.frames import FrameReader, FrameType, Hello
 from wwwserve.ports.transport import CloseReason, Link, LinkEnded, ResetCode, Stream
 from wwwserve.values.limits import FRAME_BYTES_MAX, HANDSHAKES_MAX, LINK_WINDOW_BYTES
-from wwwserve.values.moments import MILLISECOND
+from wwwserve.values.moments import MILLISECOND, SECOND
 
 HELLO = Hello(1, 1, NETWORK)
 WAIT_S = 30
@@ -225,6 +226,46 @@ async def test_a_crowd_at_the_door_does_not_stop_us_from_going_out(victim: Victi
     for _, writer in crowd:
         await hang_up(writer)
     await elsewhere.close()
+
+
+async def test_many_who_leave_at_once_do_not_keep_a_newcomer_out(victim: Victim) -> None:
+    crowd = TcpTransport(get_key(3), NETWORK)
+    links = [
+        await crowd.dial(victim.address, get_id(2), Recorder().on_link)
+        for _ in range(HANDSHAKES_MAX + 10)
+    ]
+    for link in links:
+        link.close(CloseReason.LEAVING)
+    newcomer = await crowd.dial(victim.address, get_id(2), Recorder().on_link)
+    assert newcomer.peer == get_id(2)
+    await crowd.close()
+
+
+async def test_those_who_never_hang_up_are_bounded_in_number(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "FINISHING_MAX", 3)
+    monkeypatch.setattr(tcp, "FINISH_US", 600 * SECOND)
+    host, port = victim.address.rsplit(":", 1)
+
+    def attack_and_linger(number: int) -> ssl.SSLSocket:
+        context = certificates.make_contexts(get_key(number).seed)[0]
+        raw = socket.create_connection((host, int(port)), timeout=WAIT_S)
+        wrapped = context.wrap_socket(raw)
+        wrapped.sendall(frames.pack_hello(HELLO) + b"\xff" * 12)
+        return wrapped
+
+    sockets = [await asyncio.to_thread(attack_and_linger, number) for number in range(10, 16)]
+    while len(victim.echo.links) < 1 + len(sockets):  # noqa: ASYNC110 - they are on their way
+        await asyncio.sleep(0)
+    ends = {asyncio.ensure_future(link.wait_closed()) for link in victim.echo.links[1:]}
+    lingering = ends
+    async with asyncio.timeout(WAIT_S):
+        while len(lingering) > 3:
+            _, lingering = await asyncio.wait(lingering, return_when=asyncio.FIRST_COMPLETED)
+    for wrapped in sockets:
+        wrapped.close()
+    await asyncio.wait(ends)
 
 
 async def test_a_listener_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
