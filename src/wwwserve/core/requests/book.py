@@ -242,11 +242,11 @@ class Book:
 
     # -- what the steps share --------------------------------------------------------------------
 
-    def _list_places(self, request: OpenRequest) -> tuple[PlaceKey, ...]:
+    def _list_places(self, request: OpenRequest) -> list[PlaceKey]:
         if request.route is Route.NETWORK:
-            return ()
+            return []
         able = self._capacity.list_able(request.summary, any_context=request.any_context)
-        return tuple(get_place_key(served) for served in able)
+        return [get_place_key(served) for served in able]
 
     def _begin(self, request: OpenRequest, executor: NodeId, model: str, now: Moment) -> Run:
         assert request.run is None

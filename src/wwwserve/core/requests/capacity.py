@@ -112,17 +112,15 @@ class Capacity:
 
     # -- what it is asked ------------------------------------------------------------------------
 
-    def list_able(
-        self, summary: RequestSummary, *, any_context: bool = False
-    ) -> tuple[ServedModel, ...]:
+    def list_able(self, summary: RequestSummary, *, any_context: bool = False) -> list[ServedModel]:
         """The own models that could run a request, were their engines ready and free."""
-        return tuple(
+        return [
             served
             for model in summary.models
             for served in self._by_name.get(model, ())
             if has_capabilities(served.offer, summary)
             and (any_context or fits_context(served.offer, summary))
-        )
+        ]
 
     def find(self, able: Iterable[ServedModel], now: Moment) -> ServedModel | None:
         """The first of some own models that is ready, one with room before one without."""

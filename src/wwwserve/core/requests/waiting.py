@@ -55,7 +55,7 @@ class Queue:
         self._sorted: list[QueueKey] = []
         self._requests: dict[RequestId, OpenRequest] = {}
         self._waiting: Counter[PlaceKey] = Counter()
-        self._places: dict[RequestId, tuple[PlaceKey, ...]] = {}
+        self._places: dict[RequestId, list[PlaceKey]] = {}
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -64,14 +64,14 @@ class Queue:
         """Those waiting, in order, as of now: adding and removing while walking is safe."""
         return (self._requests[key[-1]] for key in list(self._sorted) if key[-1] in self._requests)
 
-    def add(self, request: OpenRequest, places: tuple[PlaceKey, ...]) -> None:
+    def add(self, request: OpenRequest, places: list[PlaceKey]) -> None:
         """It waits; `places` are the own models that could run it."""
         insort(self._sorted, _get_key(request))
         self._requests[request.request] = request
         self._places[request.request] = places
         self._waiting.update(places)
 
-    def set_places(self, request: OpenRequest, places: tuple[PlaceKey, ...]) -> None:
+    def set_places(self, request: OpenRequest, places: list[PlaceKey]) -> None:
         """Other own models could run it now."""
         known = self._places[request.request]
         if places != known:
@@ -81,7 +81,7 @@ class Queue:
 
     def remove(self, request: OpenRequest) -> None:
         """It waits no more."""
-        self.set_places(request, ())
+        self.set_places(request, [])
         del self._places[request.request]
         del self._sorted[bisect_left(self._sorted, _get_key(request))]
         del self._requests[request.request]
