@@ -29,6 +29,7 @@ class Attempt:
 
     task: Task
     subject: bytes
+    expected: NodeId | None
     expires_at: Moment
 
 
@@ -90,11 +91,11 @@ class Dialler:
         state, meeting = self._state, self._meetings.get(subject)
         if meeting is None:
             return
-        if meeting.node in state.links or meeting.node == state.node:
+        if meeting.expected == state.node or self._is_linked_at(meeting):
             self._on_met(meeting)
             return
         address = meeting.addresses[meeting.attempts % len(meeting.addresses)]
-        self._dial(address, meeting.node, Task.MEET, subject)
+        self._dial(address, meeting.expected, Task.MEET, subject)
 
     def on_knock_due(self) -> None:
         """Somebody who is dead, or in the book and not heard of: each in turn, unhurried.
@@ -113,19 +114,16 @@ class Dialler:
 
     # -- what came of it -------------------------------------------------------------------------
 
-    def on_link_opened(self, peer: NodeId, address: str) -> None:
+    def on_link_opened(self, peer: NodeId, address: str, *, is_dialled: bool) -> None:
         """A link is there, whoever made it."""
         state = self._state
         state.agenda.cancel(Task.DIAL, peer)
         member = state.members.get(peer)
         if member is not None:
             member.dial_attempts = 0
-        attempt = self._attempts.pop(address, None)
-        if attempt is not None and attempt.task is Task.MEET:
-            meeting = self._meetings.get(attempt.subject)
-            if meeting is not None:
-                meeting.node = peer
-                self._on_met(meeting)
+        if is_dialled:
+            attempt = self._attempts.pop(self._find_dialled(peer, address), None)
+            self._on_found(attempt, peer)
 
     def on_link_closed(self, peer: NodeId) -> None:
         """A link is gone: make it anew soon, unless its member is."""
@@ -133,11 +131,47 @@ class Dialler:
         if peer in state.members:
             self._retry(Task.DIAL, peer, state.parameters.probe_period_us)
 
-    def on_dial_failed(self, address: str) -> None:
-        """Nobody, or somebody else, answered there."""
+    def on_dial_failed(self, address: str, peer: NodeId | None) -> None:
+        """Nobody answered there, or not whom we expected, or a `peer` we have a link to already."""
         attempt = self._attempts.pop(address, None)
-        if attempt is not None:
+        if peer in self._state.links:
+            self._on_found(attempt, peer)
+        elif attempt is not None:
             self._on_failed(attempt)
+
+    def _find_dialled(self, peer: NodeId, address: str) -> str:
+        """The address we dialled to get this link: a name may be seen as a number."""
+        if address in self._attempts:
+            return address
+        fitting = [
+            dialled
+            for dialled, attempt in self._attempts.items()
+            if attempt.expected in (None, peer)
+        ]
+        return fitting[0] if len(fitting) == 1 else address
+
+    def _on_found(self, attempt: Attempt | None, peer: NodeId) -> None:
+        if attempt is None or attempt.task is not Task.MEET:
+            return
+        meeting = self._meetings.get(attempt.subject)
+        if meeting is not None:
+            meeting.found = peer
+            self._on_met(meeting)
+
+    def _is_linked_at(self, meeting: Meeting) -> bool:
+        """Whether there is a link already to who is at these addresses, whoever dialled it.
+
+        To dial once more would only make the shells close one of the two, with all it carries.
+        """
+        state = self._state
+        if meeting.expected in state.links or meeting.found in state.links:
+            return True
+        linked = (
+            state.members[node].opened.record for node in state.links if node in state.members
+        )
+        return meeting.expected is None and any(
+            address in meeting.addresses for record in linked for address in record.addresses
+        )
 
     # -- the one place where dials are made ------------------------------------------------------
 
@@ -148,7 +182,8 @@ class Dialler:
             if task is not Task.KNOCK:
                 self._retry(task, subject, state.parameters.probe_period_us)
             return
-        self._attempts[address] = Attempt(task, subject, after(state.now, _ANSWER_WAIT_US))
+        expires_at = after(state.now, _ANSWER_WAIT_US)
+        self._attempts[address] = Attempt(task, subject, node, expires_at)
         state.effects.append(Dial(address, node))
 
     def _drop_unanswered(self) -> None:
@@ -156,7 +191,7 @@ class Dialler:
             address, oldest = next(iter(self._attempts.items()))
             if self._state.now < oldest.expires_at:
                 return
-            self.on_dial_failed(address)
+            self.on_dial_failed(address, oldest.expected)
 
     def _on_failed(self, attempt: Attempt) -> None:
         """Try again, later each time; knocks go on at their own pace."""

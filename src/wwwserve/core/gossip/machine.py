@@ -200,7 +200,7 @@ class Gossip:
             case LinkClosed():
                 self._on_link_closed(event)
             case DialFailed():
-                self._dialler.on_dial_failed(event.address)
+                self._dialler.on_dial_failed(event.address, event.peer)
             case _:
                 assert_never(event)
 
@@ -212,7 +212,7 @@ class Gossip:
             answers=Allowance(ANSWERS_PER_PEER_MAX, parameters.push_pull_period_us, state.now),
         )
         state.report(LinkChanged(peer, is_open=True, detail=event.address))
-        self._dialler.on_link_opened(peer, event.address)
+        self._dialler.on_link_opened(peer, event.address, is_dialled=event.is_dialled)
         with self._refusing(peer):
             self._table.on_link_changed(peer)
         if event.is_dialled:

@@ -102,10 +102,12 @@ class Meeting:
     """Somebody the operator wants met, at any of these addresses."""
 
     addresses: tuple[str, ...]
-    node: NodeId | None
-    """Whom we expect, or found, there."""
+    expected: NodeId | None
+    """The only node that may answer there; None for whoever does."""
     is_lasting: bool
     """A bootstrap address: kept for ever, as the way back after a long separation."""
+    found: NodeId | None = None
+    """Who answered there last."""
     attempts: int = 0
     """Failed in a row."""
 

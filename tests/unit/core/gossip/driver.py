@@ -51,6 +51,7 @@ class Driver:
         self.now = Moment(100 * SECOND)
         self.disk = dict(restored or {})
         self.is_disk_stuck = False
+        self.dials_find: NodeId | None = None
         setup = make_setup(
             ME,
             parameters=parameters,
@@ -72,7 +73,8 @@ class Driver:
             if isinstance(effect, Persist) and not self.is_disk_stuck:
                 self._write(effect)
             if isinstance(effect, Dial):
-                failed = DialFailed(effect.address, effect.expected, "nobody there")
+                found = self.dials_find or effect.expected
+                failed = DialFailed(effect.address, found, "nobody there")
                 effects = effects + self.feed(failed)
         return effects
 

@@ -4,13 +4,22 @@ Node 5's dials all fail unless a test opens the link; what it dials, and when, i
 [GOSSIP-LINKS.1] to [GOSSIP-LINKS.4], [GOSSIP-BOOK.1], [GOSSIP-BOOK.2].
 """
 
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.core.gossip.driver import Driver, dead, dials
+from tests.unit.core.gossip.driver import Driver, dead, dials, push_pull
 from tests.unit.core.gossip.pretend import address_of, make_record, make_setup, name, number_of
 from wwwserve.core.effects import Dial, Persist
 from wwwserve.core.entropy import Entropy
-from wwwserve.core.events import DeadlineReached, Join, LinkClosed, Started
+from wwwserve.core.events import (
+    DeadlineReached,
+    EnvelopeReceived,
+    Join,
+    LinkClosed,
+    LinkOpened,
+    Started,
+)
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip import Gossip
 from wwwserve.core.gossip.book import OWN_VERSION_KEY, Book
@@ -25,6 +34,7 @@ from wwwserve.core.gossip.state import (
 from wwwserve.values.limits import ADDRESS_BOOK_MAX, LINK_HANDSHAKE_US
 from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.parameters import TINY
+from wwwserve.wire import Envelope
 
 PERIOD_US = TINY.probe_period_us
 
@@ -122,29 +132,54 @@ def test_bootstrap_addresses_are_tried_for_ever_and_slowly() -> None:
     assert 50 <= late.count(address_of(1)) <= 200
 
 
-def test_a_bootstrap_address_is_left_alone_while_its_node_is_linked() -> None:
+def test_a_bootstrap_node_that_dialled_us_is_not_dialled_again() -> None:
+    # [GOSSIP-LINKS.3]: of two links to one node the shells close one, with all that runs on it.
+    node = Driver(bootstrap=[1])
+    node.link(1)
+    before = len(dials(node.effects))
+    node.wait(4 * TINY.push_pull_period_us)
+    assert address_of(1) not in dials(node.effects)[before:]
+
+
+@pytest.mark.parametrize("seen", ["seed.example:1", "192.0.2.7:1"])
+def test_a_bootstrap_name_is_met_whatever_its_address_looks_like(seen: str) -> None:
+    # [GOSSIP-LINKS.3]: the dial is under way until its link opens.
+    setup = make_setup(5)
+    gossip = Gossip(replace(setup, bootstrap=(("seed.example:1", None),)), Entropy(b""))
+    gossip.handle(Started(), Moment(0))
+    opened = LinkOpened(name(1), seen, is_dialled=True)
+    now = Moment(1000)
+    gossip.handle(opened, now)
+    record = make_record(1, addresses=("192.0.2.7:1",))
+    gossip.handle(EnvelopeReceived(Envelope(name(1), push_pull(record), (record,))), now)
+    while now < 3 * LINK_HANDSHAKE_US:
+        now = max(now, gossip.next_deadline())
+        assert dials(gossip.handle(DeadlineReached(), now)) == []
+
+
+def test_a_dial_that_finds_a_linked_peer_has_met_it() -> None:
     # [GOSSIP-LINKS.3]
-    gossip = Driver(bootstrap=[1])
-    gossip.link(1)
-    gossip.feed(Join((address_of(1),), name(1)))
-    before = len(dials(gossip.effects))
-    gossip.wait(SECOND // 2)
-    assert len(dials(gossip.effects)) == before
+    node = Driver()
+    node.link(1)
+    node.dials_find = name(1)
+    assert dials(node.feed(Join(("other-name:1",)))) == ["other-name:1"]
+    assert "other-name:1" not in dials(node.wait(10 * SECOND))
+
+
+def test_a_bootstrap_address_may_change_its_key() -> None:
+    # [GOSSIP-LINKS.3]: a provider that made a new key is still at its address.
+    node = Driver(bootstrap=[1])
+    node.open(1, is_dialled=True)
+    node.feed(LinkClosed(name(1), "gone"))
+    effects = node.wait(2 * TINY.push_pull_period_us)
+    again = [effect for effect in effects if isinstance(effect, Dial)]
+    assert Dial(address_of(1), None) in again
 
 
 def test_a_node_does_not_dial_itself() -> None:
-    setup = make_setup(5, bootstrap=())
-    own = Gossip(
-        type(setup)(
-            signer=setup.signer,
-            parameters=TINY,
-            entropy_seed=b"",
-            addresses=setup.addresses,
-            bootstrap=((address_of(5), None), ("other:1", name(5))),
-        ),
-        Entropy(b""),
-    )
-    assert dials(own.handle(Started(), Moment(0))) == []
+    bootstrap = ((address_of(5), None), ("other:1", name(5)))
+    gossip = Gossip(replace(make_setup(5), bootstrap=bootstrap), Entropy(b""))
+    assert dials(gossip.handle(Started(), Moment(0))) == []
 
 
 def test_a_join_dials_at_once_and_each_address_and_gives_up() -> None:
