@@ -92,6 +92,16 @@ async def test_nobody_there_is_a_lost_link(world: World) -> None:
     assert refused.value.reason is CloseReason.LOST
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["", "nowhere", "a..b:80", f"{'x' * 300}:80", "a\0b:80", ":80", "host:99999", "::1:80"],
+)
+async def test_an_address_that_is_none_is_a_lost_link(world: World, address: str) -> None:
+    with pytest.raises(LinkEnded) as refused:
+        await world.make(1).dial(address, None, Recorder().on_link)
+    assert refused.value.reason is CloseReason.LOST
+
+
 async def test_an_address_is_taken_once(world: World) -> None:
     address = await world.make(2).listen("127.0.0.1:0", Recorder().on_link)
     with pytest.raises(BadInput, match="free"):

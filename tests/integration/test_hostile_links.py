@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -24,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.joined_links import NETWORK, get_id, get_key
 from tests.link_owners import Echo, Recorder
 from tests.mux_pair import pack_data
-from wwwserve.adapters.transports import TcpTransport, certificates, frames, tcp
+from wwwserve.adapters.transports import TcpTransport, certificates, frames, mux, tcp
 from wwwserve.adapters.transports.frames import FrameReader, FrameType, Hello
 from wwwserve.ports.transport import CloseReason, Link, LinkEnded, ResetCode, Stream
 from wwwserve.values.limits import FRAME_BYTES_MAX, HANDSHAKES_MAX, LINK_WINDOW_BYTES
@@ -114,7 +113,6 @@ def make_context(folder: Path, *, signer: str, kind: str) -> ssl.SSLContext:
         .not_valid_after(certificates.VALID_UNTIL)
         .sign(authority_key, None)
     )
-    assert isinstance(leaf.signature_hash_algorithm, hashes.HashAlgorithm | None)
     file = folder / "attacker.pem"
     file.write_bytes(
         leaf.public_bytes(Encoding.PEM)
@@ -316,6 +314,23 @@ async def test_the_attacker_is_told_which_rule_it_broke(victim: Victim) -> None:
     assert reason is CloseReason.MALFORMED
     assert "unknown type 255" in detail
     await hang_up(writer)
+
+
+async def test_one_who_falls_silent_is_told_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mux, "LINK_HEARTBEAT_US", 20 * MILLISECOND)
+    monkeypatch.setattr(mux, "LINK_DEAD_US", 60 * MILLISECOND)
+    owner, transport = Recorder(), TcpTransport(get_key(2), NETWORK)
+    address = await transport.listen("127.0.0.1:0", owner.on_link)
+    host, port = address.rsplit(":", 1)
+    context = certificates.make_contexts(get_key(5).seed)[0]
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="")
+    writer.write(frames.pack_hello(HELLO))
+    said = await read_to_end(reader)
+    assert parse_close_frame(said)[0] is CloseReason.SILENT
+    assert frames.pack_ping(1) in said, "it was asked first"
+    assert await owner.closed.get() is CloseReason.SILENT
+    await hang_up(writer)
+    await transport.close()
 
 
 async def test_one_who_asks_and_never_reads_is_bounded(

@@ -121,7 +121,7 @@ class TcpTransport:
                 loop = asyncio.get_running_loop()
                 await loop.create_connection(lambda: connection, host, port)
                 return await connection.opened
-        except OSError as error:  # also TimeoutError
+        except (OSError, ValueError) as error:  # also TimeoutError, and hosts that are no names
             connection.leave()
             raise self._explain(error, address) from error
         except asyncio.CancelledError:
@@ -177,13 +177,13 @@ class TcpTransport:
         if self._is_closed:
             raise LinkEnded(CloseReason.LEAVING, "this node is shutting down")
 
-    def _explain(self, error: OSError, address: str) -> LinkEnded:
+    def _explain(self, error: Exception, address: str) -> LinkEnded:
         if self._is_closed:
             return LinkEnded(CloseReason.LEAVING, "this node is shutting down")
         if isinstance(error, TimeoutError):
             wait_s = LINK_HANDSHAKE_US // SECOND
             return LinkEnded(CloseReason.LOST, f"no answer from {address} within {wait_s} s")
-        return LinkEnded(CloseReason.LOST, f"cannot reach {address}: {error}")
+        return LinkEnded(CloseReason.LOST, f"cannot reach {address!r}: {error}")
 
 
 class _Connection(asyncio.Protocol):
@@ -248,9 +248,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is gone."""
+        self._break(str(exc) if exc else "the other end hung up")
         if self._timer is not None:
             self._timer.cancel()
-        self._break(str(exc) if exc else "the other end hung up")
         if self._link is not None:
             self._link.on_closed()
         self._home.forget(self)
@@ -362,7 +362,7 @@ class _Connection(asyncio.Protocol):
 
     def _on_handshake_timeout(self) -> None:
         wait_s = LINK_HANDSHAKE_US // SECOND
-        self._fail(CloseReason.LOST, f"the handshake took longer than {wait_s} s")
+        self._break(f"the handshake took longer than {wait_s} s")
 
     def _break(self, detail: str) -> None:
         """The connection is gone, or good for nothing."""

@@ -61,8 +61,10 @@ class TlsSession:
 
     def seal(self, data: bytes) -> bytes:
         """The sealed form of `data`, and of whatever else was waiting to be sent."""
+        rest = memoryview(data)
         try:
-            self._object.write(data)
+            while rest:
+                rest = rest[self._object.write(rest) :]
         except ssl.SSLError as error:
             raise TlsBroken(_tell(error)) from error
         return self._outgoing.read()
