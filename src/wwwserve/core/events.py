@@ -136,7 +136,7 @@ class OfferCancelled:
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The executor accepted, or the own engine was called. Nothing is generated yet."""
+    """The executor accepted. Nothing is generated yet; output may come without this before it."""
 
     session: SessionId
 

@@ -213,6 +213,17 @@ def test_a_member_that_dies_is_not_asked_and_the_asked_are_given_up(town: Town) 
     assert node(3) not in probed
 
 
+def test_a_node_that_failed_one_request_is_not_asked_about_the_next(town: Town) -> None:
+    town.tell(1, submit(1, Route.NETWORK))
+    town.run(20 * MILLISECOND)
+    (start,) = town.find(1, StartRemote)
+    town.tell(1, failed(start.session))
+    effects = town.tell(1, submit(2, Route.NETWORK))
+    probed = [effect.peer for effect in effects if isinstance(effect, SendMessage)]
+    assert probed
+    assert start.peer not in probed
+
+
 def test_a_policy_and_models_not_shared_are_told_to_nobody(town: Town) -> None:
     town.tell(2, SetPolicy(PolicySettings(deny_models=(ModelId(MODEL),))))
     town.run(SECOND)

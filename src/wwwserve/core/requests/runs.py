@@ -57,6 +57,21 @@ class TextRuns:
                 self._joint = self._tail + self._head
                 self._key, self._index = key, index
 
+    @property
+    def template(self) -> tuple[bytes, bytes]:
+        """What stands before and after the text now; both empty until an event was learned."""
+        return self._head, self._tail
+
+    def match(self, data: bytes) -> bytes | None:
+        """The text of `data` if that is exactly one event of the template, else None."""
+        head, tail = self._head, self._tail
+        if not (head and data.startswith(head) and data.endswith(tail)):
+            return None
+        text = data[len(head) : -len(tail)]
+        is_plain = _QUOTE not in text and not text.endswith(_BACKSLASH)
+        # Data shorter than both together can begin with one and end with the other.
+        return text if is_plain and len(data) >= len(head) + len(tail) else None
+
     def walk(self, data: bytes) -> Iterator[TextRun | bytes]:
         """The parts of any number of whole events, in order: runs, and events to be decoded.
 

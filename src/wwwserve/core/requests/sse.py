@@ -62,6 +62,11 @@ class EventSplitter:
         """
         return split_events(self.cut(data))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held: what comes next begins an event."""
+        return not self._rest
+
     def finish(self) -> bytes:
         """Give what came after the last whole event; empty after a well-formed stream."""
         rest = bytes(self._rest)
@@ -164,7 +169,7 @@ def _to_usage(usage: _Usage) -> Usage:
 class StreamMeter:
     """Counts what passes in a stream: tokens as they come, usage, its end, its failure."""
 
-    __slots__ = ("_runs", "completion_tokens", "error", "is_done", "usage")
+    __slots__ = ("completion_tokens", "error", "is_done", "runs", "usage")
 
     def __init__(self) -> None:
         self.completion_tokens = 0
@@ -175,7 +180,8 @@ class StreamMeter:
         """Whether `[DONE]` was seen."""
         self.error = ""
         """What an error event said; empty while there was none."""
-        self._runs = TextRuns()
+        self.runs = TextRuns()
+        """The shape of the events that come now."""
 
     def notice(self, data: bytes) -> None:
         """Count one or more whole events."""
@@ -184,7 +190,7 @@ class StreamMeter:
 
     def walk(self, data: bytes) -> Iterator[TextRun | bytes]:
         """Count one or more whole events, and give them part by part for others to read."""
-        for part in self._runs.walk(data):
+        for part in self.runs.walk(data):
             if isinstance(part, TextRun):
                 self.completion_tokens += len(part.texts) - part.texts.count(b"")
             else:
@@ -214,7 +220,7 @@ class StreamMeter:
             if key := _find_bearing_key(choice):
                 self.completion_tokens += 1
                 if len(choices) == 1 and key not in _CALLS:
-                    self._runs.learn(event, key, choice.index)
+                    self.runs.learn(event, key, choice.index)
 
 
 def _find_bearing_key(choice: _Choice) -> str:
@@ -281,6 +287,13 @@ class StreamRewriter:
             return data.replace(self._model_found, self._model_shown)
         rewritten = [self.rewrite(event) for event in split_events(data)]
         return b"".join([event for event in rewritten if event])
+
+    def rewrite_template(self, head: bytes, tail: bytes) -> tuple[bytes, bytes] | None:
+        """The two ends of an event as the user shall see them, if only names are to change."""
+        if not self._is_ordinary(head + tail):
+            return None
+        found, shown = self._model_found, self._model_shown
+        return head.replace(found, shown), tail.replace(found, shown)
 
     def _is_ordinary(self, data: bytes) -> bool:
         """Whether the model's name is all there is to change."""

@@ -6,9 +6,8 @@ the peer starts another and the reader never notices.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from wwwserve.core.effects import (
     EndRequest,
@@ -29,18 +28,16 @@ from wwwserve.core.events import (
 from wwwserve.core.sessions import SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
-from wwwserve.node.streams.sources import LocalSource, RemoteSource, Source, SourceFailed
+from wwwserve.node.streams.sources import RemoteSource, SourceFailed
 from wwwserve.node.streams.transcript import Transcript, open_reply_transcript, prepare_body
 from wwwserve.ports.clock import Clock
-from wwwserve.ports.engine import Engine, EngineRequest
+from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
 from wwwserve.ports.peer_handle import ReplyInfo, RequestFailed, UserRequest
 from wwwserve.ports.transport import Link
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import PROGRESS_PERIOD_US, REQUESTS_OPEN_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
-
-T = TypeVar("T")
 
 RETRY_WHEN_FULL_US = 5 * SECOND
 """What a user is told to wait when this node holds as many requests as it may."""
@@ -55,11 +52,10 @@ class _Attempt:
     """One execution of a request."""
 
     session: SessionId
-    source: Source
+    source: EngineRun
     transcript: Transcript
     executor: NodeId | None
     """None: here."""
-    has_opened: bool = False
     has_output: bool = False
     progress_at: int = 0
 
@@ -77,7 +73,7 @@ class NodeReply:
         self._failure: RequestFailed | None = None
         self._is_over = False
         self._is_delivered = False
-        self._refused_by: dict[SessionId, SourceFailed] = {}
+        self._refused_by: dict[SessionId, EngineFailure] = {}
         self.sessions: list[SessionId] = []
         """Every execution there was, at most `ATTEMPTS_MAX`."""
         self._changed = asyncio.Event()
@@ -88,46 +84,59 @@ class NodeReply:
 
     async def read(self) -> bytes | None:
         """See `Reply`."""
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            if self._is_over:
-                tail, self._tail = self._tail, None
-                return tail or None
+        while not self._is_over:
+            attempt = self._attempt
             try:
-                if self._attempt is None:
-                    await self._interruptible(self._changed.wait())
+                piece = await self._wait_piece(attempt)
+                if attempt is None:
                     continue
-                data = await self._step(self._attempt)
+                if piece is None:
+                    await self._end(attempt)
+                elif data := self._take(attempt, piece):
+                    self._is_delivered = True
+                    return data
             except _Interrupted:
                 continue
-            if data:
-                self._is_delivered = True
-                return data
+            except EngineFailure as failed:
+                assert attempt is not None
+                self._fail(attempt, failed)
+        if self._failure is not None:
+            raise self._failure
+        tail, self._tail = self._tail, None
+        return tail or None
 
     def cancel(self) -> None:
         """See `Reply`."""
         if not self._is_over:
             self._owner.deliver(CancelRequest(self.info.request))
 
-    async def _step(self, attempt: _Attempt) -> bytes:
-        """Read once from the execution; returns what the user should have of it now."""
+    async def _wait_piece(self, attempt: _Attempt | None) -> bytes | None:
+        """The execution's next bytes; without one, wait until something changes.
+
+        Raises `_Interrupted` when what is waited for no longer matters.
+        """
+        self._reader = asyncio.current_task()
         try:
-            piece = await self._interruptible(attempt.source.read())
-            if not attempt.has_opened:
-                attempt.has_opened = True
-                self._owner.deliver(StreamOpened(attempt.session))
-            if piece is None:
-                await self._end(attempt)
-                return b""
-            return self._take(attempt, piece)
-        except SourceFailed as failed:
-            self._fail(attempt, failed)
-        return b""
+            if attempt is None:
+                await self._changed.wait()
+                return None
+            return await attempt.source.read()
+        except asyncio.CancelledError:
+            # The same bookkeeping as `asyncio.timeout`: only our own cancel is taken back.
+            if self._is_interrupted and self._reader and self._reader.uncancel() == 0:
+                self._is_interrupted = False
+                raise _Interrupted from None
+            raise
+        finally:
+            self._reader = None
 
     def _take(self, attempt: _Attempt, piece: bytes) -> bytes:
         """Count and rewrite a piece of output, and tell the peer how far it has come."""
         transcript, owner = attempt.transcript, self._owner
+        if not piece:
+            # Accepted, and nothing said yet. Where output is the first news, it says that too.
+            owner.deliver(StreamOpened(attempt.session))
+            return b""
         data = transcript.feed(piece)
         if not attempt.has_output and transcript.has_content:
             attempt.has_output = True
@@ -144,14 +153,14 @@ class NodeReply:
         tail = transcript.finish()
         if not attempt.has_output:
             self._owner.deliver(FirstOutput(attempt.session))
-        usage = attempt.source.usage
+        usage = attempt.source.usage if isinstance(attempt.source, RemoteSource) else None
         counted = transcript.get_usage(self.request.prompt_tokens)
         self._tail = tail
         self.info.usage = counted if usage is None or transcript.has_usage else usage
         self._owner.deliver(StreamEnded(attempt.session, self.info.usage, transcript.digest))
         await attempt.source.stop()
 
-    def _fail(self, attempt: _Attempt, failed: SourceFailed) -> None:
+    def _fail(self, attempt: _Attempt, failed: EngineFailure) -> None:
         """The execution came to nothing; the peer starts another or ends the request."""
         self._attempt = None
         self._changed.clear()
@@ -168,8 +177,8 @@ class NodeReply:
                 detail=failed.detail,
                 is_delivered=self._is_delivered,
                 completion_tokens=attempt.transcript.completion_tokens,
-                decline=failed.decline,
-                retry_after_us=failed.retry_after_us,
+                decline=failed.decline if isinstance(failed, SourceFailed) else None,
+                retry_after_us=failed.retry_after_us if isinstance(failed, SourceFailed) else 0,
             )
         )
 
@@ -206,22 +215,6 @@ class NodeReply:
                 refused.body if refused else b"",
             )
             self._interrupt()
-
-    # -- waiting that can be cut short -----------------------------------------------------------
-
-    async def _interruptible(self, waiting: Awaitable[T]) -> T:
-        """Wait, unless `_interrupt` says that what is waited for no longer matters."""
-        self._reader = asyncio.current_task()
-        self._is_interrupted = False
-        try:
-            return await waiting
-        except asyncio.CancelledError:
-            # The same bookkeeping as `asyncio.timeout`: only our own cancel is taken back.
-            if self._is_interrupted and self._reader and self._reader.uncancel() == 0:
-                raise _Interrupted from None
-            raise
-        finally:
-            self._reader = None
 
     def _interrupt(self) -> None:
         if self._reader is not None and not self._is_interrupted:
@@ -279,7 +272,7 @@ class Replies:
         body = prepare_body(self.bodies.get(effect.request), model.engine_model, request.endpoint)
         run = self.engines[model.engine].start(EngineRequest(request.endpoint, body))
         self._engine_of[effect.session] = model.engine
-        self._begin(reply, _Attempt(effect.session, LocalSource(run), transcript, None))
+        self._begin(reply, _Attempt(effect.session, run, transcript, None))
 
     def start_remote(self, effect: StartRemote) -> None:
         """Offer a request to another node."""
@@ -323,6 +316,6 @@ class Replies:
         if (engine := self._engine_of.get(session)) is not None:
             self.on_engine_failed(engine)
 
-    def stop_source(self, source: Source) -> None:
+    def stop_source(self, source: EngineRun) -> None:
         """Free an execution in the background: its reader must not wait for that."""
         self.tasks.create_task(source.stop())

@@ -1,15 +1,15 @@
-"""Where the bytes of one execution come from: an own engine, or another node over a link.
+"""An execution on another node, as a source of bytes.
 
-Both look alike to the pump that reads them: `read` until None, and `SourceFailed` says how it went
-wrong in the peer's own words.
+It looks like a run of an own engine to the pump that reads it: `read` until None, and a failure
+says how it went wrong in the peer's own words.
 """
 
 import asyncio
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
-from wwwserve.ports.engine import EngineFailure, EngineRun
+from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.transport import Link, LinkEnded, ResetCode, Stream, StreamEnded
 from wwwserve.values.limits import STALL_US
 from wwwserve.values.moments import SECOND
@@ -35,61 +35,18 @@ COALESCED_BYTES_MAX = 64 * 1024
 
 
 @dataclass(eq=False)
-class SourceFailed(Exception):
-    """An execution gave no (further) output; the fields are those of `StreamFailed`."""
+class SourceFailed(EngineFailure):
+    """As an engine's failure, with what only another node can say: that it declined, and why."""
 
-    kind: FailureKind
-    detail: str
-    status: int = 0
-    body: bytes = b""
     decline: DeclineReason | None = None
     retry_after_us: int = 0
 
-
-class Source(Protocol):
-    """One execution, read by one task."""
-
-    @property
-    def usage(self) -> Usage | None:
-        """The executor's own count, where it states one apart from its output."""
-        ...
-
-    async def read(self) -> bytes | None:
-        """The next bytes (empty when only something else arrived), or None at the proper end."""
-        ...
-
-    async def stop(self) -> None:
-        """End it, wherever it is, and free what it holds. Idempotent."""
-        ...
-
-
-class LocalSource:
-    """An execution on an engine of this node."""
-
-    def __init__(self, run: EngineRun) -> None:
-        self._run = run
-
-    @property
-    def usage(self) -> Usage | None:
-        """An engine states its count within its output."""
-        return None
-
-    async def read(self) -> bytes | None:
-        """See `Source`."""
-        try:
-            return await self._run.read()
-        except EngineFailure as failure:
-            raise SourceFailed(
-                failure.kind, failure.detail, status=failure.status, body=failure.body
-            ) from failure
-
-    async def stop(self) -> None:
-        """See `Source`."""
-        await self._run.stop()
+    def __str__(self) -> str:
+        return f"{self.kind.name.lower()}: {self.detail}"
 
 
 class RemoteSource:
-    """An execution on another node, over one stream of the link to it."""
+    """A `ports.engine.EngineRun` of another node, over one stream of the link to it."""
 
     def __init__(self, link: Link | None, offer: Offer, body: bytes, accept_wait_us: int) -> None:
         self._link = link
@@ -110,7 +67,7 @@ class RemoteSource:
         return self._usage
 
     async def read(self) -> bytes | None:
-        """See `Source`."""
+        """See `EngineRun`."""
         try:
             if self._stream is None:
                 await self._open()
@@ -211,7 +168,7 @@ class RemoteSource:
         self._watchdog = loop.call_later(STALL_US / SECOND, look)
 
     async def stop(self) -> None:
-        """See `Source`. The reset makes the executor stop its engine."""
+        """See `EngineRun`. The reset makes the executor stop its engine."""
         if self._watchdog is not None:
             self._watchdog.cancel()
         if self._stream is None:

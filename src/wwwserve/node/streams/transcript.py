@@ -19,7 +19,7 @@ from wwwserve.core.requests import (
     rename_reply,
     split_events,
 )
-from wwwserve.node.streams.sources import SourceFailed
+from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.peer_handle import UserRequest
 from wwwserve.values.limits import EVENT_BYTES_MAX, REPLY_BYTES_MAX
 from wwwserve.values.refusals import FailureKind, Refusal
@@ -56,11 +56,11 @@ class Transcript(Protocol):
         ...
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes, give what can be passed on now. Raises `SourceFailed`."""
+        """Take more bytes, give what can be passed on now. Raises `EngineFailure`."""
         ...
 
     def finish(self) -> bytes:
-        """The execution has ended: give the rest. Raises `SourceFailed` if it was not whole."""
+        """The execution has ended: give the rest. Raises `EngineFailure` if it was not whole."""
         ...
 
 
@@ -81,11 +81,11 @@ def open_reply_transcript(request: UserRequest) -> Transcript:
 
 
 def prepare_body(body: bytes, engine_model: str, endpoint: Endpoint) -> bytes:
-    """A user's body as the engine gets it. Raises `SourceFailed` for one that is not JSON."""
+    """A user's body as the engine gets it. Raises `EngineFailure` for one that is not JSON."""
     try:
         return prepare_engine_body(body, engine_model, endpoint)
     except Refusal as refusal:
-        raise SourceFailed(FailureKind.REJECTED, str(refusal), status=400) from refusal
+        raise EngineFailure(FailureKind.REJECTED, str(refusal), status=400) from refusal
 
 
 class _Counting:
@@ -120,10 +120,10 @@ class _Counting:
         try:
             return self._splitter.cut(data)
         except Refusal as refusal:
-            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+            raise EngineFailure(FailureKind.BROKEN, str(refusal)) from refusal
 
     def _count(self, data: bytes) -> bytes:
-        """Whole events, counted. Raises `SourceFailed` when the engine reports an error."""
+        """Whole events, counted. Raises `EngineFailure` when the engine reports an error."""
         events = self._cut(data)
         if events:
             self._meter.notice(events)
@@ -132,47 +132,73 @@ class _Counting:
 
     def _validate_good(self) -> None:
         if self._meter.error:
-            raise SourceFailed(FailureKind.BROKEN, self._meter.error)
+            raise EngineFailure(FailureKind.BROKEN, self._meter.error)
 
     def _validate_whole(self) -> None:
         if not self._meter.is_done:
-            raise SourceFailed(FailureKind.BROKEN, "the answer ended without [DONE]")
+            raise EngineFailure(FailureKind.BROKEN, "the answer ended without [DONE]")
 
 
-class _EventTranscript(_Counting):
-    """Events for an origin: only the engine's name for the model is changed."""
+class _RewritingTranscript(_Counting):
+    """Events with the engine's name for the model changed, as few bytes touched as that takes."""
+
+    def __init__(self, model: str, *, shows_usage: bool) -> None:
+        super().__init__()
+        self._rewriter = StreamRewriter(model, shows_usage=shows_usage)
+        self._found = (b"", b"")
+        self._shown: tuple[bytes, bytes] | None = None
+        """The template of the events that come now, as found and as shown."""
+
+    def _rewrite(self, data: bytes) -> bytes:
+        """Count and rewrite; one token that came alone, as most do, is not taken apart."""
+        if self._shown is not None and self._splitter.is_empty:
+            text = self._meter.runs.match(data)
+            if text:
+                self._meter.completion_tokens += 1
+                return self._shown[0] + text + self._shown[1]
+        events = self._rewriter.rewrite_all(self._strip_done(self._count(data)))
+        if self._meter.runs.template != self._found:
+            self._found = self._meter.runs.template
+            self._shown = self._rewriter.rewrite_template(*self._found)
+        return events
+
+    def _strip_done(self, events: bytes) -> bytes:
+        """The events without `[DONE]`, which is said anew once the end is certain."""
+        if not self._meter.is_done:
+            return events
+        return b"".join(one for one in split_events(events) if get_payload(one) != DONE)
+
+
+class _EventTranscript(_RewritingTranscript):
+    """Events for an origin, as they come."""
 
     def __init__(self, model: str) -> None:
-        super().__init__()
-        self._rewriter = StreamRewriter(model, shows_usage=True)
+        super().__init__(model, shows_usage=True)
 
     def feed(self, data: bytes) -> bytes:
-        events = self._rewriter.rewrite_all(self._count(data))
+        events = self._rewrite(data)
         self._sha256.update(events)
         return events
 
     def finish(self) -> bytes:
         self._validate_whole()
-        return b""
+        self._sha256.update(_DONE_EVENT)
+        return _DONE_EVENT
 
 
-class _UserTranscript(_Counting):
+class _UserTranscript(_RewritingTranscript):
     """Events for a user.
 
     What precedes the first content (a role, as a rule) is held back, so that an execution that dies
-    before it can be started over unseen; `[DONE]` is held until the end is certain.
+    before it can be started over unseen.
     """
 
     def __init__(self, model: str, *, shows_usage: bool) -> None:
-        super().__init__()
-        self._rewriter = StreamRewriter(model, shows_usage=shows_usage)
+        super().__init__(model, shows_usage=shows_usage)
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        events = self._count(data)
-        if self._meter.is_done:
-            events = b"".join(one for one in split_events(events) if get_payload(one) != DONE)
-        events = self._rewriter.rewrite_all(events)
+        events = self._rewrite(data)
         if not self._meter.completion_tokens:
             self._hold(events)
             return b""
@@ -184,7 +210,7 @@ class _UserTranscript(_Counting):
     def _hold(self, events: bytes) -> None:
         self._held += events
         if len(self._held) > EVENT_BYTES_MAX:
-            raise SourceFailed(FailureKind.BROKEN, "nothing but empty events")
+            raise EngineFailure(FailureKind.BROKEN, "nothing but empty events")
 
     def finish(self) -> bytes:
         self._validate_whole()
@@ -206,7 +232,7 @@ class _AssembledTranscript(_Counting):
                 self._validate_good()
                 self._assembler.add(part)
         except Refusal as refusal:
-            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+            raise EngineFailure(FailureKind.BROKEN, str(refusal)) from refusal
         return b""
 
     def finish(self) -> bytes:
@@ -248,7 +274,7 @@ class _WholeTranscript:
     def feed(self, data: bytes) -> bytes:
         self._size += len(data)
         if self._size > REPLY_BYTES_MAX:
-            raise SourceFailed(FailureKind.BROKEN, f"an answer over {REPLY_BYTES_MAX} bytes")
+            raise EngineFailure(FailureKind.BROKEN, f"an answer over {REPLY_BYTES_MAX} bytes")
         self._pieces.append(data)
         return b""
 
@@ -256,7 +282,7 @@ class _WholeTranscript:
         try:
             body = rename_reply(b"".join(self._pieces), self._model)
         except Refusal as refusal:
-            raise SourceFailed(FailureKind.BROKEN, str(refusal)) from refusal
+            raise EngineFailure(FailureKind.BROKEN, str(refusal)) from refusal
         self._usage = read_usage(body)
         self._digest = hashlib.sha256(body).digest()
         return body

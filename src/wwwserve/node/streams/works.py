@@ -23,10 +23,9 @@ from wwwserve.core.events import StreamEnded as WorkEnded
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
-from wwwserve.node.streams.sources import LocalSource, SourceFailed
 from wwwserve.node.streams.transcript import Transcript, open_work_transcript, prepare_body
 from wwwserve.ports.clock import Clock
-from wwwserve.ports.engine import Engine, EngineRequest
+from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
 from wwwserve.ports.transport import ResetCode, Stream, StreamEnded
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import (
@@ -160,7 +159,7 @@ class Works:
             work.stream.reset(ResetCode.REFUSED)
         except Exception as error:  # noqa: BLE001 - the task ends here, and says so
             self.report_fault(f"serving {work.session}", error)
-            self._report_failure(work, SourceFailed(FailureKind.INTERNAL, repr(error)), 0)
+            self._report_failure(work, EngineFailure(FailureKind.INTERNAL, repr(error)), 0)
             work.stream.reset(ResetCode.INTERNAL)
         finally:
             self.bodies.remove(work.session)
@@ -217,24 +216,24 @@ class Works:
         try:
             endpoint = offer.summary.endpoint
             body = prepare_body(self.bodies.get(work.session), model.engine_model, endpoint)
-            source = LocalSource(self.engines[model.engine].start(EngineRequest(endpoint, body)))
+            run = self.engines[model.engine].start(EngineRequest(endpoint, body))
             try:
-                await self._pump(work, source, transcript)
+                await self._pump(work, run, transcript)
             finally:
-                await source.stop()
-        except SourceFailed as failed:
+                await run.stop()
+        except EngineFailure as failed:
             if failed.kind is not FailureKind.REJECTED:
                 self.on_engine_failed(model.engine)
             self._report_failure(work, failed, transcript.completion_tokens)
             await _send_last(work.stream, _failed_frame(failed))
 
-    async def _pump(self, work: _Work, source: LocalSource, transcript: Transcript) -> None:
+    async def _pump(self, work: _Work, run: EngineRun, transcript: Transcript) -> None:
         """Carry the engine's output to the origin, counting as it goes."""
         session, stream = work.session, work.stream
         self.deliver(StreamOpened(session))
         has_output = False
         progress_at = self.clock.now() + PROGRESS_PERIOD_US
-        while (data := await source.read()) is not None:
+        while (data := await run.read()) is not None:
             await _send_output(stream, transcript.feed(data))
             if transcript.has_content and not has_output:
                 has_output = True
@@ -262,7 +261,7 @@ class Works:
         else:
             self._cancel(work)
 
-    def _report_failure(self, work: _Work, failed: SourceFailed, tokens: int) -> None:
+    def _report_failure(self, work: _Work, failed: EngineFailure, tokens: int) -> None:
         self.deliver(
             StreamFailed(
                 session=work.session,
@@ -296,7 +295,7 @@ async def _send_last(stream: Stream, frame: Decline | Ended | Failed) -> None:
     stream.finish()
 
 
-def _failed_frame(failed: SourceFailed) -> Failed:
+def _failed_frame(failed: EngineFailure) -> Failed:
     is_rejection = failed.kind is FailureKind.REJECTED
     return Failed(
         kind=failed.kind,
