@@ -6,10 +6,14 @@ A short run of the traffic itself; no time is measured here.
 import gc
 from collections import Counter
 
+import pytest
+
 from wwwserve.bench.core_traffic import Traffic
 from wwwserve.core.events import Event
 
-EVENTS = 6_000
+pytestmark = pytest.mark.slow
+
+EVENTS = 4_000
 
 
 def run(traffic: Traffic) -> tuple[list[str], Counter[type[Event]]]:
