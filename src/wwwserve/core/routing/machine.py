@@ -43,10 +43,6 @@ class Routing:
 
     # -- what it is told -------------------------------------------------------------------------
 
-    def set_stake(self, stake: StakeTable) -> None:
-        """These seats weigh the draws from now on."""
-        self._stake = stake
-
     def set_models(self, models: tuple[ServedModel, ...]) -> None:
         """These models are served here from now on."""
         self._catalogue.set_own(models)
