@@ -44,6 +44,7 @@ from wwwserve.core.events import (
 from wwwserve.core.facts import WorkStarted
 from wwwserve.core.peer import Peer
 from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.requests.quotes import POOLED_US
 from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.core.setup import PeerSetup
 from wwwserve.values.ids import NodeId
@@ -218,6 +219,7 @@ def test_a_node_that_failed_one_request_is_not_asked_about_the_next(town: Town) 
     town.run(20 * MILLISECOND)
     (start,) = town.find(1, StartRemote)
     town.tell(1, failed(start.session))
+    town.run(POOLED_US + MILLISECOND)
     effects = town.tell(1, submit(2, Route.NETWORK))
     probed = [effect.peer for effect in effects if isinstance(effect, SendMessage)]
     assert probed

@@ -150,6 +150,7 @@ class Origin:
         self, request: OpenRequest, run: Run, event: StreamFailed, now: Moment
     ) -> None:
         """Remember who failed it, and how long to keep it away from there."""
+        self._rounds.forget_quote(run.executor)
         if event.kind is FailureKind.DECLINED:
             until = compute_excluded_until(now, event.retry_after_us)
             request.excluded[run.executor] = until

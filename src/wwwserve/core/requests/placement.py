@@ -135,6 +135,9 @@ class Placement:
         nodes = self._routing.draw(self._get_wanted(request), count, now)
         if nodes:
             self._book.seek(request, nodes, now)
+            if request.round is not None and not request.round.waiting:
+                # All of them have quoted a moment ago.
+                self.decide(request, now)
         return bool(nodes)
 
     def _may_leave(self, request: OpenRequest, now: Moment) -> bool:
@@ -167,11 +170,18 @@ class Placement:
         bids: list[Bid] = []
         others: list[Alternative] = []
         partners = self._policy.get_partners(request.allowed)
-        for node, quote in ended.quotes.items():
+        for node, answer in ended.answers.items():
+            quote = answer.quote
             if is_willing(quote, request.summary) and partners.admits(node):
-                model = ModelId(quote.model)
-                round_trip_us = ended.round_trips_us[node]
-                bids.append(Bid(node, model, quote.finish_us, ended.asked_at, round_trip_us))
+                bids.append(
+                    Bid(
+                        node,
+                        ModelId(quote.model),
+                        quote.finish_us,
+                        answer.asked_at,
+                        answer.round_trip_us,
+                    )
+                )
             else:
                 request.excluded[node] = compute_excluded_until(now, quote.retry_after_us)
                 others.append(Alternative(node, None, quote.decline))

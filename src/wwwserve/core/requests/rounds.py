@@ -2,8 +2,9 @@
 
 from wwwserve.core.effects import SendMessage
 from wwwserve.core.entropy import Entropy
+from wwwserve.core.requests.quotes import QuotePool
 from wwwserve.core.requests.rules import ROUNDS_OPEN_MAX
-from wwwserve.core.requests.state import OpenRequest, Round
+from wwwserve.core.requests.state import Answer, OpenRequest, Round
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import PROBE_DEADLINE_US
 from wwwserve.values.moments import Moment, after
@@ -20,6 +21,9 @@ class Rounds:
         self._number = entropy.below(_NUMBER_BOUND)
         self._asked: dict[NodeId, dict[int, OpenRequest]] = {}
         """The unanswered probes of each node, by number."""
+        self._pool = QuotePool()
+        self._renewals: dict[NodeId, tuple[int, RequestSummary, Moment]] = {}
+        """The probe by which each node's quote is being renewed, at most one of each."""
         self._open = 0
 
     @property
@@ -38,28 +42,49 @@ class Rounds:
         nodes: tuple[NodeId, ...],
         now: Moment,
     ) -> list[SendMessage]:
-        """Ask these nodes about a request; they have until the round's end to answer."""
+        """Ask these nodes about a request; they have until the round's end to answer.
+
+        Who quoted a moment ago is not waited for: the round may be complete at once.
+        """
         assert request.round is None
         assert nodes
         messages: list[SendMessage] = []
-        waiting: dict[int, NodeId] = {}
-        for node in nodes:
-            self._number += 1
-            waiting[self._number] = node
-            self._asked.setdefault(node, {})[self._number] = request
-            messages.append(SendMessage(node, Probe(self._number, summary)))
-        request.round = Round(now, after(now, PROBE_DEADLINE_US), waiting)
+        request.round = Round(now, after(now, PROBE_DEADLINE_US), {})
         self._open += 1
+        for node in nodes:
+            known = self._pool.find(node, summary, now)
+            if known is None:
+                messages.append(self._probe(node, summary))
+                request.round.waiting[self._number] = node
+                self._asked.setdefault(node, {})[self._number] = request
+                continue
+            request.round.answers[node] = known
+            if self._pool.begin_renewal(node, now):
+                messages.append(self._probe(node, summary))
+                self._renewals[node] = (self._number, summary, now)
         return messages
+
+    def _probe(self, node: NodeId, summary: RequestSummary) -> SendMessage:
+        self._number += 1
+        return SendMessage(node, Probe(self._number, summary))
 
     def take_quote(self, node: NodeId, quote: Quote, now: Moment) -> OpenRequest | None:
         """An answer came; gives its request if it was the last one. Strays are ignored."""
         request = self._answer(quote.probe, node)
         if request is None or request.round is None:
+            self._take_renewal(node, quote, now)
             return None
-        request.round.quotes[node] = quote
-        request.round.round_trips_us[node] = now - request.round.asked_at
+        asked_at = request.round.asked_at
+        answer = Answer(quote, asked_at, now - asked_at)
+        request.round.answers[node] = answer
+        self._pool.keep(node, request.summary, answer)
         return None if request.round.waiting else request
+
+    def _take_renewal(self, node: NodeId, quote: Quote, now: Moment) -> None:
+        renewal = self._renewals.get(node)
+        if renewal is not None and renewal[0] == quote.probe:
+            _, summary, asked_at = self._renewals.pop(node)
+            self._pool.keep(node, summary, Answer(quote, asked_at, now - asked_at))
 
     def take_failure(self, node: NodeId, probe: int) -> OpenRequest | None:
         """A probe will not be answered; gives its request if nothing else is waited for."""
@@ -68,8 +93,14 @@ class Rounds:
             return None
         return request
 
+    def forget_quote(self, node: NodeId) -> None:
+        """What the node quoted holds no longer: it declined or failed."""
+        self._pool.forget(node)
+
     def lose_node(self, node: NodeId) -> list[RequestId]:
         """A node will answer nothing any more; gives the requests that waited for it alone."""
+        self._pool.forget(node)
+        self._renewals.pop(node, None)
         complete = (self.take_failure(node, number) for number in list(self._asked.get(node, ())))
         return [request.request for request in complete if request is not None]
 

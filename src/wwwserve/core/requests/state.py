@@ -31,6 +31,16 @@ class Phase(Enum):
     RUNNING = "running"
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A node's answer to a probe."""
+
+    quote: Quote
+    asked_at: Moment
+    round_trip_us: int
+    """How long the quote was on its way, there and back."""
+
+
 @dataclass(slots=True)
 class Round:
     """One round of probes for one request."""
@@ -40,9 +50,7 @@ class Round:
     """Then it is decided with what has come."""
     waiting: dict[int, NodeId]
     """Probes without an answer, by number."""
-    quotes: dict[NodeId, Quote] = field(default_factory=dict)
-    round_trips_us: dict[NodeId, int] = field(default_factory=dict)
-    """How long each quote was on its way, there and back."""
+    answers: dict[NodeId, Answer] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from wwwserve.core.effects import (
 from wwwserve.core.facts import (
     RequestQueued,
 )
+from wwwserve.core.requests.quotes import POOLED_US
 from wwwserve.core.sessions import Route
 from wwwserve.values.limits import (
     ATTEMPTS_MAX,
@@ -63,6 +64,7 @@ def test_a_dead_executor_costs_its_user_nothing(kind: FailureKind) -> None:
     desk = Desk()
     desk.meet(member(1), member(2))
     start = start_remote(desk, 1)
+    desk.pass_time(POOLED_US + 1)
     again = probes(desk.tell(failed(start.session, kind)))
     assert again.keys() == {2}
     second = pick(desk.quote(again[2], 2, finish_us=1), StartRemote)
@@ -132,6 +134,7 @@ def test_a_node_that_fails_is_left_alone_by_all_requests_for_a_while() -> None:
     desk = Desk()
     desk.meet(member(1), member(2))
     desk.tell(failed(start_remote(desk, 1).session))
+    desk.pass_time(POOLED_US + 1)
     assert probes(desk.submit(2)).keys() == {2}
     desk.wait(SECOND)
     assert probes(desk.submit(3)).keys() == {1, 2}
