@@ -1,6 +1,7 @@
 """Building one real node out of its parts, running it, and taking it down in order."""
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -138,20 +139,8 @@ async def connect(
         get_link=links.get,
         on_engine_failed=engines.read_now,
     )
-    peer = Peer(
-        PeerSetup(
-            signer=parts.key,
-            parameters=make_parameters(config),
-            entropy_seed=secrets.token_bytes(ENTROPY_SEED_BYTES),
-            addresses=await _listen(config, parts.transport, links),
-            groups=make_groups(config),
-            policy=make_policy(config.policy),
-            bootstrap=make_bootstrap(config),
-            restored=parts.store.read(Lane.BOOK),
-            region=config.network.region,
-            software=f"wwwserve {__version__}",
-        )
-    )
+    addresses = await _listen(config, parts.transport, links)
+    peer = Peer(_make_setup(config, parts, addresses))
     carrier = NodeCarrier(runner, links, replies, works, facts)
     handle = NodeHandle(
         node_id=parts.key.node_id,
@@ -164,6 +153,22 @@ async def connect(
         request_stop=stop.set,
     )
     return Node(config, runner, carrier, engines, handle, tasks, stop)
+
+
+def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> PeerSetup:
+    """What the peer is born with: the operator's choices, and what it remembers."""
+    return PeerSetup(
+        signer=parts.key,
+        parameters=make_parameters(config),
+        entropy_seed=secrets.token_bytes(ENTROPY_SEED_BYTES),
+        addresses=addresses,
+        groups=make_groups(config),
+        policy=make_policy(config.policy),
+        bootstrap=make_bootstrap(config),
+        restored=parts.store.read(Lane.BOOK),
+        region=config.network.region,
+        software=f"wwwserve {__version__}",
+    )
 
 
 async def _listen(config: Config, transport: Transport, links: LinkTable) -> tuple[str, ...]:
@@ -202,6 +207,10 @@ class Node:
             stack.callback(home.remove_run_info)
             home.write_run_info(_make_run_info(info))
             on_ready(info)
+            # What was built to stay is not looked through again: a full collection would cost
+            # more than a whole event may.
+            gc.collect()
+            gc.freeze()
             await self.stop.wait()
             await self._drain()
         self.end()
@@ -257,6 +266,7 @@ class Node:
             async with asyncio.timeout(GRACE_S):
                 await self.carrier.replies.wait_none()
                 await self.carrier.works.wait_none()
+                await self.runner.wait_durable()
         except TimeoutError:
             _LOG.warning("cut off what still ran after %d s", GRACE_S)
 

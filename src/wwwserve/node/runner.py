@@ -70,6 +70,11 @@ class Runner:
         """Wait for ever, or raise what broke the peer."""
         await asyncio.shield(self._failed)
 
+    async def wait_durable(self) -> None:
+        """Wait until every write begun is durable, and what waited for it was carried out."""
+        for gate in self._gates.values():
+            await gate.wait_quiet()
+
     def deliver(self, event: Event) -> None:
         """Tell the peer what happened and carry out its effects, in order, before returning.
 
@@ -151,6 +156,8 @@ class _LaneGate:
         self._begun = 0
         self._ended = 0
         self._held: deque[tuple[int, Effect]] = deque()
+        self._is_quiet = asyncio.Event()
+        self._is_quiet.set()
 
     @property
     def is_waiting(self) -> bool:
@@ -158,6 +165,10 @@ class _LaneGate:
 
     def begin(self) -> None:
         self._begun += 1
+        self._is_quiet.clear()
+
+    async def wait_quiet(self) -> None:
+        await self._is_quiet.wait()
 
     def hold(self, effect: Effect) -> None:
         self._held.append((self._begun, effect))
@@ -168,4 +179,6 @@ class _LaneGate:
         freed: list[Effect] = []
         while self._held and self._held[0][0] <= self._ended:
             freed.append(self._held.popleft()[1])
+        if not self.is_waiting:
+            self._is_quiet.set()
         return freed

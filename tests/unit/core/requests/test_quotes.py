@@ -5,15 +5,16 @@ The desk of `tests.unit.core.desk` drives the requests machine; time stands stil
 
 import pytest
 
-from tests.unit.core.desk import Desk, failed, member, node, pick, probes
+from tests.unit.core.desk import Desk, failed, member, node, pick, probes, summary
 from wwwserve.core.effects import Effect, StartRemote
+from wwwserve.core.events import SubmitRequest
 from wwwserve.core.requests.quotes import POOLED_US, RENEWED_US
 from wwwserve.core.sessions import Route
 from wwwserve.values.refusals import DeclineReason, FailureKind
 
 
 def submit(desk: Desk, number: int, **more: object) -> list[Effect]:
-    return desk.submit(number, Route.NETWORK, **more)
+    return desk.tell(SubmitRequest(summary(number, **more), Route.NETWORK))
 
 
 def meet_and_quote(finish_us: int = 1_000) -> Desk:
