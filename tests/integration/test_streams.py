@@ -81,8 +81,7 @@ class World:
 
     async def _meet(self) -> None:
         async with asyncio.timeout(20):
-            for node in self.nodes:
-                await wait_until(lambda node=node: self._knows_all(node))
+            await wait_until(lambda: all(self._knows_all(node) for node in self.nodes))
 
     def _knows_all(self, node: Node) -> bool:
         members = node.handle.get_snapshot().members

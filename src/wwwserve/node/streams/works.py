@@ -93,6 +93,8 @@ class Works:
     report_fault: Callable[[str, BaseException], None]
     """A task ended by a fault of this node: somebody must read about it."""
     _works: OpenTable[SessionId, _Work] = field(default_factory=OpenTable)
+    _offered_bytes: dict[NodeId, int] = field(default_factory=dict)
+    """Bytes of bodies held for each peer."""
     _number: int = 0
 
     def on_stream(self, peer: NodeId, stream: Stream) -> None:
@@ -162,8 +164,7 @@ class Works:
             self._report_failure(work, EngineFailure(FailureKind.INTERNAL, repr(error)), 0)
             work.stream.reset(ResetCode.INTERNAL)
         finally:
-            self.bodies.remove(work.session)
-            self._works.remove(work.session)
+            self._forget(work)
 
     async def _serve_offer(self, work: _Work) -> None:
         async with asyncio.timeout(OFFER_WAIT_US / SECOND):
@@ -203,11 +204,22 @@ class Works:
         return offer
 
     def _reserve(self, work: _Work, body_bytes: int) -> None:
-        held = sum(other.body_bytes for other in self._works if other.peer == work.peer)
-        if held + body_bytes > OFFERED_BYTES_PER_PEER_MAX:
+        held = self._offered_bytes.get(work.peer, 0) + body_bytes
+        if held > OFFERED_BYTES_PER_PEER_MAX:
             raise BodyStoreFull
         self.bodies.reserve(work.session, body_bytes)
+        self._offered_bytes[work.peer] = held
         work.body_bytes = body_bytes
+
+    def _forget(self, work: _Work) -> None:
+        """A work is over: free its body's room and its place."""
+        self.bodies.remove(work.session)
+        self._works.remove(work.session)
+        held = self._offered_bytes.get(work.peer, 0) - work.body_bytes
+        if held > 0:
+            self._offered_bytes[work.peer] = held
+        else:
+            self._offered_bytes.pop(work.peer, None)
 
     async def _execute(self, work: _Work, offer: Offer, accepted: AcceptOffer) -> None:
         model = accepted.model
@@ -290,8 +302,10 @@ async def _send_output(stream: Stream, data: bytes) -> None:
 
 
 async def _send_last(stream: Stream, frame: Decline | Ended | Failed) -> None:
-    async with asyncio.timeout(STALL_US / SECOND):
-        await stream.send(encode_frame(frame))
+    data = encode_frame(frame)
+    if not stream.try_send(data):
+        async with asyncio.timeout(STALL_US / SECOND):
+            await stream.send(data)
     stream.finish()
 
 
