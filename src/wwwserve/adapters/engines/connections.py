@@ -6,14 +6,12 @@ had died), and a small one reads the engine's state while all others are busy.
 """
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.tracing import Trace
 from yarl import URL
 
 from wwwserve import __version__
+from wwwserve.adapters.engines.exchange import Exchange, RequestForm, UsedConnections
 from wwwserve.adapters.engines.settings import EngineSettings
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import BadInput
@@ -30,95 +28,75 @@ class Connections:
     def __init__(self, settings: EngineSettings) -> None:
         self.root = parse_engine_url(settings.url)
         self._settings = settings
-        self._requests: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        self._timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=settings.connect_us / SECOND,
+            sock_read=settings.stall_us / SECOND,
+        )
+        self._kept: aiohttp.TCPConnector | None = None
+        self._fresh: aiohttp.TCPConnector | None = None
         self._state: aiohttp.ClientSession | None = None
+        self._form: RequestForm | None = None
+        self._used = UsedConnections()
         self._is_closed = False
 
-    def get_requests(self) -> aiohttp.ClientSession:
-        """The pool that keeps connections alive between requests."""
-        if self._requests is None:
-            self._requests = self._open(self._settings.connections_max, is_kept=True)
-        return self._requests
+    def encode(self, path: str, body: bytes) -> bytes:
+        """A whole request with a body. Raises `ValueError` when the key is no header's value."""
+        return self._get_form().encode(path, body)
 
-    def get_fresh(self) -> aiohttp.ClientSession:
-        """The pool in which every request has a connection nobody used before."""
+    async def take(self) -> Exchange:
+        """A connection, kept from an earlier request if there is one. Raises as aiohttp does."""
+        if self._kept is None:
+            self._refuse_closed()
+            self._kept = aiohttp.TCPConnector(
+                limit=self._settings.connections_max, keepalive_timeout=KEEP_ALIVE_SECONDS
+            )
+        return await self._connect(self._kept)
+
+    async def take_fresh(self) -> Exchange:
+        """A connection that nobody used before."""
         if self._fresh is None:
-            self._fresh = self._open(self._settings.connections_max, is_kept=False)
-        return self._fresh
+            self._refuse_closed()
+            self._fresh = aiohttp.TCPConnector(
+                limit=self._settings.connections_max, force_close=True
+            )
+        return await self._connect(self._fresh)
 
     def get_state(self) -> aiohttp.ClientSession:
-        """The pool for health and load."""
+        """The session for health and load."""
         if self._state is None:
-            self._state = self._open(STATE_CONNECTIONS_MAX, is_kept=True)
+            self._refuse_closed()
+            self._state = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=STATE_CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_SECONDS
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=_build_headers(self._settings),
+                timeout=self._timeout,
+            )
         return self._state
 
     async def close(self) -> None:
         """Close every connection; running requests on them fail, and later ones at once."""
         self._is_closed = True
-        sessions = (self._requests, self._fresh, self._state)
-        self._requests = self._fresh = self._state = None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        pools = (self._kept, self._fresh, self._state)
+        self._kept = self._fresh = self._state = None
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
 
-    def _open(self, connections_max: int, *, is_kept: bool) -> aiohttp.ClientSession:
+    async def _connect(self, pool: aiohttp.TCPConnector) -> Exchange:
+        target = self._get_form().target
+        return Exchange(await pool.connect(target, [], self._timeout), self._used)
+
+    def _get_form(self) -> RequestForm:
+        if self._form is None:
+            self._form = RequestForm(self.root, _build_headers(self._settings))
+        return self._form
+
+    def _refuse_closed(self) -> None:
         if self._is_closed:
             raise aiohttp.ClientConnectionError("the engine was closed")
-        if is_kept:
-            connector: aiohttp.TCPConnector = _KeptConnector(
-                limit=connections_max, keepalive_timeout=KEEP_ALIVE_SECONDS
-            )
-        else:
-            connector = aiohttp.TCPConnector(limit=connections_max, force_close=True)
-        settings = self._settings
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_build_headers(settings),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=settings.connect_us / SECOND,
-                sock_read=settings.stall_us / SECOND,
-            ),
-        )
-
-
-class ConnectionStory:
-    """Learns, while one request is sent, whether its connection had been used before."""
-
-    __slots__ = ("is_new",)
-
-    def __init__(self) -> None:
-        self.is_new = False
-
-
-_STORY: ContextVar[ConnectionStory | None] = ContextVar("connection_story", default=None)
-
-
-def begin_story() -> ConnectionStory:
-    """The story of the request that this task sends next."""
-    story = ConnectionStory()
-    _STORY.set(story)
-    return story
-
-
-class _KeptConnector(aiohttp.TCPConnector):
-    """Keeps connections, and says when a request had to have a new one made.
-
-    aiohttp's tracing would tell too, at a tenth of the cost of a whole request.
-    """
-
-    async def _create_connection(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Trace],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as the library calls it
-    ) -> ResponseHandler:
-        story = _STORY.get()
-        if story is not None:
-            story.is_new = True
-        return await super()._create_connection(req, traces, timeout)
 
 
 def parse_engine_url(text: str) -> str:

@@ -11,12 +11,14 @@ Rules of a run:
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
 
-from wwwserve.adapters.engines.connections import Connections, begin_story
+from wwwserve.adapters.engines.connections import Connections
+from wwwserve.adapters.engines.exchange import Exchange
 from wwwserve.adapters.engines.pages import (
     Pages,
     describe_failure,
@@ -64,7 +66,7 @@ class HttpEngine:
         self._dialect = dialects[0] if len(dialects) == 1 else None
         self._connections = Connections(settings)
         self._pages = Pages(self._connections, settings.state_page_us)
-        self._runs: dict[HttpRun, None] = {}
+        self._runs = _OpenRuns(settings.stall_us / SECOND)
 
     @property
     def name(self) -> str:
@@ -82,13 +84,12 @@ class HttpEngine:
 
     def start(self, request: EngineRequest) -> "HttpRun":
         """Begin a request; it is sent with the first `read`."""
-        return HttpRun(self._connections, request, self._settings, self._runs)
+        return HttpRun(self._connections, request, self._runs)
 
     async def close(self) -> None:
         """Close every connection; runs that are not over fail."""
         # The client library would let their readers wait for ever.
-        for run in tuple(self._runs):
-            run.abandon()
+        self._runs.close()
         await self._connections.close()
 
     async def _recognise(self) -> Dialect:
@@ -103,22 +104,22 @@ class HttpRun:
     """One request on its way through an engine."""
 
     def __init__(
-        self,
-        connections: Connections,
-        request: EngineRequest,
-        settings: EngineSettings,
-        register: "dict[HttpRun, None]",
+        self, connections: Connections, request: EngineRequest, register: "_OpenRuns"
     ) -> None:
+        self.patience_ends_s = math.inf
+        """The loop's time from which on the engine has been silent for too long."""
         self._connections = connections
         self._request = request
-        self._settings = settings
         self._register = register
-        self._response: aiohttp.ClientResponse | None = None
+        self._exchange: Exchange | None = None
+        self._content: aiohttp.StreamReader | None = None
+        """The body of a 200."""
         self._reader: asyncio.Task[object] | None = None
         """Who waits in `read` now."""
         self._has_begun = False
         self._is_stopped = False
         self._is_abandoned = False
+        self._is_silent = False
 
     async def read(self) -> bytes | None:
         """The next piece of the answer, or None at its end; the port's promise."""
@@ -126,13 +127,15 @@ class HttpRun:
             raise _stopped()
         self._reader = reader = asyncio.current_task()
         try:
-            response = self._response or await self._open()
-            data = await response.content.readany()
+            content = self._content or await self._open()
+            self.patience_ends_s = self._register.get_patience_end_s()
+            data = await content.readany()
         except asyncio.CancelledError:
             # As `asyncio.timeout` does it: only the cancel `abandon` asked for is taken back.
             if not self._is_abandoned or reader is None or reader.uncancel():
                 raise
-            raise self._explain(aiohttp.ClientConnectionError()) from None
+            silence = aiohttp.SocketTimeoutError if self._is_silent else None
+            raise self._explain((silence or aiohttp.ClientConnectionError)()) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._explain(error) from error
         finally:
@@ -143,45 +146,56 @@ class HttpRun:
     async def stop(self) -> None:
         """Leave the connection, so that the engine stops working. Idempotent."""
         self._is_stopped = True
-        self._register.pop(self, None)
+        self._register.remove(self)
         self.abandon()
 
-    def abandon(self) -> None:
-        """Leave the connection; whoever reads hears of a dropped connection. Idempotent."""
-        if self._reader is not None and not self._is_abandoned:
+    def abandon(self, *, is_silent: bool = False) -> None:
+        """Leave the connection; whoever reads hears of a dropped one, or of silence. Idempotent."""
+        if self._is_abandoned:
+            return
+        self._is_abandoned, self._is_silent = True, is_silent
+        if self._reader is not None:
             self._reader.cancel()
-        self._is_abandoned = True
-        if self._response is not None:
-            self._response.close()
+        if self._exchange is not None:
+            self._exchange.close()
 
-    async def _open(self) -> aiohttp.ClientResponse:
+    def is_waiting(self) -> bool:
+        """Whether somebody waits for the engine; a reader who is busy elsewhere does not."""
+        return self._reader is not None
+
+    async def _open(self) -> aiohttp.StreamReader:
         """Wait for the status line; only a 200 is returned."""
-        self._register[self] = None
-        response = await self._send()
-        if response.status != _OK:
-            raise await _explain_status(response)
-        self._response = response
-        return response
+        self._register.add(self)
+        exchange = await self._post()
+        if exchange.status != _OK:
+            # Its words have a time of their own.
+            self.patience_ends_s = math.inf
+            raise await _explain_status(exchange)
+        self._content = exchange.content
+        return exchange.content
 
-    async def _send(self) -> aiohttp.ClientResponse:
-        story = begin_story()
+    async def _post(self) -> Exchange:
+        path = _PATHS[self._request.endpoint]
+        request = self._connections.encode(path, self._request.body)
+        exchange = await self._connections.take()
         try:
-            return await self._post(self._connections.get_requests())
-        except aiohttp.ClientConnectorError:
-            raise
+            return await self._send(exchange, request)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if story.is_new or _has_answer_begun(error):
+            if exchange.is_first or _has_answer_begun(error):
                 raise
-        return await self._post(self._connections.get_fresh())
+        self.patience_ends_s = math.inf
+        return await self._send(await self._connections.take_fresh(), request)
 
-    async def _post(self, session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
-        # The socket's own timer starts when the body is sent; this one also covers sending it.
-        async with asyncio.timeout((self._settings.connect_us + self._settings.stall_us) / SECOND):
-            return await session.post(
-                self._connections.root + _PATHS[self._request.endpoint],
-                data=self._request.body,
-                allow_redirects=False,
-            )
+    async def _send(self, exchange: Exchange, request: bytes) -> Exchange:
+        # Connecting had a limit of its own; from here on the engine must not be silent for long.
+        self._exchange = exchange
+        self.patience_ends_s = self._register.get_patience_end_s()
+        try:
+            await exchange.post(request)
+        except BaseException:
+            exchange.close()
+            raise
+        return exchange
 
     def _explain(self, error: Exception) -> EngineFailure:
         if self._is_stopped:
@@ -195,6 +209,59 @@ class HttpRun:
         return EngineFailure(FailureKind.BROKEN, detail)
 
 
+class _OpenRuns:
+    """The runs of one engine that are under way, and the one timer that ends silent ones.
+
+    One timer for all, moved on lazily: a token costs a look at the clock, where the client
+    library's `sock_read` cancels and makes a timer for each (1.6 microseconds on one machine).
+    """
+
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s = stall_s
+        self._runs: dict[HttpRun, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def add(self, run: HttpRun) -> None:
+        """Watch a run until it is removed."""
+        self._runs[run] = None
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._stall_s, self._look)
+
+    def remove(self, run: HttpRun) -> None:
+        """Forget a run."""
+        self._runs.pop(run, None)
+
+    def get_patience_end_s(self) -> float:
+        """Until when somebody who begins to wait now will wait."""
+        assert self._loop is not None
+        return self._loop.time() + self._stall_s
+
+    def close(self) -> None:
+        """Abandon all runs."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for run in tuple(self._runs):
+            run.abandon()
+
+    def _look(self) -> None:
+        assert self._loop is not None
+        self._timer = None
+        now = self._loop.time()
+        next_look = now + self._stall_s
+        for run in tuple(self._runs):
+            if not run.is_waiting():
+                continue
+            if run.patience_ends_s <= now:
+                run.abandon(is_silent=True)
+            else:
+                next_look = min(next_look, run.patience_ends_s)
+        if self._runs:
+            self._timer = self._loop.call_at(next_look, self._look)
+
+
 def _has_answer_begun(error: Exception) -> bool:
     # aiohttp puts the parsed head of a half-sent answer where its message would be.
     return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
@@ -204,11 +271,11 @@ def _stopped() -> EngineFailure:
     return EngineFailure(FailureKind.CANCELLED, "the run was stopped")
 
 
-async def _explain_status(response: aiohttp.ClientResponse) -> EngineFailure:
+async def _explain_status(answer: Exchange) -> EngineFailure:
     """The failure an answer other than 200 means; takes the answer's body and leaves."""
-    status = response.status
-    body = await _read_error_body(response)
-    response.close()
+    status = answer.status
+    body = await _read_error_body(answer.content)
+    answer.close()
     if status in _REQUEST_IS_WRONG:
         detail = f"the engine refused the request with {status}"
         return EngineFailure(FailureKind.REJECTED, detail, status, body)
@@ -221,11 +288,11 @@ async def _explain_status(response: aiohttp.ClientResponse) -> EngineFailure:
     return EngineFailure(FailureKind.UNAVAILABLE, detail, status)
 
 
-async def _read_error_body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_error_body(content: aiohttp.StreamReader) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(ERROR_BODY_SECONDS):
-            while len(body) < ERROR_BODY_BYTES_MAX and (data := await response.content.readany()):
+            while len(body) < ERROR_BODY_BYTES_MAX and (data := await content.readany()):
                 body += data
     except (aiohttp.ClientError, OSError):
         pass  # An error's words are a courtesy: what has come of them will do.

@@ -14,6 +14,8 @@ from wwwserve.adapters.engines import EngineSettings, HttpEngine, open_http_engi
 from wwwserve.adapters.engines.openai_http import ERROR_BODY_BYTES_MAX
 from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 from wwwserve.ports.engine import EngineFailure, EngineRequest
+from wwwserve.values.limits import STALL_US
+from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Endpoint
 
@@ -31,8 +33,10 @@ class RawServer:
     def __init__(self, *scripts: bytes) -> None:
         self.scripts = list(scripts)
         self.requests: list[bytes] = []
+        self.connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while self.scripts:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -51,10 +55,13 @@ class RawServer:
 
 
 @asynccontextmanager
-async def open_engine(server: RawServer) -> AsyncIterator[HttpEngine]:
+async def open_engine(
+    server: RawServer, path: str = "", api_key: str = "", stall_us: int = STALL_US
+) -> AsyncIterator[HttpEngine]:
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
-    engine = open_http_engine(EngineSettings("raw", f"http://127.0.0.1:{port}", "openai"))
+    url = f"http://127.0.0.1:{port}{path}"
+    engine = open_http_engine(EngineSettings("raw", url, "openai", api_key, stall_us=stall_us))
     yield engine
     await engine.close()
     listener.close()
@@ -103,6 +110,43 @@ async def test_a_new_connection_that_drops_is_not_tried_again() -> None:
             await read_all(engine)
     assert caught.value.kind is FailureKind.UNAVAILABLE
     assert len(server.requests) == 1
+
+
+async def test_requests_share_one_connection_and_say_where_they_go() -> None:
+    server = RawServer(answer(b"one"), answer(b"two"))
+    async with open_engine(server, path="/below") as engine:
+        assert [await read_all(engine), await read_all(engine)] == [b"one", b"two"]
+    assert server.connections == 1
+    line, *headers = server.requests[1].decode().splitlines()
+    assert line == "POST /below/v1/chat/completions HTTP/1.1"
+    assert headers[0].startswith("Host: 127.0.0.1:")
+    assert "Content-Type: application/json" in headers
+    assert "Accept-Encoding: identity" in headers
+
+
+async def test_an_early_hint_is_not_the_answer() -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+    async with open_engine(RawServer(hint + answer(b"one"))) as engine:
+        assert await read_all(engine) == b"one"
+
+
+async def test_a_key_of_two_lines_is_no_second_header() -> None:
+    server = RawServer(answer(b"one"))
+    async with open_engine(server, api_key="key\r\nX-More: 1") as engine:
+        with pytest.raises(EngineFailure) as caught:
+            await read_all(engine)
+    assert caught.value.kind is FailureKind.UNAVAILABLE
+    assert not server.requests
+
+
+async def test_a_reader_who_takes_long_is_not_the_engines_silence() -> None:
+    stall_us = 50_000
+    async with open_engine(RawServer(answer(b"one")), stall_us=stall_us) as engine:
+        run = engine.start(REQUEST)
+        assert await run.read() == b"one"
+        await asyncio.sleep(3 * stall_us / SECOND)
+        assert await run.read() is None
+        await run.stop()
 
 
 async def test_what_is_not_http_is_unavailable() -> None:
