@@ -3,7 +3,7 @@
 Everything is measured in turn against the same mock engine in one run: the engine itself, a
 40-line pass-through, a node that serves from its own engine, and a node that offloads to it. Added
 time is a way's median less the engine's own; processor time is that of all processes between
-client and engine, so a hop counts both nodes. The bars are in docs/evaluation.md.
+client and engine, so a hop counts both nodes. docs/benchmarks.md has the bars.
 """
 
 import asyncio
