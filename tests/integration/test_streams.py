@@ -243,6 +243,29 @@ async def test_what_the_engine_rejects_reaches_the_user_in_its_words(world: Worl
         assert reply.info.attempts == 1, "nobody else is bothered with a wrong request"
 
 
+async def test_a_body_that_cannot_be_read_ends_its_own_request_and_nothing_else(
+    world: World,
+) -> None:
+    # Nested so deep that whether a decoder can read it depends on where it is called from.
+    await world.add()
+    node = await world.add()
+    for route in (Route.LOCAL, Route.NETWORK):
+        reply = node.handle.submit(
+            UserRequest(
+                endpoint=Endpoint.CHAT,
+                models=node.handle.find_models("mock-model").models,
+                public_model=PUBLIC,
+                body=b'{"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+                prompt_tokens=5,
+                route=route,
+            )
+        )
+        with pytest.raises(RequestFailed) as caught:
+            await reply.read()
+        assert caught.value.code is RequestErrorCode.REJECTED
+        assert get_text(await read_all(submit(node, route=route, tokens=3))) != ""
+
+
 async def test_a_user_who_leaves_frees_both_nodes(world: World) -> None:
     await world.add()
     node = await world.add()

@@ -25,10 +25,10 @@ from wwwserve.core.events import (
     StreamOpened,
     StreamProgressed,
 )
-from wwwserve.core.sessions import SessionId
+from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
-from wwwserve.node.streams.sources import RemoteSource, SourceFailed
+from wwwserve.node.streams.sources import FailedSource, RemoteSource, SourceFailed
 from wwwserve.node.streams.transcript import Transcript, open_reply_transcript, prepare_body
 from wwwserve.ports.clock import Clock
 from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
@@ -38,6 +38,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import PROGRESS_PERIOD_US, REQUESTS_OPEN_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
+from wwwserve.wire import Endpoint
 
 RETRY_WHEN_FULL_US = 5 * SECOND
 """What a user is told to wait when this node holds as many requests as it may."""
@@ -269,10 +270,21 @@ class Replies:
         reply = self._get(effect.request)
         request, model = reply.request, effect.model
         transcript = open_reply_transcript(request)
-        body = prepare_body(self.bodies.get(effect.request), model.engine_model, request.endpoint)
-        run = self.engines[model.engine].start(EngineRequest(request.endpoint, body))
+        run = self._start_engine(model, self.bodies.get(effect.request), request.endpoint)
         self._engine_of[effect.session] = model.engine
         self._begin(reply, _Attempt(effect.session, run, transcript, None))
+
+    def _start_engine(self, model: ServedModel, body: bytes, endpoint: Endpoint) -> EngineRun:
+        """A run of the engine; for a body it cannot be given, one that fails its reader.
+
+        The checks at the gateway do not promise that a body can be read again here: how deep one
+        may be nested depends on how deep the calls around its decoder are.
+        """
+        try:
+            prepared = prepare_body(body, model.engine_model, endpoint)
+        except EngineFailure as failed:
+            return FailedSource(failed)
+        return self.engines[model.engine].start(EngineRequest(endpoint, prepared))
 
     def start_remote(self, effect: StartRemote) -> None:
         """Offer a request to another node."""

@@ -179,6 +179,20 @@ class RemoteSource:
             self._stream.finish()
 
 
+class FailedSource:
+    """A `ports.engine.EngineRun` that failed before it began; its reader hears of it as of any."""
+
+    def __init__(self, failed: EngineFailure) -> None:
+        self._failed = failed
+
+    async def read(self) -> bytes | None:
+        """See `EngineRun`."""
+        raise self._failed
+
+    async def stop(self) -> None:
+        """See `EngineRun`."""
+
+
 async def _receive_frame(stream: Stream) -> ExecutorFrame:
     data = await stream.receive()
     if data is None:
