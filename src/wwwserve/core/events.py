@@ -136,7 +136,7 @@ class OfferCancelled:
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """The executor accepted. Nothing is generated yet; output may come without this before it."""
+    """Another node accepted an offer of ours. It has generated nothing yet."""
 
     session: SessionId
 

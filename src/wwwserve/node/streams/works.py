@@ -16,7 +16,6 @@ from wwwserve.core.events import (
     OfferCancelled,
     OfferReceived,
     StreamFailed,
-    StreamOpened,
     StreamProgressed,
 )
 from wwwserve.core.events import StreamEnded as WorkEnded
@@ -242,7 +241,6 @@ class Works:
     async def _pump(self, work: _Work, run: EngineRun, transcript: Transcript) -> None:
         """Carry the engine's output to the origin, counting as it goes."""
         session, stream = work.session, work.stream
-        self.deliver(StreamOpened(session))
         has_output = False
         progress_at = self.clock.now() + PROGRESS_PERIOD_US
         while (data := await run.read()) is not None:
