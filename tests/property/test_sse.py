@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wwwserve.core.requests.assembly import ReplyAssembler
+from wwwserve.core.requests.chunks import Chunk, read_chunk
 from wwwserve.core.requests.sse import EventSplitter, StreamMeter, StreamRewriter, split_events
 from wwwserve.wire import Endpoint
 
@@ -114,7 +115,7 @@ def chop(data: bytes, cuts: list[int]) -> list[bytes]:
 def assemble(events: list[bytes], public_model: str) -> Json:
     assembler = ReplyAssembler(Endpoint.CHAT, public_model)
     for event in events:
-        assembler.add(event)
+        assembler.add(read_chunk(event))
     return cast("Json", msgspec.json.decode(assembler.result()))
 
 
@@ -132,7 +133,7 @@ def test_any_chopping_gives_the_same_events(stream: bytes, cuts: list[int]) -> N
 @given(replies(), st.integers(min_value=1, max_value=9))
 def test_an_assembled_stream_is_the_reply(reply: Json, piece_length: int) -> None:
     events = write_stream(reply, piece_length)
-    assert assemble([*events, b"data: [DONE]\n\n"], "public") == reply | {"model": "public"}
+    assert assemble(events, "public") == reply | {"model": "public"}
 
 
 @given(replies(), st.integers(min_value=1, max_value=9), st.booleans())
@@ -145,7 +146,8 @@ def test_rewriting_never_changes_content(
     if is_roleless:
         events = [event.replace(b'"role":"assistant",', b"") for event in events]
     rewriter = StreamRewriter("public/name", shows_usage=True)
-    shown = rewriter.rewrite_all(b"".join(events))
+    parts = StreamMeter().read(b"".join(events))
+    shown = b"".join([rewriter.rewrite(part) for part in parts])
     assert assemble(split_events(shown), "x") == reply | {"model": "x"}
     for event in split_events(shown):
         assert cast("Json", msgspec.json.decode(event[6:]))["model"] == "public/name"
@@ -163,8 +165,10 @@ def test_batches_are_rewritten_and_counted_as_single_events(
     single = StreamMeter()
     expected = b""
     for event in events:
-        expected += one_by_one.rewrite(event) or b""
-        single.notice(event)
+        for part in single.read(event):
+            # A chunk of its own, so that nothing is known from the events before it.
+            chunk = part if isinstance(part, Chunk) else read_chunk(event)
+            expected += one_by_one.rewrite(chunk)
     splitter, batched, meter = (
         EventSplitter(),
         StreamRewriter("public/name", shows_usage=shows_usage),
@@ -173,8 +177,7 @@ def test_batches_are_rewritten_and_counted_as_single_events(
     shown = b""
     for piece in chop(b"".join(events), cuts):
         whole = splitter.cut(piece)
-        meter.notice(whole)
-        shown += batched.rewrite_all(whole)
+        shown += b"".join([batched.rewrite(part) for part in meter.read(whole)])
     assert shown == expected
     assert (meter.completion_tokens, meter.usage, meter.is_done) == (
         single.completion_tokens, single.usage, single.is_done

@@ -28,6 +28,7 @@ from wwwserve.core.requests.bodies import (
     prepare_engine_body,
     rename_reply,
 )
+from wwwserve.core.requests.chunks import DONE, Chunk
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import (
     PeersLost,
@@ -38,15 +39,13 @@ from wwwserve.core.requests.events import (
 )
 from wwwserve.core.requests.machine import Requests
 from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.runs import TextRun
 from wwwserve.core.requests.sse import (
     CHOICES_MAX,
-    DONE,
     EventSplitter,
     StreamMeter,
     StreamRewriter,
-    get_payload,
     read_usage,
-    split_events,
 )
 
 __all__ = [
@@ -56,6 +55,7 @@ __all__ = [
     "TOOL_CALLS_MAX",
     "AsksPolicy",
     "AsksRouting",
+    "Chunk",
     "EventSplitter",
     "PeersLost",
     "ProbeFailed",
@@ -67,11 +67,10 @@ __all__ = [
     "RequestsEvent",
     "StreamMeter",
     "StreamRewriter",
+    "TextRun",
     "compute_prefixes",
     "estimate_prompt_tokens",
-    "get_payload",
     "prepare_engine_body",
     "read_usage",
     "rename_reply",
-    "split_events",
 ]

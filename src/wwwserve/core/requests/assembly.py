@@ -8,8 +8,9 @@ last chunk said.
 
 import msgspec
 
+from wwwserve.core.requests.chunks import NULL, Chunk, ChunkChoice, Fields
 from wwwserve.core.requests.runs import TextRun
-from wwwserve.core.requests.sse import CHOICES_MAX, DONE, get_payload
+from wwwserve.core.requests.sse import CHOICES_MAX
 from wwwserve.values.limits import REPLY_BYTES_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Endpoint
@@ -17,13 +18,10 @@ from wwwserve.wire import Endpoint
 TOOL_CALLS_MAX = 1024
 """Tool calls of one choice that are put together; more refuse the answer."""
 
-_Fields = dict[str, msgspec.Raw]
-_FIELDS = msgspec.json.Decoder(_Fields)
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
-_PARTS = msgspec.json.Decoder(_Fields | None)
-_OBJECTS = msgspec.json.Decoder(list[_Fields] | None)
+_PARTS = msgspec.json.Decoder(Fields | None)
+_OBJECTS = msgspec.json.Decoder(list[Fields] | None)
 _TEXTS = msgspec.json.Decoder(str | None)
-_NULL = msgspec.Raw(b"null")
 _ASSISTANT = msgspec.Raw(b'"assistant"')
 _OBJECT_NAMES = {
     Endpoint.CHAT: msgspec.Raw(b'"chat.completion"'),
@@ -39,45 +37,41 @@ class ReplyAssembler:
     def __init__(self, endpoint: Endpoint, public_model: str) -> None:
         self._endpoint = endpoint
         self._public_model = msgspec.Raw(msgspec.json.encode(public_model))
-        self._fields: _Fields = {}
+        self._fields: Fields = {}
         self._choices: dict[bytes, _Choice] = {}
         self._size = 0
 
-    def add(self, part: TextRun | bytes) -> None:
+    def add(self, part: TextRun | Chunk) -> None:
         """Take one whole event of the engine's stream, or a run of events.
 
         Raises `Refusal` when it is no chunk of an answer, or the answer is over `REPLY_BYTES_MAX`.
         """
-        self._size += part.size if isinstance(part, TextRun) else len(part)
+        self._size += part.size if isinstance(part, TextRun) else len(part.event)
         if self._size > REPLY_BYTES_MAX:
             raise Refusal("reply-length", f"the answer is over {REPLY_BYTES_MAX} bytes")
-        if isinstance(part, TextRun):
-            self._add_run(part)
-            return
-        payload = get_payload(part)
-        if payload and payload != DONE:
-            self._add_chunk(payload)
-
-    def _add_run(self, run: TextRun) -> None:
-        # Its template was a chunk of this answer, so its choice is there already.
-        choice = self._choices[str(run.index).encode()]
         try:
-            choice.go_on(run.key, _TEXTS.decode(b'"' + b"".join(run.texts) + b'"') or "")
-        except ValueError as error:
-            raise Refusal("reply-chunk", f"a text of the answer cannot be read: {error}") from error
-
-    def _add_chunk(self, payload: bytes) -> None:
-        try:
-            fields = _FIELDS.decode(payload)
-            choices = _OBJECTS.decode(fields.pop("choices", _NULL)) or ()
-            for choice in choices:
-                self._find_choice(choice).add(choice)
+            if isinstance(part, TextRun):
+                self._add_run(part)
+            elif part.payload:
+                self._add_chunk(part)
         except (ValueError, RecursionError) as error:
             raise Refusal(
                 "reply-chunk", f"a chunk of the answer cannot be read: {error}"
             ) from error
-        for name, raw in fields.items():
-            _keep_last(self._fields, name, raw)
+
+    def _add_run(self, run: TextRun) -> None:
+        # Its template was a chunk of this answer, so its choice is there already.
+        choice = self._choices[run.template.index]
+        text = _TEXTS.decode(b'"' + b"".join(run.texts) + b'"') or ""
+        choice.go_on(run.template.key, text)
+
+    def _add_chunk(self, chunk: Chunk) -> None:
+        if chunk.fault:
+            raise ValueError(chunk.fault)
+        for choice in chunk.choices or ():
+            self._find_choice(choice.index).add(choice)
+        chunk.fields.pop("choices", None)
+        _keep_last(self._fields, chunk.fields)
 
     def result(self) -> bytes:
         """The answer as one JSON object; raises `Refusal` if no chunk of it ever came."""
@@ -95,8 +89,7 @@ class ReplyAssembler:
             fields["usage"] = usage
         return msgspec.json.encode(fields)
 
-    def _find_choice(self, fields: _Fields) -> "_Choice":
-        index = bytes(fields.get("index", b"0"))
+    def _find_choice(self, index: bytes) -> "_Choice":
         if index not in self._choices:
             if len(self._choices) >= CHOICES_MAX:
                 raise Refusal("reply-choices", f"the answer has more than {CHOICES_MAX} choices")
@@ -111,21 +104,22 @@ class _Choice:
 
     def __init__(self, *, is_chat: bool) -> None:
         self._is_chat = is_chat
-        self._fields: _Fields = {}
+        self._fields: Fields = {}
         self._text: list[str] = []
         self._message = _Message()
         self._logprobs = _Lists()
 
-    def add(self, fields: _Fields) -> None:
+    def add(self, choice: ChunkChoice) -> None:
         """Take this choice's part of one chunk."""
-        if delta := _PARTS.decode(fields.pop("delta", _NULL)):
-            self._message.add(delta)
-        if text := _TEXTS.decode(fields.pop("text", _NULL)):
+        fields = choice.fields
+        fields.pop("delta", None)
+        if choice.delta:
+            self._message.add(choice.delta)
+        if text := _TEXTS.decode(fields.pop("text", NULL)):
             self._text.append(text)
-        if logprobs := _PARTS.decode(fields.pop("logprobs", _NULL)):
+        if logprobs := _PARTS.decode(fields.pop("logprobs", NULL)):
             self._logprobs.add(logprobs)
-        for name, raw in fields.items():
-            _keep_last(self._fields, name, raw)
+        _keep_last(self._fields, fields)
 
     def go_on(self, key: str, text: str) -> None:
         """Append to the text that grows under a key."""
@@ -134,15 +128,15 @@ class _Choice:
         else:
             self._message.go_on(key, text)
 
-    def result(self) -> _Fields:
+    def result(self) -> Fields:
         """The choice as an unstreamed answer has it."""
-        fields: _Fields = {"index": self._fields.pop("index", msgspec.Raw(b"0"))}
+        fields: Fields = {"index": self._fields.pop("index", msgspec.Raw(b"0"))}
         if self._is_chat:
             fields["message"] = _encode(self._message.result())
         else:
             fields["text"] = _encode("".join(self._text))
         fields["logprobs"] = self._logprobs.result()
-        fields["finish_reason"] = self._fields.pop("finish_reason", _NULL)
+        fields["finish_reason"] = self._fields.pop("finish_reason", NULL)
         return fields | self._fields
 
 
@@ -152,30 +146,29 @@ class _Message:
     __slots__ = ("_calls", "_fields", "_function", "_texts")
 
     def __init__(self) -> None:
-        self._fields: _Fields = {"role": _ASSISTANT, "content": _NULL}
+        self._fields: Fields = {"role": _ASSISTANT, "content": NULL}
         self._texts: dict[str, list[str]] = {}
         self._calls: dict[bytes, _Call] = {}
         self._function: _Call | None = None
 
-    def add(self, delta: _Fields) -> None:
+    def add(self, delta: Fields) -> None:
         """Take one delta: strings go on, anything else is as it was said last."""
-        for call in _OBJECTS.decode(delta.pop("tool_calls", _NULL)) or ():
+        for call in _OBJECTS.decode(delta.pop("tool_calls", NULL)) or ():
             self._find_call(call).add(call)
-        if function := _PARTS.decode(delta.pop("function_call", _NULL)):
+        if function := _PARTS.decode(delta.pop("function_call", NULL)):
             self._function = self._function or _Call()
             self._function.add_function(function)
-        for name, raw in delta.items():
-            if name != "role" and bytes(raw).startswith(b'"'):
-                self.go_on(name, _TEXTS.decode(raw) or "")
-            else:
-                _keep_last(self._fields, name, raw)
+        texts = [name for name, raw in delta.items() if name != "role" and _is_text(raw)]
+        for name in texts:
+            self.go_on(name, _TEXTS.decode(delta.pop(name)) or "")
+        _keep_last(self._fields, delta)
 
     def go_on(self, name: str, text: str) -> None:
         """Append to the text that grows under a name."""
         self._texts.setdefault(name, []).append(text)
-        self._fields.setdefault(name, _NULL)
+        self._fields.setdefault(name, NULL)
 
-    def result(self) -> _Fields:
+    def result(self) -> Fields:
         """The whole message."""
         for name, pieces in self._texts.items():
             self._fields[name] = _encode("".join(pieces))
@@ -185,7 +178,7 @@ class _Message:
             self._fields["function_call"] = _encode(self._function.get_function())
         return self._fields
 
-    def _find_call(self, fields: _Fields) -> "_Call":
+    def _find_call(self, fields: Fields) -> "_Call":
         """The call a delta goes on with, by its index; without one, an id begins a new call."""
         index = bytes(fields.pop("index", b""))
         if not index:
@@ -203,29 +196,26 @@ class _Call:
     __slots__ = ("_arguments", "_fields", "_function")
 
     def __init__(self) -> None:
-        self._fields: _Fields = {}
-        self._function: _Fields = {}
+        self._fields: Fields = {}
+        self._function: Fields = {}
         self._arguments: list[str] = []
 
-    def add(self, fields: _Fields) -> None:
+    def add(self, fields: Fields) -> None:
         """Take one delta of a tool call."""
-        self.add_function(_PARTS.decode(fields.pop("function", _NULL)) or {})
-        for name, raw in fields.items():
-            _keep_last(self._fields, name, raw)
+        self.add_function(_PARTS.decode(fields.pop("function", NULL)) or {})
+        _keep_last(self._fields, fields)
 
-    def add_function(self, fields: _Fields) -> None:
+    def add_function(self, fields: Fields) -> None:
         """Take one delta of the function it calls; only its arguments go on."""
-        for name, raw in fields.items():
-            if name == "arguments" and bytes(raw).startswith(b'"'):
-                self._arguments.append(_TEXTS.decode(raw) or "")
-            else:
-                _keep_last(self._function, name, raw)
+        if _is_text(fields.get("arguments", NULL)):
+            self._arguments.append(_TEXTS.decode(fields.pop("arguments")) or "")
+        _keep_last(self._function, fields)
 
-    def result(self) -> _Fields:
+    def result(self) -> Fields:
         """The whole tool call."""
         return self._fields | {"function": _encode(self.get_function())}
 
-    def get_function(self) -> _Fields:
+    def get_function(self) -> Fields:
         """The function it calls, with all its arguments."""
         return self._function | {"arguments": _encode("".join(self._arguments))}
 
@@ -236,17 +226,16 @@ class _Lists:
     __slots__ = ("_fields", "_lists")
 
     def __init__(self) -> None:
-        self._fields: _Fields = {}
+        self._fields: Fields = {}
         self._lists: dict[str, list[msgspec.Raw]] = {}
 
-    def add(self, fields: _Fields) -> None:
+    def add(self, fields: Fields) -> None:
         """Take one chunk's part."""
-        for name, raw in fields.items():
-            if bytes(raw).startswith(b"["):
-                self._lists.setdefault(name, []).extend(_LIST.decode(raw))
-                self._fields.setdefault(name, _NULL)
-            else:
-                _keep_last(self._fields, name, raw)
+        lists = [name for name, raw in fields.items() if bytes(raw).startswith(b"[")]
+        for name in lists:
+            self._lists.setdefault(name, []).extend(_LIST.decode(fields.pop(name)))
+            self._fields.setdefault(name, NULL)
+        _keep_last(self._fields, fields)
 
     def result(self) -> msgspec.Raw:
         """All of them, or null when there were none."""
@@ -255,10 +244,15 @@ class _Lists:
         return _encode(self._fields or None)
 
 
-def _keep_last(fields: _Fields, name: str, raw: msgspec.Raw) -> None:
+def _keep_last(known: Fields, said: Fields) -> None:
     """What is said last holds, but null says nothing."""
-    if name not in fields or bytes(raw) != b"null":
-        fields[name] = raw
+    if NULL in said.values():
+        said = {name: raw for name, raw in said.items() if raw != NULL or name not in known}
+    known.update(said)
+
+
+def _is_text(raw: msgspec.Raw) -> bool:
+    return bytes(raw).startswith(b'"')
 
 
 def _encode(value: object) -> msgspec.Raw:

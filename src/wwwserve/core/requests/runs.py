@@ -9,43 +9,48 @@ not end with a backslash: then the quote after it is the string's own end, and w
 exactly what followed in the event that was decoded.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import takewhile
+
+import msgspec
 
 # How JSON writers separate a key from its value: compact ones, and Python's standard library.
 SEPARATORS = (b":", b": ")
 _QUOTE, _BACKSLASH = b'"', b"\\"
 
 
-@dataclass(frozen=True, slots=True)
-class TextRun:
-    """Consecutive events that go on with one text and say nothing else that is new."""
+class Template(msgspec.Struct, frozen=True):
+    """An event with a single choice, apart from the text that goes on in it."""
 
-    texts: tuple[bytes, ...]
-    """The JSON strings' insides, still escaped, in order; some may be empty."""
+    head: bytes
+    """All before the text, the quote that opens it included."""
+    tail: bytes
+    """All after the text, from the quote that closes it."""
     key: str
     """The member of the delta (or choice) that goes on."""
-    index: int
-    """Of the choice that goes on."""
+    index: bytes
+    """Of the choice that goes on, as the engine writes it."""
+
+
+class TextRun(msgspec.Struct, frozen=True):
+    """Consecutive events that go on with one text and say nothing else that is new."""
+
+    template: Template
+    texts: list[bytes]
+    """The JSON strings' insides, still escaped, in order; some may be empty."""
     size: int
     """Bytes of all these events."""
 
 
 class TextRuns:
-    """Cuts whole events into runs by the template learned last, and single events between them."""
+    """Finds runs by the template learned last."""
 
-    __slots__ = ("_head", "_index", "_joint", "_key", "_tail")
+    __slots__ = ("template",)
 
     def __init__(self) -> None:
-        self._head = b""
-        """An event up to its text; empty until one was learned."""
-        self._tail = b""
-        """The rest of an event, from the quote that ends its text."""
-        self._joint = b""
-        self._key = ""
-        self._index = 0
+        self.template: Template | None = None
+        """The shape of the events that come now; None until an event was learned."""
 
-    def learn(self, event: bytes, key: str, index: int) -> None:
+    def learn(self, event: bytes, key: str, index: bytes) -> None:
         """Expect more events like this one, which has a single choice, with another text."""
         for separator in SEPARATORS:
             opening = _QUOTE + key.encode() + _QUOTE + separator + _QUOTE
@@ -53,67 +58,49 @@ class TextRuns:
             text, _, after = rest.partition(_QUOTE)
             is_whole_text = not text.endswith(_BACKSLASH)
             if found and opening not in rest and is_whole_text:
-                self._head, self._tail = head + opening, _QUOTE + after
-                self._joint = self._tail + self._head
-                self._key, self._index = key, index
-
-    @property
-    def template(self) -> tuple[bytes, bytes]:
-        """What stands before and after the text now; both empty until an event was learned."""
-        return self._head, self._tail
+                self.template = Template(head + opening, _QUOTE + after, key, index)
 
     def match(self, data: bytes) -> bytes | None:
         """The text of `data` if that is exactly one event of the template, else None."""
-        head, tail = self._head, self._tail
-        if not (head and data.startswith(head) and data.endswith(tail)):
+        template = self.template
+        if template is None:
+            return None
+        head, tail = template.head, template.tail
+        if not (data.startswith(head) and data.endswith(tail)):
             return None
         text = data[len(head) : -len(tail)]
-        is_plain = _QUOTE not in text and not text.endswith(_BACKSLASH)
         # Data shorter than both together can begin with one and end with the other.
-        return text if is_plain and len(data) >= len(head) + len(tail) else None
+        return text if _is_plain(text) and len(data) >= len(head) + len(tail) else None
 
-    def walk(self, data: bytes) -> Iterator[TextRun | bytes]:
-        """The parts of any number of whole events, in order: runs, and events to be decoded.
-
-        What is learned from an event while walking holds for the events after it.
-        """
-        start = 0
-        while start < len(data):
-            run = self._find_run(data, start)
-            if run is not None:
-                yield run
-                start += run.size
-                continue
-            end = _find_event_end(data, start)
-            yield data[start:end]
-            start = end
-
-    def _find_run(self, data: bytes, start: int) -> TextRun | None:
-        if not self._head or not data.startswith(self._head, start):
+    def find(self, data: bytes, start: int) -> TextRun | None:
+        """The run that begins at `start` in any number of whole events, if one does."""
+        template = self.template
+        if template is None or not data.startswith(template.head, start):
             return None
-        texts: list[bytes] = []
-        size = 0
-        pieces = data[start + len(self._head) :].split(self._joint)
-        for piece in pieces[:-1]:
-            if _QUOTE in piece or piece.endswith(_BACKSLASH):
-                return self._end_run(texts, size, piece)
-            texts.append(piece)
-            size += len(self._head) + len(piece) + len(self._tail)
-        return self._end_run(texts, size, pieces[-1])
-
-    def _end_run(self, texts: list[bytes], size: int, piece: bytes) -> TextRun | None:
-        """Close a run; its last event is where the template's end follows the text, if it does."""
-        text, found, _ = piece.partition(self._tail)
-        if found and _QUOTE not in text and not text.endswith(_BACKSLASH):
+        head, tail = template.head, template.tail
+        *texts, last = data[start + len(head) :].split(tail + head)
+        joined = b"".join(texts)
+        # Asked of all at once first: hardly any text needs asking one by one.
+        if _QUOTE in joined or _BACKSLASH in joined:
+            plain = list(takewhile(_is_plain, texts))
+            last = (*texts, last)[len(plain)]
+            texts = plain
+        # The last text of a run ends where the template's end follows it, if it does.
+        text, found, _ = last.partition(tail)
+        if found and _is_plain(text):
             texts.append(text)
-            size += len(self._head) + len(text) + len(self._tail)
-        return TextRun(tuple(texts), self._key, self._index, size) if texts else None
+        size = len(texts) * (len(head) + len(tail)) + sum(map(len, texts))
+        return TextRun(template, texts, size) if texts else None
 
 
-def _find_event_end(data: bytes, start: int) -> int:
+def _is_plain(text: bytes) -> bool:
+    return _QUOTE not in text and not text.endswith(_BACKSLASH)
+
+
+def find_event_end(data: bytes, start: int) -> int:
     """Where the event at `start` ends: after its blank line, of LF or CR LF, or with the data."""
     end = data.find(b"\n\n", start)
-    other = data.find(b"\n\r\n", start)
-    if other != -1 and (end == -1 or other < end):
+    other = data.find(b"\n\r\n", start, end if end != -1 else len(data))
+    if other != -1:
         return other + 3
     return len(data) if end == -1 else end + 2

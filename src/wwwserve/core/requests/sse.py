@@ -8,27 +8,24 @@ word (`"content":"model"`) merely sends its read down the slow way, which gives 
 """
 
 import re
-from collections.abc import Iterator
 
 import msgspec
+from msgspec import structs
 
-from wwwserve.core.requests.runs import SEPARATORS, TextRun, TextRuns
+from wwwserve.core.requests.chunks import DONE, NULL, Chunk, ChunkChoice, Fields, read_chunk
+from wwwserve.core.requests.runs import SEPARATORS, Template, TextRun, TextRuns, find_event_end
 from wwwserve.values.limits import EVENT_BYTES_MAX, NAME_LENGTH_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Usage
 
-DONE = b"[DONE]"
-"""The payload of the event that ends every OpenAI stream."""
 CHOICES_MAX = 128
 """Choices of one answer told apart (OpenAI's bound of `n`); those above it pass as they are."""
 
 # An event ends with a blank line; both of its line ends may be LF or CR LF.
 _EVENT_END = re.compile(rb"\n\r?\n")
-_Fields = dict[str, msgspec.Raw]
-_FIELDS = msgspec.json.Decoder(_Fields)
-_CHOICES = msgspec.json.Decoder(list[_Fields] | None)
-_NULL = b"null"
 _ASSISTANT = msgspec.Raw(b'"assistant"')
+_NOTHING = (NULL, msgspec.Raw(b'""'), msgspec.Raw(b"[]"), msgspec.Raw(b"{}"))
+"""Values by which a delta carries no output."""
 _CALLS = ("tool_calls", "function_call")
 """Members of a delta that are no plain text."""
 
@@ -93,15 +90,6 @@ def split_events(data: bytes) -> list[bytes]:
     return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def get_payload(event: bytes) -> bytes:
-    """What an event says: its `data` lines without their field name; empty for a comment."""
-    line = event.strip()
-    if line.startswith(b"data:") and b"\n" not in line and b"\r" not in line:
-        return line[5:].strip()
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines)
-
-
 def _validate_length(length: int) -> None:
     if length > EVENT_BYTES_MAX:
         raise Refusal("event-length", f"an event of the answer is over {EVENT_BYTES_MAX} bytes")
@@ -110,7 +98,7 @@ def _validate_length(length: int) -> None:
 def _has_value(data: bytes, key: bytes) -> bool:
     """Whether a quoted key (or string) occurs other than as a member that is null."""
     count = data.count(key)
-    return count > 0 and count != sum(data.count(key + mark + _NULL) for mark in SEPARATORS)
+    return count > 0 and count != sum(data.count(key + mark + b"null") for mark in SEPARATORS)
 
 
 class _PromptDetails(msgspec.Struct):
@@ -123,18 +111,6 @@ class _Usage(msgspec.Struct):
     prompt_tokens_details: _PromptDetails | None = None
 
 
-class _Choice(msgspec.Struct):
-    index: int = 0
-    delta: dict[str, msgspec.Raw] | None = None
-    text: str | None = None
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: msgspec.Raw = msgspec.Raw(_NULL)
-
-
 class _ErrorObject(msgspec.Struct):
     message: str = ""
 
@@ -143,7 +119,7 @@ class _Answer(msgspec.Struct):
     usage: _Usage | None = None
 
 
-_CHUNKS = msgspec.json.Decoder(_Chunk)
+_USAGES = msgspec.json.Decoder(_Usage)
 _ERRORS = msgspec.json.Decoder(_ErrorObject | str)
 _ANSWERS = msgspec.json.Decoder(_Answer)
 
@@ -183,55 +159,69 @@ class StreamMeter:
         self.runs = TextRuns()
         """The shape of the events that come now."""
 
-    def notice(self, data: bytes) -> None:
-        """Count one or more whole events."""
-        for _ in self.walk(data):
-            pass
+    def read(self, data: bytes) -> list[TextRun | Chunk]:
+        """Count one or more whole events, and give them part by part for others to read.
 
-    def walk(self, data: bytes) -> Iterator[TextRun | bytes]:
-        """Count one or more whole events, and give them part by part for others to read."""
-        for part in self.runs.walk(data):
-            if isinstance(part, TextRun):
-                self.completion_tokens += len(part.texts) - part.texts.count(b"")
+        `[DONE]` is noted and left out: it is for whoever gives the answer on to say it.
+        """
+        parts: list[TextRun | Chunk] = []
+        start = 0
+        while start < len(data):
+            run = self.runs.find(data, start)
+            if run is not None:
+                self.completion_tokens += len(run.texts) - run.texts.count(b"")
+                parts.append(run)
+                start += run.size
+                continue
+            end = find_event_end(data, start)
+            chunk = read_chunk(data[start:end])
+            start = end
+            if chunk.payload == DONE:
+                self.is_done = True
             else:
-                self._notice_event(part)
-            yield part
+                self._notice(chunk)
+                parts.append(chunk)
+        return parts
 
-    def _notice_event(self, event: bytes) -> None:
-        payload = get_payload(event)
-        if payload == DONE:
-            self.is_done = True
-        elif payload.startswith(b"{"):
-            self._notice_chunk(event, payload)
-        if not self.error and _names_error(event):
-            self.error = _read_message(payload) or "the engine reported an error"
+    def _notice(self, chunk: Chunk) -> None:
+        if chunk.fields:
+            self._notice_fields(chunk)
+        if not self.error and _names_error(chunk.event):
+            self.error = _read_message(chunk.payload) or "the engine reported an error"
 
-    def _notice_chunk(self, event: bytes, payload: bytes) -> None:
-        try:
-            chunk = _CHUNKS.decode(payload)
-        except (ValueError, RecursionError):
-            return
-        if chunk.usage is not None:
-            self.usage = _to_usage(chunk.usage)
-        if bytes(chunk.error) != _NULL:
-            self.error = _read_message(bytes(chunk.error)) or "the engine reported an error"
-        choices = chunk.choices or []
+    def _notice_fields(self, chunk: Chunk) -> None:
+        if (usage := chunk.fields.get("usage", NULL)) != NULL:
+            self.usage = _decode_usage(usage) or self.usage
+        if (error := chunk.fields.get("error", NULL)) != NULL:
+            self.error = _read_message(error) or "the engine reported an error"
+        choices = chunk.choices or ()
         for choice in choices:
             if key := _find_bearing_key(choice):
                 self.completion_tokens += 1
                 if len(choices) == 1 and key not in _CALLS:
-                    self.runs.learn(event, key, choice.index)
+                    self.runs.learn(chunk.event, key, choice.index)
 
 
-def _find_bearing_key(choice: _Choice) -> str:
+def _decode_usage(raw: msgspec.Raw) -> Usage | None:
+    try:
+        return _to_usage(_USAGES.decode(raw))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _find_bearing_key(choice: ChunkChoice) -> str:
     """The key under which a choice carries output; empty when it carries none."""
-    if choice.text:
+    if _carries(choice.fields.get("text", NULL), b'"'):
         return "text"
     for key, raw in (choice.delta or {}).items():
-        value = bytes(raw)
-        if key != "role" and value[:1] in b'"[{' and value not in (b'""', b"[]", b"{}"):
+        if key != "role" and _carries(raw, b'"[{'):
             return key
     return ""
+
+
+def _carries(raw: msgspec.Raw, openings: bytes) -> bool:
+    """Whether a value is output: one that begins so and is not empty."""
+    return raw not in _NOTHING and bytes(raw)[:1] in openings
 
 
 def _names_error(event: bytes) -> bool:
@@ -239,7 +229,7 @@ def _names_error(event: bytes) -> bool:
     return event.startswith((b"event: error", b"event:error", b"error:"))
 
 
-def _read_message(payload: bytes) -> str:
+def _read_message(payload: bytes | msgspec.Raw) -> str:
     try:
         error = _ERRORS.decode(payload)
     except (ValueError, RecursionError):
@@ -256,11 +246,13 @@ class StreamRewriter:
     """
 
     __slots__ = (
+        "_found",
         "_index",
         "_model_found",
         "_model_shown",
         "_public_model",
         "_roles",
+        "_shown",
         "_shows_usage",
     )
 
@@ -274,26 +266,37 @@ class StreamRewriter:
         """The index member of the first choice as this engine writes it, once it has its role."""
         self._roles: set[bytes] = set()
         """Indexes of the choices whose first delta has passed, as the engine writes them."""
+        self._found: Template | None = None
+        """The template looked at last, and what it is for the user."""
+        self._shown: Template | None = None
 
-    def rewrite(self, event: bytes) -> bytes | None:
-        """One whole event as the user shall see it, or None when it is not for the user."""
-        if self._is_ordinary(event):
-            return event.replace(self._model_found, self._model_shown)
-        return self._rewrite_unusual(event)
+    def rewrite(self, part: TextRun | Chunk) -> bytes:
+        """A part of the stream as the user shall see it; empty when it is not for the user."""
+        if isinstance(part, Chunk):
+            return self._rewrite_chunk(part)
+        shown = self.show(part.template)
+        if shown is not None:
+            return shown.head + (shown.tail + shown.head).join(part.texts) + shown.tail
+        head, tail = part.template.head, part.template.tail
+        chunks = [read_chunk(head + text + tail) for text in part.texts]
+        return b"".join([self._rewrite_chunk(chunk) for chunk in chunks])
 
-    def rewrite_all(self, data: bytes) -> bytes:
-        """Any number of whole events, each as `rewrite` gives it."""
-        if self._is_ordinary(data):
-            return data.replace(self._model_found, self._model_shown)
-        rewritten = [self.rewrite(event) for event in split_events(data)]
-        return b"".join([event for event in rewritten if event])
+    def show(self, template: Template) -> Template | None:
+        """A template as the user shall see its events, if only names are to change in them."""
+        # Templates change seldom, so one look at each serves all the events that have it.
+        if template is not self._found or self._shown is None:
+            self._found = template
+            self._shown = self._show(template)
+        return self._shown
 
-    def rewrite_template(self, head: bytes, tail: bytes) -> tuple[bytes, bytes] | None:
-        """The two ends of an event as the user shall see them, if only names are to change."""
+    def _show(self, template: Template) -> Template | None:
+        head, tail = template.head, template.tail
         if not self._is_ordinary(head + tail):
             return None
         found, shown = self._model_found, self._model_shown
-        return head.replace(found, shown), tail.replace(found, shown)
+        return structs.replace(
+            template, head=head.replace(found, shown), tail=tail.replace(found, shown)
+        )
 
     def _is_ordinary(self, data: bytes) -> bool:
         """Whether the model's name is all there is to change."""
@@ -308,20 +311,18 @@ class StreamRewriter:
         found = self._model_found
         return found != b"" and data.count(b'"model"') == data.count(found)
 
-    def _rewrite_unusual(self, event: bytes) -> bytes | None:
-        payload = get_payload(event)
-        try:
-            fields = _FIELDS.decode(payload) if payload.startswith(b"{") else {}
-        except (ValueError, RecursionError):
+    def _rewrite_chunk(self, chunk: Chunk) -> bytes:
+        event, fields = chunk.event, chunk.fields
+        if not fields:
             return event
-        choices = _decode_choices(fields)
-        is_changed = self._add_roles(fields, choices, event)
-        if not self._shows_usage and bytes(fields.get("usage", _NULL)) != _NULL:
-            if choices == []:
-                return None
+        is_changed = self._add_roles(chunk)
+        if not self._shows_usage and fields.get("usage", NULL) != NULL:
+            if chunk.choices == []:
+                return b""
             del fields["usage"]
             is_changed = True
-        self._learn_model(event, fields)
+        if not self._knows_model(event):
+            self._learn_model(event, fields)
         if not is_changed and self._knows_model(event):
             return event.replace(self._model_found, self._model_shown)
         if "model" in fields:
@@ -329,7 +330,7 @@ class StreamRewriter:
             is_changed = True
         return _with_payload(event, msgspec.json.encode(fields)) if is_changed else event
 
-    def _learn_model(self, event: bytes, fields: _Fields) -> None:
+    def _learn_model(self, event: bytes, fields: Fields) -> None:
         value = bytes(fields.get("model", b""))
         if not value.startswith(b'"'):
             return
@@ -339,21 +340,20 @@ class StreamRewriter:
                 self._model_found = found
                 self._model_shown = b'"model"' + mark + bytes(self._public_model)
 
-    def _add_roles(self, fields: _Fields, choices: list[_Fields] | None, event: bytes) -> bool:
+    def _add_roles(self, chunk: Chunk) -> bool:
         """Say the role in deltas that are the first of their choice; whether any lacked it."""
         is_changed = False
-        for choice in choices or ():
-            if "delta" not in choice:
+        for choice in chunk.choices or ():
+            if "delta" not in choice.fields:
                 # A text completion has no roles: from now on every index is a known one.
                 self._index = b'"index"'
-                continue
-            index = bytes(choice.get("index", b"0"))
-            if index not in self._roles and len(self._roles) < CHOICES_MAX:
-                self._roles.add(index)
-                self._learn_index(event)
+            elif choice.index not in self._roles and len(self._roles) < CHOICES_MAX:
+                self._roles.add(choice.index)
+                self._learn_index(chunk.event)
                 is_changed |= _add_role(choice)
         if is_changed:
-            fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+            choices = [choice.fields for choice in chunk.choices or ()]
+            chunk.fields["choices"] = msgspec.Raw(msgspec.json.encode(choices))
         return is_changed
 
     def _learn_index(self, event: bytes) -> None:
@@ -362,23 +362,12 @@ class StreamRewriter:
                 self._index = b'"index"' + mark + b"0"
 
 
-def _decode_choices(fields: _Fields) -> list[_Fields] | None:
-    """The choices of a chunk, none if it has no such member; None when they cannot be read."""
-    try:
-        return _CHOICES.decode(fields.get("choices", b"[]")) or []
-    except (ValueError, RecursionError):
-        return None
-
-
-def _add_role(choice: _Fields) -> bool:
-    try:
-        delta = _FIELDS.decode(choice["delta"])
-    except (ValueError, RecursionError):
-        return False
-    if bytes(delta.get("role", _NULL)) != _NULL:
+def _add_role(choice: ChunkChoice) -> bool:
+    delta = choice.delta
+    if delta is None or delta.get("role", NULL) != NULL:
         return False
     delta.pop("role", None)
-    choice["delta"] = msgspec.Raw(msgspec.json.encode({"role": _ASSISTANT} | delta))
+    choice.fields["delta"] = msgspec.Raw(msgspec.json.encode({"role": _ASSISTANT} | delta))
     return True
 
 

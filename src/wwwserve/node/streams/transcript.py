@@ -9,15 +9,15 @@ from typing import Protocol
 
 from wwwserve.core.requests import (
     DONE,
+    Chunk,
     EventSplitter,
     ReplyAssembler,
     StreamMeter,
     StreamRewriter,
-    get_payload,
+    TextRun,
     prepare_engine_body,
     read_usage,
     rename_reply,
-    split_events,
 )
 from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.peer_handle import UserRequest
@@ -122,13 +122,14 @@ class _Counting:
         except Refusal as refusal:
             raise EngineFailure(FailureKind.BROKEN, str(refusal)) from refusal
 
-    def _count(self, data: bytes) -> bytes:
-        """Whole events, counted. Raises `EngineFailure` when the engine reports an error."""
-        events = self._cut(data)
-        if events:
-            self._meter.notice(events)
-            self._validate_good()
-        return events
+    def _read(self, data: bytes) -> list[TextRun | Chunk]:
+        """The events that are now whole, counted, part by part.
+
+        Raises `EngineFailure` when the engine reports an error.
+        """
+        parts = self._meter.read(self._cut(data))
+        self._validate_good()
+        return parts
 
     def _validate_good(self) -> None:
         if self._meter.error:
@@ -145,28 +146,17 @@ class _RewritingTranscript(_Counting):
     def __init__(self, model: str, *, shows_usage: bool) -> None:
         super().__init__()
         self._rewriter = StreamRewriter(model, shows_usage=shows_usage)
-        self._found = (b"", b"")
-        self._shown: tuple[bytes, bytes] | None = None
-        """The template of the events that come now, as found and as shown."""
 
     def _rewrite(self, data: bytes) -> bytes:
         """Count and rewrite; one token that came alone, as most do, is not taken apart."""
-        if self._shown is not None and self._splitter.is_empty:
+        template = self._meter.runs.template
+        if template is not None and self._splitter.is_empty:
             text = self._meter.runs.match(data)
-            if text:
+            shown = self._rewriter.show(template) if text else None
+            if text and shown is not None:
                 self._meter.completion_tokens += 1
-                return self._shown[0] + text + self._shown[1]
-        events = self._rewriter.rewrite_all(self._strip_done(self._count(data)))
-        if self._meter.runs.template != self._found:
-            self._found = self._meter.runs.template
-            self._shown = self._rewriter.rewrite_template(*self._found)
-        return events
-
-    def _strip_done(self, events: bytes) -> bytes:
-        """The events without `[DONE]`, which is said anew once the end is certain."""
-        if not self._meter.is_done:
-            return events
-        return b"".join(one for one in split_events(events) if get_payload(one) != DONE)
+                return shown.head + text + shown.tail
+        return b"".join([self._rewriter.rewrite(part) for part in self._read(data)])
 
 
 class _EventTranscript(_RewritingTranscript):
@@ -228,8 +218,7 @@ class _AssembledTranscript(_Counting):
 
     def feed(self, data: bytes) -> bytes:
         try:
-            for part in self._meter.walk(self._cut(data)):
-                self._validate_good()
+            for part in self._read(data):
                 self._assembler.add(part)
         except Refusal as refusal:
             raise EngineFailure(FailureKind.BROKEN, str(refusal)) from refusal

@@ -10,6 +10,7 @@ import pytest
 
 from wwwserve.core.requests import assembly
 from wwwserve.core.requests.assembly import ReplyAssembler
+from wwwserve.core.requests.chunks import read_chunk
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Endpoint
 
@@ -19,10 +20,13 @@ Json = dict[str, object]
 def assemble(*chunks: Json, endpoint: Endpoint = Endpoint.CHAT) -> Json:
     assembler = ReplyAssembler(endpoint, "org/name")
     for chunk in chunks:
-        assembler.add(b"data: " + msgspec.json.encode(chunk) + b"\n\n")
-    assembler.add(b": ping\n\n")
-    assembler.add(b"data: [DONE]\n\n")
+        add(assembler, b"data: " + msgspec.json.encode(chunk) + b"\n\n")
+    add(assembler, b": ping\n\n")
     return cast("Json", msgspec.json.decode(assembler.result()))
+
+
+def add(assembler: ReplyAssembler, event: bytes) -> None:
+    assembler.add(read_chunk(event))
 
 
 def chunk(delta: Json, index: int = 0, **fields: object) -> Json:
@@ -149,7 +153,9 @@ def test_unknown_fields_stay_and_null_takes_nothing_back() -> None:
 def test_digits_of_numbers_stay() -> None:
     assembler = ReplyAssembler(Endpoint.CHAT, "m")
     exact = b"1.1000000000000000000000000001"
-    assembler.add(b'data: {"choices":[{"index":0,"delta":{"content":"x"}}],"p":' + exact + b"}\n\n")
+    add(
+        assembler, b'data: {"choices":[{"index":0,"delta":{"content":"x"}}],"p":' + exact + b"}\n\n"
+    )
     assert exact in assembler.result()
 
 
@@ -166,7 +172,7 @@ def test_digits_of_numbers_stay() -> None:
 )
 def test_what_is_no_chunk_is_refused(event: bytes) -> None:
     with pytest.raises(Refusal, match="reply-chunk"):
-        ReplyAssembler(Endpoint.CHAT, "m").add(event)
+        add(ReplyAssembler(Endpoint.CHAT, "m"), event)
 
 
 def test_an_answer_that_never_came_is_refused() -> None:
@@ -178,16 +184,16 @@ def test_an_endless_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "REPLY_BYTES_MAX", 100)
     assembler = ReplyAssembler(Endpoint.CHAT, "m")
     event = b'data: {"choices":[{"index":0,"delta":{"content":"xxxxxxxxxx"}}]}\n\n'
-    assembler.add(event)
+    add(assembler, event)
     with pytest.raises(Refusal, match="reply-length"):
-        assembler.add(event)
+        add(assembler, event)
 
 
 def test_endless_choices_and_calls_are_refused() -> None:
     assembler = ReplyAssembler(Endpoint.CHAT, "m")
     choices = [{"index": index, "delta": {}} for index in range(200)]
     with pytest.raises(Refusal, match="reply-choices"):
-        assembler.add(b"data: " + msgspec.json.encode({"choices": choices}) + b"\n\n")
+        add(assembler, b"data: " + msgspec.json.encode({"choices": choices}) + b"\n\n")
     calls = [{"index": index} for index in range(2_000)]
     with pytest.raises(Refusal, match="reply-calls"):
-        assembler.add(b"data: " + msgspec.json.encode(chunk({"tool_calls": calls})) + b"\n\n")
+        add(assembler, b"data: " + msgspec.json.encode(chunk({"tool_calls": calls})) + b"\n\n")
