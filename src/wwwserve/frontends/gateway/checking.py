@@ -7,7 +7,6 @@ is left to them.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, TypeVar, assert_never
 
 import msgspec
@@ -35,6 +34,9 @@ TokenCount = Annotated[int, Meta(ge=1, le=COMPLETION_TOKENS_MAX)]
 ChoiceCount = Annotated[int, Meta(ge=1, le=CHOICES_MAX)]
 ShortText = Annotated[str, Meta(min_length=1, max_length=64)]
 Value = TypeVar("Value")
+_ROLES_WITHOUT_WORDS = ("assistant", "tool", "function")
+"""Whose messages may have nothing but calls in them."""
+# Where a member is missing, these very objects are its value.
 _ABSENT = msgspec.Raw(b"")
 _NULL = msgspec.Raw(b"null")
 
@@ -93,6 +95,7 @@ _TOOLS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]] | None)
 _TEXTS = msgspec.json.Decoder(str | list[str | int | list[int]])
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
+_OWN_FIELD_PREFIX = OWN_FIELD_PREFIX.encode()
 _FIXES = {
     "model": "a name that GET /v1/models lists",
     "messages": '[{"role": "user", "content": "Hello"}]',
@@ -109,8 +112,7 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedBody:
+class CheckedBody(msgspec.Struct, frozen=True):
     """What a gateway needs to know of a request's body."""
 
     model: str
@@ -173,15 +175,15 @@ def _check(endpoint: Endpoint, body: bytes) -> CheckedBody:
 
 
 def _check_chat(chat: _Chat, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
-    if bytes(chat.prompt):
+    if chat.prompt is not _ABSENT:
         raise refuse_field("prompt", "not together with messages", "leave one of them out")
     has_images = False
     parts = []
-    if _decode_below("tools", _TOOLS, chat.tools):
+    if chat.tools is not _NULL and _decode_below("tools", _TOOLS, chat.tools):
         parts.append(bytes(chat.tools))
     for index, message in enumerate(chat.messages):
         content = bytes(message.content)
-        has_images |= _check_content(f"messages[{index}].content", message.role, content)
+        has_images |= _check_content(index, message.role, content)
         parts.append(message.role.encode() + b":" + content)
     return CheckedBody(
         chat.model,
@@ -196,19 +198,19 @@ def _check_chat(chat: _Chat, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
     )
 
 
-def _check_content(param: str, role: str, content: bytes) -> bool:
+def _check_content(index: int, role: str, content: bytes) -> bool:
     """Check what a message says; whether there are images in it."""
+    if content.startswith(b'"') or (content == b"null" and role in _ROLES_WITHOUT_WORDS):
+        return False
+    param = f"messages[{index}].content"
     if content.startswith(b"["):
         parts = _decode_below(param, _CONTENTS, content)
         return any(part.type in ("image_url", "input_image") for part in parts)
-    may_be_null = role in ("assistant", "tool", "function")
-    if not (content.startswith(b'"') or (may_be_null and content == b"null")):
-        raise refuse_field(param, "expected a text or a list of parts", '"content": "Hello"')
-    return False
+    raise refuse_field(param, "expected a text or a list of parts", '"content": "Hello"')
 
 
 def _check_completion(request: _Completion, own_fields: dict[str, msgspec.Raw]) -> CheckedBody:
-    if bytes(request.messages):
+    if request.messages is not _ABSENT:
         expected = "not for text completions"
         raise refuse_field("messages", expected, "POST /v1/chat/completions, or send a prompt")
     return CheckedBody(
@@ -249,7 +251,7 @@ def _check_one_kind(param: str, texts: str | list[str | int | list[int]]) -> Non
 
 
 def _find_own_fields(body: bytes) -> dict[str, msgspec.Raw]:
-    if OWN_FIELD_PREFIX.encode() not in body:
+    if _OWN_FIELD_PREFIX not in body:
         return {}
     fields = _FIELDS.decode(body)
     return {name: raw for name, raw in fields.items() if name.startswith(OWN_FIELD_PREFIX)}

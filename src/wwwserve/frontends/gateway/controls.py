@@ -64,9 +64,9 @@ _NO_WISHES = Controls()
 def read_controls(headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw]) -> Controls:
     """Read the wishes of a request; raises `Refused` (400) for one that is unknown or wrong."""
     texts = {name: _read_value(name, raw) for name, raw in fields.items()}
-    for name, value in headers.items():
-        if name[:1] in "xX" and name.lower().startswith(OWN_FIELD_PREFIX):
-            texts[name.lower()] = value.strip()
+    for name in [name for name in headers if name[:1] in "xX"]:
+        if name.lower().startswith(OWN_FIELD_PREFIX):
+            texts[name.lower()] = headers[name].strip()
     if not texts:
         return _NO_WISHES
     for name in texts:

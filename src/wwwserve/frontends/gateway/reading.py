@@ -33,6 +33,7 @@ class BodyReader:
             body = content.read_nowait()
             _validate_size(len(body))
             return body
+        _validate_size(request.content_length or 0)
         if request.headers.get("expect", "").lower() == "100-continue" and request.transport:
             request.transport.write(CONTINUE)
         try:
@@ -67,8 +68,9 @@ class BodyReader:
 
 def _validate_headers(request: web.BaseRequest) -> None:
     """Refuse by its headers what need not be read at all."""
-    _validate_size(request.content_length or 0)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = request.headers.get("content-type", "")
+    if kind != "application/json":
+        kind = kind.partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         # Besides being wrong, the types that a web page may send anywhere without asking first.
         message = f"content-type is {kind[:80] or 'missing'}. Try: content-type: application/json"
