@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
+
 from wwwserve.wire import ModelOffer
 
 
@@ -15,9 +17,11 @@ class Role(Enum):
     """Another node's request: numbers are given by the shell as streams arrive."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SessionId:
-    """One execution of one request, on this node. Never reused while the node runs."""
+class SessionId(msgspec.Struct, frozen=True, order=True, cache_hash=True):
+    """One execution of one request, on this node. Never reused while the node runs.
+
+    It is looked up in several tables by each event of its stream, so its hash is kept.
+    """
 
     role: Role
     number: int
