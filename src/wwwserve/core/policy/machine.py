@@ -30,15 +30,18 @@ class Policy:
 
     def decide_own(self, summary: RequestSummary, load: LoadView | None) -> Verdict:
         """Whether an own user's request runs here, looks for another node, or waits here."""
-        return decide_own(self._settings, load, self._draw(b"offload", summary))
+        draw = self._draw(b"offload", summary, self._settings.offload_permille)
+        return decide_own(self._settings, load, draw)
 
     def decide_wait(self, summary: RequestSummary) -> Verdict:
         """Whether an own user's request for which no place was found waits here."""
-        return decide_wait(self._settings, self._draw(b"queue", summary))
+        draw = self._draw(b"queue", summary, self._settings.queue_permille)
+        return decide_wait(self._settings, draw)
 
     def decide_offer(self, request: PeerRequest, load: LoadView) -> Verdict:
         """Whether another node's request runs here."""
-        draw = self._draw(b"accept" + request.asker, request.summary)
+        question = b"accept" + request.asker
+        draw = self._draw(question, request.summary, self._settings.accept_permille)
         return decide_offer(self._settings, load, request, draw)
 
     def is_shared(self, offer: ModelOffer) -> bool:
@@ -54,6 +57,11 @@ class Policy:
             only = frozenset(allowed or chosen)
         return Partners(only if allowed or chosen else None, self._never)
 
-    def _draw(self, question: bytes, summary: RequestSummary) -> int:
-        """The request's own number from 0 to 999 for one question; the same whenever asked."""
+    def _draw(self, question: bytes, summary: RequestSummary, share_permille: int) -> int:
+        """The request's own number from 0 to 999 for one question; the same whenever asked.
+
+        Where the share is nothing or all, every number gives the same answer, and none is drawn.
+        """
+        if share_permille in (0, _PERMILLE):
+            return 0
         return self._entropy.split((question + summary.request).hex()).below(_PERMILLE)
