@@ -177,15 +177,23 @@ class Origin:
 
     def work(self, now: Moment) -> None:
         """Move on what is due, at most `STEPS_MAX` requests of each kind."""
+        if self.book.get_next_deadline() <= now or self._decidable:
+            self._work_on_due(now)
+        if not len(self.book.queue):
+            # Nobody waits, as mostly: who comes next finds out by itself whether there is room.
+            self._has_room_news, self._reprobe_at = False, NEVER
+            return
+        if self._has_room_news:
+            self._serve_queue(now)
+        self._probe_for_queue(now)
+
+    def _work_on_due(self, now: Moment) -> None:
         for _ in range(min(len(self._decidable), STEPS_MAX)):
             request = self.book.get(self._decidable.popleft())
             if request is not None and request.round is not None and not request.round.waiting:
                 self._decide(request, now)
         for request in self.book.get_due(now, STEPS_MAX):
             self._look_at(request, now)
-        if self._has_room_news:
-            self._serve_queue(now)
-        self._probe_for_queue(now)
 
     def _look_at(self, request: OpenRequest, now: Moment) -> None:
         if now >= request.deadline_at:
