@@ -48,7 +48,7 @@ from wwwserve.core.events import (
     StreamProgressed,
     SubmitRequest,
 )
-from wwwserve.core.gossip import Described, Gossip, GossipEffect, MemberUpdated
+from wwwserve.core.gossip import Described, Gossip, GossipEffect, GossipEvent, MemberUpdated
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
@@ -88,6 +88,8 @@ class Peer:
             routing=self._routing,
             entropy=entropy.split("requests"),
         )
+        self._gossip_deadline = self._gossip.next_deadline()
+        """Moved by what gossip is told alone, so not asked for after each event of a request."""
         self._routing.set_models(setup.models)
         for member in self._gossip.get_members():
             self._routing.set_member(member)
@@ -100,7 +102,7 @@ class Peer:
 
     def next_deadline(self) -> Moment:
         """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
-        return min(self._gossip.next_deadline(), self._requests.next_deadline())
+        return min(self._gossip_deadline, self._requests.next_deadline())
 
     # -- a look from outside ---------------------------------------------------------------------
 
@@ -143,7 +145,7 @@ class Peer:
             case EnvelopeReceived() | SendFailed():
                 return self._tell_message(event, now)
             case Persisted() | LinkOpened() | DialFailed() | Join():
-                return self._gossip.handle(event, now)
+                return self._tell_gossip(event, now)
             case LinkClosed(peer):
                 return self._tell_in_turn(event, PeersLost((peer,)), now)
             case DeadlineReached() | Depart():
@@ -153,6 +155,11 @@ class Peer:
             case _:
                 assert_never(event)
 
+    def _tell_gossip(self, event: GossipEvent, now: Moment) -> list[GossipEffect]:
+        answers = self._gossip.handle(event, now)
+        self._gossip_deadline = self._gossip.next_deadline()
+        return answers
+
     def _tell_in_turn(
         self,
         event: LinkClosed | DeadlineReached | Depart,
@@ -160,7 +167,7 @@ class Peer:
         now: Moment,
     ) -> Iterator[_Inner]:
         """Gossip's news is passed on before requests decide: they must not choose who is lost."""
-        yield from self._gossip.handle(event, now)
+        yield from self._tell_gossip(event, now)
         yield from self._requests.handle(then, now)
 
     def _tell_message(self, event: EnvelopeReceived | SendFailed, now: Moment) -> Iterable[_Inner]:
@@ -173,13 +180,13 @@ class Peer:
                     case Quote() as quote:
                         return self._requests.handle(QuoteReceived(envelope.sender, quote), now)
                     case _:
-                        return self._gossip.handle(event, now)
+                        return self._tell_gossip(event, now)
             case SendFailed(peer, Probe() as probe):
                 return self._requests.handle(ProbeFailed(peer, probe), now)
             case SendFailed(_, Quote()):
                 return []
             case _:
-                return self._gossip.handle(event, now)
+                return self._tell_gossip(event, now)
 
     def _tell_setting(
         self, event: Started | SetPolicy | SetModels, now: Moment
@@ -188,17 +195,17 @@ class Peer:
         match event:
             case Started():
                 return [
-                    *self._gossip.handle(self._describe(), now),
-                    *self._gossip.handle(event, now),
+                    *self._tell_gossip(self._describe(), now),
+                    *self._tell_gossip(event, now),
                 ]
             case SetPolicy(policy):
                 self._policy.set(policy)
-                return self._gossip.handle(self._describe(), now)
+                return self._tell_gossip(self._describe(), now)
             case SetModels(models):
                 self._models = models
                 self._routing.set_models(models)
                 return [
-                    *self._gossip.handle(self._describe(), now),
+                    *self._tell_gossip(self._describe(), now),
                     *self._requests.handle(event, now),
                 ]
             case _:
@@ -212,26 +219,27 @@ class Peer:
         lost: list[NodeId] = []
         for answer in answers:
             match answer:
+                case (
+                    # The most frequent first: each is compared with those before it.
+                    Report()
+                    | SendMessage()
+                    | StartLocal()
+                    | EndRequest()
+                    | StartRemote()
+                    | StopSession()
+                    | AcceptOffer()
+                    | DeclineOffer()
+                    | Dial()
+                    | CloseLink()
+                    | Persist()
+                ):
+                    effects.append(answer)
                 case MemberUpdated(member):
                     self._routing.set_member(member)
                     if self._has_lost(member.node):
                         lost.append(member.node)
                 case OfferSent() | RunMeasured() | ExecutorFailed():
                     self._routing.learn(answer, now)
-                case (
-                    SendMessage()
-                    | Dial()
-                    | CloseLink()
-                    | Persist()
-                    | StartLocal()
-                    | StartRemote()
-                    | StopSession()
-                    | EndRequest()
-                    | AcceptOffer()
-                    | DeclineOffer()
-                    | Report()
-                ):
-                    effects.append(answer)
                 case _:
                     assert_never(answer)
         if lost:

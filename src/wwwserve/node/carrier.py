@@ -39,6 +39,9 @@ class NodeCarrier:
     def carry(self, effect: Effect) -> None:
         """See `Carrier`."""
         match effect:
+            # The most frequent first: each is compared with those before it.
+            case Report():
+                self.facts.tell(effect.fact)
             case SendMessage() | Dial() | CloseLink():
                 self._carry_to_links(effect)
             case StartLocal() | StartRemote() | StopSession() | EndRequest():
@@ -47,8 +50,6 @@ class NodeCarrier:
                 self.works.accept(effect)
             case DeclineOffer():
                 self.works.decline(effect)
-            case Report():
-                self.facts.tell(effect.fact)
             case Persist():
                 raise AssertionError("the runner writes to disk itself")
             case _:
