@@ -250,17 +250,12 @@ class Replies:
 
     def open(self, request_id: RequestId, request: UserRequest) -> NodeReply:
         """Make room for a request. Raises `RequestFailed` when there is none."""
-        full = RequestFailed(
-            RequestErrorCode.QUEUE_FULL,
-            "this node holds as many requests as it may",
-            RETRY_WHEN_FULL_US,
-        )
         if len(self._replies) >= REQUESTS_OPEN_MAX:
-            raise full
+            raise _describe_full()
         try:
             self.bodies.put(request_id, request.body)
         except BodyStoreFull as error:
-            raise full from error
+            raise _describe_full() from error
         reply = NodeReply(self, request_id, request)
         self._replies.add(request_id, reply)
         return reply
@@ -331,3 +326,11 @@ class Replies:
     def stop_source(self, source: EngineRun) -> None:
         """Free an execution in the background: its reader must not wait for that."""
         self.tasks.create_task(source.stop())
+
+
+def _describe_full() -> RequestFailed:
+    return RequestFailed(
+        RequestErrorCode.QUEUE_FULL,
+        "this node holds as many requests as it may",
+        RETRY_WHEN_FULL_US,
+    )
