@@ -64,6 +64,9 @@ def test_a_new_node_is_made_once_and_never_overwritten(wwwserve: Wwwserve, home:
     second = json.loads(wwwserve("init", "--json", "--engine-url", "http://127.0.0.1:1").stdout)
     assert second == {**first, "api_key": None, "made": []}
     assert {file: file.read_bytes() for file in home.iterdir()} == files
+    told = wwwserve("init", "--engine-url", "http://127.0.0.1:1").stderr
+    assert "stays as it is" in told
+    assert "[engine]" in told
 
 
 def test_init_tells_a_person_what_to_do_next(wwwserve: Wwwserve, home: Path) -> None:

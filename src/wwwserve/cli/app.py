@@ -70,7 +70,9 @@ def run(arguments: Sequence[str]) -> int:
         show_bad_input(error)
         return EXIT_BAD_INPUT
     except CycloptsError as error:
-        show_error(str(error).strip(), "wwwserve --help lists the commands")
+        show_error(
+            str(error).strip(), " ".join(["wwwserve", *(error.command_chain or ()), "--help"])
+        )
         return EXIT_BAD_INPUT
     except CommandFailed as error:
         show_error(error.what, error.fix)

@@ -48,6 +48,7 @@ _PLAIN = AskOptions()
 
 def ask(
     question: Annotated[str, Parameter(help="Without one: a conversation, until Ctrl-D.")] = "",
+    /,
     *,
     options: AskOptions = _PLAIN,
     home: HomeFlag = None,

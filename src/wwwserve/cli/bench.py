@@ -65,7 +65,8 @@ def _load(name: str) -> Callable[[int], list[BenchResult]]:
 
 def _show(report: BenchReport) -> None:
     print_table(
-        f"bench {report.bench}: {report.machine}, commit {report.commit}, {report.repeats} repeats",
+        f"bench {report.bench}, repeats: {report.repeats}, on {report.machine}, "
+        f"commit {report.commit}",
         ("measure", ">value", "unit", ">baseline", ">ratio"),
         [
             (

@@ -24,11 +24,19 @@ def show(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
         settings = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
         print_json({"file": str(folder.config_file), "settings": settings})
         return
+    file = str(folder.config_file)
     print_table(
-        f"Configuration in {folder.config_file}",
+        f"Configuration in {file}{'' if folder.config_file.exists() else ' (not there)'}",
         ("setting", "value", "from"),
         [
-            (key, _encode(value), Text(origin, style="dim" if origin == DEFAULT_ORIGIN else "cyan"))
+            (
+                key,
+                _encode(value),
+                # Its name stands above; again in each row it would only take room.
+                "this file"
+                if origin == file
+                else Text(origin, style="dim" if origin == DEFAULT_ORIGIN else "cyan"),
+            )
             for key, value, origin in rows
         ],
     )
@@ -51,7 +59,9 @@ def check(
         print_json({"file": str(path), "ok": True, "set": sorted(loaded.origins)})
     else:
         count = len(loaded.origins)
-        open_console().print(f"{path} is fine: {count} settings, defaults for the rest.")
+        open_console().print(
+            f"{path} is fine. Settings in it: {count}; defaults hold for the rest."
+        )
 
 
 def _encode(value: object) -> str:

@@ -7,8 +7,10 @@ process ends with the demo, however that ends.
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal
 
@@ -41,7 +43,9 @@ It is yours now; every node takes the same key. Ctrl-C ends the demo and removes
     -H "Content-Type: application/json" \\
     -d '{{"model": "auto", "max_tokens": 48, "messages": [{{"role": "user", "content": "Hi!"}}]}}'
 
-  from openai import OpenAI
+  {command} ask --home {home} "Hi!"
+
+  from openai import OpenAI  # pip install openai
   client = OpenAI(base_url="{base_url}", api_key="{api_key}")
   print(client.chat.completions.create(model="{model}", max_tokens=48,
       messages=[{{"role": "user", "content": "Hi!"}}]).choices[0].message.content)
@@ -235,7 +239,14 @@ async def _show_traffic(console: Console, network: DemoNetwork) -> None:
 
 def _show_usage(console: Console, network: DemoNetwork) -> None:
     base_url, model = f"{network.nodes[0].info.gateway}/v1", network.nodes[0].models[0]
-    text = _USAGE.format(base_url=base_url, api_key=network.api_key, model=model)
+    text = _USAGE.format(
+        base_url=base_url,
+        api_key=network.api_key,
+        model=model,
+        # As it was started: in a fresh checkout it is on nobody's path.
+        command=sys.argv[0] if Path(sys.argv[0]).name == "wwwserve" else "wwwserve",
+        home=network.nodes[0].folder.path,
+    )
     console.print(Text(text), soft_wrap=True)
 
 

@@ -7,7 +7,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from wwwserve.adapters.host import FileKeyRing, NodeKey
-from wwwserve.cli.terminal import HomeFlag, JsonFlag, open_console, print_facts_of, print_json
+from wwwserve.cli.terminal import (
+    HomeFlag,
+    JsonFlag,
+    open_console,
+    open_side_console,
+    print_facts_of,
+    print_json,
+)
 from wwwserve.node import Layer, StateFolder, find_state_folder, make_config_text, parse_config
 from wwwserve.ports.keys import KeyRules
 from wwwserve.values.ids import NodeId, node_text
@@ -41,6 +48,12 @@ def init(
     """
     folder = find_state_folder(home, os.environ)
     made = make_node(folder, engine_url)
+    if engine_url and folder.config_file.name not in made.made:
+        open_side_console().print(
+            f"[yellow]{folder.config_file} was there already and stays as it is: "
+            f"set url under its \\[engine] to change the engine.[/]",
+            soft_wrap=True,
+        )
     if as_json:
         print_json(
             {

@@ -13,6 +13,7 @@ from wwwserve.node import RunInfo, find_state_folder
 
 def join(
     where: Annotated[str, Parameter(help="A ticket from `wwwserve invite`, or host:port.")],
+    /,
     *,
     home: HomeFlag = None,
     as_json: JsonFlag = False,

@@ -40,6 +40,7 @@ _NO_LIMITS = KeyLimits()
 @app.command
 def add(
     name: Annotated[str, Parameter(help="Who or what the key is for, for example 'laptop'.")],
+    /,
     *,
     limits: KeyLimits = _NO_LIMITS,
     home: HomeFlag = None,
@@ -94,7 +95,13 @@ def list_(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
 
 
 @app.command
-def revoke(name: str, *, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
+def revoke(
+    name: Annotated[str, Parameter(help="As `wwwserve keys list` shows it.")],
+    /,
+    *,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Make a key worthless."""
     folder = find_state_folder(home, os.environ)
     FileKeyRing(folder.api_keys_file).revoke(name)

@@ -158,13 +158,14 @@ def fuzz(
         print_json({"seeds": found})
     else:
         faults = sum(one["outcome"] != "ok" for one in found)
-        open_console().print(f"{len(found)} seeds, {faults} with a fault")
+        open_console().print(f"seeds tried: {len(found)}, with a fault: {faults}")
     return worst.value
 
 
 @app.command
 def replay(
     seed: Annotated[int, Parameter(validator=Number(gte=0, lte=SEED_MAX))],
+    /,
     *,
     as_json: JsonFlag = False,
 ) -> int:

@@ -10,6 +10,7 @@ from wwwserve.cli.admin_client import AdminClient, find_running_node
 from wwwserve.cli.terminal import (
     HomeFlag,
     JsonFlag,
+    open_console,
     print_facts_of,
     print_json,
     print_table,
@@ -94,8 +95,14 @@ def _show(info: RunInfo, status: _Status) -> None:
             ),
         ],
     )
+    if not status.engines:
+        open_console().print(
+            "\nNo engine was ready yet: it is still loading, or nothing answers at its address. "
+            "See engine.url in `wwwserve config show`."
+        )
+        return
     print_table(
-        "Engines",
+        "\nEngines",
         ("engine", "health", ">own", ">for others", ">slots", ">waiting in it", "software"),
         [_make_row(engine) for engine in status.engines],
     )

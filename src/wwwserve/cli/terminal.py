@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,10 @@ HomeFlag = Annotated[
 JsonFlag = Annotated[
     bool, Parameter(name="--json", negative="", help="Print JSON for programs, not for people.")
 ]
+
+
+_COLUMN_GAP = 2
+"""Characters between two columns."""
 
 
 @dataclass(eq=False)
@@ -55,22 +60,38 @@ def print_json(value: object) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A table for people; columns whose name begins with '>' hold numbers."""
+    """A table for people; columns whose name begins with '>' hold numbers.
+
+    On a terminal too narrow for its longest words, each row becomes a list of names with values.
+    """
+    names = [column.removeprefix(">") for column in columns]
+    lines = [[_make_text(cell) for cell in row] for row in rows]
+    widths = [
+        max(_measure_word(cell) for cell in cells)
+        for cells in zip([Text(name) for name in names], *lines, strict=True)
+    ]
+    console = open_console()
+    if sum(widths) + _COLUMN_GAP * (len(widths) - 1) > console.width:
+        _print_as_lists(console, title, names, lines)
+        return
     table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE_HEAD
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        # The box has one more of its own.
+        padding=(0, _COLUMN_GAP - 1, 0, 0),
     )
-    for column in columns:
+    for column, name, width in zip(columns, names, widths, strict=True):
         is_number = column.startswith(">")
-        table.add_column(
-            column.removeprefix(">"),
-            justify="right" if is_number else "left",
-            # The first column names the row: it is never cut, whatever the width.
-            no_wrap=not table.columns,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*row)
-    open_console().print(table)
+        table.add_column(name, justify="right" if is_number else "left", min_width=width)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    console.print()
 
 
 def print_facts_of(title: str, rows: Iterable[tuple[str, str | Text]]) -> None:
@@ -85,6 +106,31 @@ def print_facts_of(title: str, rows: Iterable[tuple[str, str | Text]]) -> None:
     console.print(grid)
 
 
+def _print_as_lists(
+    console: Console, title: str, names: Sequence[str], lines: Iterable[Sequence[Text]]
+) -> None:
+    console.print(Text(title, style="bold"))
+    for line in lines:
+        grid = Table.grid(padding=(0, _COLUMN_GAP))
+        grid.add_column(style="dim")
+        grid.add_column(overflow="fold")
+        for name, value in zip(names, line, strict=True):
+            if value:
+                grid.add_row(name, value)
+        console.print(grid)
+        console.print()
+
+
+def _make_text(cell: str | Text) -> Text:
+    # What a peer or a file says is shown as it is: brackets are no markup.
+    return Text(cell) if isinstance(cell, str) else cell
+
+
+def _measure_word(text: Text) -> int:
+    """Cells of the longest word, which is never broken in a table."""
+    return max((cell_len(word) for word in text.plain.split()), default=0)
+
+
 def show_bad_input(error: BadInput) -> None:
     """One line that names the field, what was found, what was expected and what to try."""
     line = Text("error: ", style="bold red")
@@ -97,7 +143,7 @@ def show_bad_input(error: BadInput) -> None:
 def show_error(what: str, fix: str) -> None:
     """One line that says what happened and what to try."""
     line = Text("error: ", style="bold red")
-    line.append(f"{what}. ".replace(".. ", ". "), style="default")
+    line.append(what, style="default")
     if fix:
-        line.append(f"Try: {fix}", style="default")
+        line.append(f"{'' if what.endswith('.') else '.'} Try: {fix}", style="default")
     open_side_console().print(line, soft_wrap=True)

@@ -1,0 +1,84 @@
+"""What commands print can be read on any terminal: no word is broken, and nothing is left out.
+
+Tables are printed at several widths and read back as text; errors must be one line with its fix.
+"""
+
+import pytest
+from rich.text import Text
+
+from wwwserve.cli.app import run
+from wwwserve.cli.terminal import print_table, show_error
+
+NODE = "a2b3" * 13
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+WORDS = ["alive", "round trip", "1.3 ms", MODEL, NODE]
+
+
+def show(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows: list[tuple[str | Text, ...]] = [
+        (NODE, Text("alive"), "1.3 ms", MODEL),
+        (NODE[::-1], "dead", "", MODEL),
+    ]
+    print_table("Peers", ("node", "status", ">round trip", "models"), rows)
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_no_word_of_a_table_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    show(monkeypatch, width)
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines()) <= width
+    assert [word for word in (*WORDS, NODE[::-1], "dead") if word not in printed] == []
+
+
+def test_a_row_is_one_line_where_there_is_room_and_a_list_where_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(monkeypatch, 200)
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if NODE in line]
+    assert row.split() == [NODE, "alive", "1.3", "ms", MODEL]
+    show(monkeypatch, 80)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["node", NODE] in lines
+    assert ["status", "dead"] in lines
+    # What is not known of a row takes no line.
+    assert len([line for line in lines if line[:1] == ["round"]]) == 1
+
+
+def test_brackets_in_a_cell_are_shown_and_not_obeyed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table("Models", ("model",), [("[red]mine[/red]",)])
+    assert "[red]mine[/red]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("what", "fix", "line"),
+    [
+        ("it broke", "again", "error: it broke. Try: again\n"),
+        ("It broke.", "again", "error: It broke. Try: again\n"),
+        ("refused. Try: auto", "", "error: refused. Try: auto\n"),
+    ],
+)
+def test_an_error_is_one_line(
+    capsys: pytest.CaptureFixture[str], what: str, fix: str, line: str
+) -> None:
+    show_error(what, fix)
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "help_"),
+    [
+        (["keys", "create", "alice"], "wwwserve keys --help"),
+        (["keys", "revoke"], "wwwserve keys revoke --help"),
+        (["sim", "replay", "x"], "wwwserve sim replay --help"),
+    ],
+)
+def test_a_wrong_argument_points_at_the_help_of_its_own_command(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], help_: str
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr().err.endswith(f"Try: {help_}\n")
