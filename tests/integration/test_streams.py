@@ -6,158 +6,32 @@ of a mock engine that fails as a test wishes (`mock_course`).
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
-from wwwserve.adapters.engines import MockEngineServer, MockSettings
-from wwwserve.adapters.host import NodeKey
-from wwwserve.adapters.storage import MemoryStore
-from wwwserve.adapters.transports import LoopbackNetwork, LoopbackTransport
-from wwwserve.core.effects import RequestErrorCode
-from wwwserve.core.facts import AttemptFailed, Fact, RequestFinished, WorkFinished
-from wwwserve.core.sessions import Route
-from wwwserve.node.assemble import Node, Parts, connect
-from wwwserve.node.config import (
-    Config,
-    EngineConfig,
-    EngineKind,
-    LinksConfig,
-    NetworkConfig,
-    PolicyConfig,
+from tests.integration.world import (
+    PUBLIC,
+    SLOTS,
+    World,
+    get_text,
+    open_world,
+    read_all,
+    read_into,
+    submit,
+    wait_until,
 )
-from wwwserve.node.engines import open_engine
-from wwwserve.node.setup_parts import make_parameters
-from wwwserve.ports.peer_handle import Reply, RequestFailed, UserRequest
-from wwwserve.values.parameters import compute_network_id
+from wwwserve.core.effects import RequestErrorCode
+from wwwserve.core.facts import AttemptFailed, RequestFinished, WorkFinished
+from wwwserve.core.sessions import Route
+from wwwserve.ports.peer_handle import RequestFailed, UserRequest
 from wwwserve.wire import Endpoint
-
-PUBLIC = "my-model"
-SLOTS = 4
-READ_WAIT_S = 30
-"""Far above what it takes: a test that needs it all has failed."""
-
-
-class World:
-    """Nodes of one loopback network, each with its mock engine and all facts it told."""
-
-    def __init__(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
-        self._stack = stack
-        self._tasks = tasks
-        self._network = LoopbackNetwork()
-        self.nodes: list[Node] = []
-        self.engines: list[MockEngineServer] = []
-        self.facts: list[list[Fact]] = []
-
-    async def add(self, **engine: Any) -> Node:
-        """A node that has met all before it."""
-        mock = await self._stack.enter_async_context(MockEngineServer(MockSettings(**engine)))
-        bootstrap = tuple(node.handle.get_snapshot().record.addresses[0] for node in self.nodes[:1])
-        config = Config(
-            network=NetworkConfig(bootstrap=bootstrap),
-            links=LinksConfig(listen="127.0.0.1:0"),
-            engine=EngineConfig(url=mock.url, kind=EngineKind.OPENAI, slots=SLOTS),
-            policy=PolicyConfig(target_utilisation=1.0),
-        )
-        key = NodeKey(bytes([len(self.nodes) + 1]) * 32)
-        network_id = compute_network_id(make_parameters(config))
-        transport = LoopbackTransport(self._network, key.node_id, network_id)
-        self._stack.push_async_callback(transport.close)
-        opened = open_engine(config.engine)
-        self._stack.push_async_callback(opened.close)
-        parts = Parts(key, MemoryStore(), transport, {config.engine.name: opened})
-        node = await connect(config, parts, self._tasks, asyncio.Event())
-        told: list[Fact] = []
-        node.carrier.facts.listen(told.append)
-        node.start()
-        await node.engines.wait_known()
-        self.nodes.append(node)
-        self.engines.append(mock)
-        self.facts.append(told)
-        await self._meet()
-        return node
-
-    async def _meet(self) -> None:
-        async with asyncio.timeout(20):
-            await wait_until(lambda: all(self._knows_all(node) for node in self.nodes))
-
-    def _knows_all(self, node: Node) -> bool:
-        members = node.handle.get_snapshot().members
-        ready = [one for one in members if one.is_linked and one.record.models]
-        return len(ready) == len(self.nodes) - 1
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     async with open_world() as opened:
         yield opened
-
-
-@asynccontextmanager
-async def open_world() -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        opened = World(stack, tasks)
-        yield opened
-        for node in opened.nodes:
-            node.end()
-
-
-def submit(
-    node: Node, *, route: Route = Route.AUTO, is_streamed: bool = True, **mock: Any
-) -> Reply:
-    """A chat request whose engine behaves as `mock` says."""
-    found = node.handle.find_models("mock-model")
-    body = {
-        "model": PUBLIC,
-        "messages": [{"role": "user", "content": "Hello"}],
-        "mock": mock,
-        "x-wwwserve-route": route.value,
-    }
-    return node.handle.submit(
-        UserRequest(
-            endpoint=Endpoint.CHAT,
-            models=found.models,
-            public_model=PUBLIC,
-            body=json.dumps(body).encode(),
-            prompt_tokens=5,
-            is_streamed=is_streamed,
-            route=route,
-        )
-    )
-
-
-async def read_all(reply: Reply) -> bytes:
-    """Everything a reply has to give."""
-    pieces: list[bytes] = []
-    await read_into(pieces, reply)
-    return b"".join(pieces)
-
-
-async def read_into(pieces: list[bytes], reply: Reply) -> None:
-    """Read a reply to its end, keeping what came before a failure."""
-    async with asyncio.timeout(READ_WAIT_S):
-        while (piece := await reply.read()) is not None:
-            pieces.append(piece)
-
-
-async def wait_until(is_met: Callable[[], bool]) -> None:
-    """Give everything its turn until a condition holds."""
-    async with asyncio.timeout(READ_WAIT_S):
-        while not is_met():  # noqa: ASYNC110 - a condition on other tasks, not an event of ours
-            await asyncio.sleep(0.005)
-
-
-def get_text(events: bytes) -> str:
-    """What the model said in a whole stream, which must end with `[DONE]`."""
-    payloads = [line[6:] for line in events.decode().splitlines() if line.startswith("data: ")]
-    assert payloads[-1] == "[DONE]"
-    chunks = [json.loads(payload) for payload in payloads[:-1]]
-    assert {chunk["model"] for chunk in chunks} == {PUBLIC}
-    return "".join(
-        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"]
-    )
 
 
 def list_finished(world: World, index: int) -> list[RequestFinished]:

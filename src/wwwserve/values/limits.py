@@ -91,6 +91,9 @@ ENGINE_STALE_US: Final = 10 * SECOND
 """Age at which a reading counts as unknown."""
 EVENT_BYTES_MAX: Final = 4 * MIB
 """One server-sent event from an engine; a longer one breaks the attempt."""
+TOKENS_MAX: Final = 100_000_000
+"""Tokens of one prompt or answer, far above any: a summary or usage that says more is refused, an
+engine's count above it is read as this."""
 REPLY_BYTES_MAX: Final = 64 * MIB
 """An assembled (non-streamed) answer; a longer one breaks the attempt."""
 TRANSCRIPT_BYTES_MAX: Final = 1 * MIB

@@ -20,6 +20,7 @@ from wwwserve.values.limits import (
     BODY_BYTES_MAX,
     FRAME_BYTES_MAX,
     PREFIX_HASHES_MAX,
+    TOKENS_MAX,
 )
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire.encoding import decode, encode
@@ -34,6 +35,7 @@ _RESERVED_BYTES_MAX = 16_384
 Identifier = Annotated[bytes, Meta(min_length=REQUEST_ID_BYTES, max_length=REQUEST_ID_BYTES)]
 Reserved = Annotated[bytes, Meta(max_length=_RESERVED_BYTES_MAX)]
 Status = Annotated[int, Meta(ge=0, le=599)]
+Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)]
 
 
 class Endpoint(IntEnum):
@@ -52,9 +54,9 @@ class RequestSummary(msgspec.Struct, array_like=True, frozen=True):
     endpoint: Endpoint
     models: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
     """Canonical ids that would do, the most wanted first."""
-    prompt_tokens: Count
+    prompt_tokens: Tokens
     """Estimated."""
-    completion_tokens_max: Count
+    completion_tokens_max: Tokens
     """What the user allows; 0 = no limit stated."""
     body_bytes: Annotated[int, Meta(ge=0, le=BODY_BYTES_MAX)]
     priority: Count = 0
@@ -93,7 +95,7 @@ class Quote(msgspec.Struct, array_like=True, frozen=True, tag=21):
     """Expected from arrival of the offer to the first token, its queue included."""
     finish_us: Count = 0
     """Expected from arrival of the offer to the last token."""
-    saved_prompt_tokens: Count = 0
+    saved_prompt_tokens: Tokens = 0
     """Prompt tokens its prefix cache saves."""
     expiry_us: Count = 0
     """How long the quote holds."""
@@ -108,7 +110,7 @@ class Segment(msgspec.Struct, array_like=True, frozen=True):
 
     index: Count = 0
     text_bytes: Count = 0
-    tokens: Count = 0
+    tokens: Tokens = 0
 
 
 class Offer(msgspec.Struct, array_like=True, frozen=True, tag=40):
@@ -161,7 +163,7 @@ class Output(msgspec.Struct, array_like=True, frozen=True, tag=44):
 class Progress(msgspec.Struct, array_like=True, frozen=True, tag=45):
     """At most four a second: the executor is alive and has delivered this much."""
 
-    completion_tokens: Count
+    completion_tokens: Tokens
     segment: Segment | None = None
     """Reserved for healing a stream mid-way."""
 
@@ -169,9 +171,9 @@ class Progress(msgspec.Struct, array_like=True, frozen=True, tag=45):
 class Usage(msgspec.Struct, array_like=True, frozen=True):
     """Tokens of one execution, by the engine's own count where it gives one."""
 
-    prompt_tokens: Count
-    completion_tokens: Count
-    cached_tokens: Count = 0
+    prompt_tokens: Tokens
+    completion_tokens: Tokens
+    cached_tokens: Tokens = 0
 
 
 class Ended(msgspec.Struct, array_like=True, frozen=True, tag=46):

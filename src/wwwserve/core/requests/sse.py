@@ -14,7 +14,7 @@ from msgspec import structs
 
 from wwwserve.core.requests.chunks import DONE, NULL, Chunk, ChunkChoice, Fields, read_chunk
 from wwwserve.core.requests.runs import SEPARATORS, Template, TextRun, TextRuns, find_event_end
-from wwwserve.values.limits import EVENT_BYTES_MAX, NAME_LENGTH_MAX
+from wwwserve.values.limits import EVENT_BYTES_MAX, NAME_LENGTH_MAX, TOKENS_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Usage
 
@@ -136,10 +136,15 @@ def read_usage(body: bytes) -> Usage | None:
 def _to_usage(usage: _Usage) -> Usage:
     details = usage.prompt_tokens_details
     return Usage(
-        prompt_tokens=max(0, usage.prompt_tokens or 0),
-        completion_tokens=max(0, usage.completion_tokens or 0),
-        cached_tokens=max(0, (details.cached_tokens or 0) if details else 0),
+        prompt_tokens=_to_tokens(usage.prompt_tokens),
+        completion_tokens=_to_tokens(usage.completion_tokens),
+        cached_tokens=_to_tokens(details.cached_tokens) if details else 0,
     )
+
+
+def _to_tokens(stated: int | None) -> int:
+    """A count as an engine states it, in the bounds of a count that travels."""
+    return min(max(stated or 0, 0), TOKENS_MAX)
 
 
 class StreamMeter:

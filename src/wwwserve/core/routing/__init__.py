@@ -12,7 +12,7 @@ Rules of the machine:
 """
 
 from wwwserve.core.routing.catalogue import MODELS_FOUND_MAX, SUGGESTIONS_MAX, Catalogue
-from wwwserve.core.routing.estimates import MODELS_LEARNED_MAX, Estimates
+from wwwserve.core.routing.estimates import ESTIMATE_MAX_US, MODELS_LEARNED_MAX, Estimates
 from wwwserve.core.routing.history import (
     PENALTY_FIRST_US,
     PENALTY_MAX_US,
@@ -24,6 +24,7 @@ from wwwserve.core.routing.stake import EQUAL_SEATS, StakeTable
 
 __all__ = [
     "EQUAL_SEATS",
+    "ESTIMATE_MAX_US",
     "MODELS_FOUND_MAX",
     "MODELS_LEARNED_MAX",
     "PENALTY_FIRST_US",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from wwwserve.core.placing import Estimate, LoadView, RunMeasured
 from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import SECOND
 from wwwserve.wire import Endpoint, RequestSummary
 
 MODELS_LEARNED_MAX = 256
@@ -23,6 +24,9 @@ DECODE_COLD_NS = 50_000_000
 COMPLETION_COLD_TOKENS = 256
 """Before any run: the length of a chat answer."""
 
+ESTIMATE_MAX_US = 24 * 3600 * SECOND
+"""Nothing is expected to take longer; so a quote stays a number that can travel, whatever was asked
+and learned."""
 _SHORT_PROMPT_TOKENS = 64
 """Below this the first token's time is overhead; above it, prefill can be told from it."""
 _SPEED_SHIFT = 3
@@ -89,7 +93,10 @@ class Estimates:
             # All slots are taken: one frees about every service time over slots.
             ahead = load.used - load.slots + load.own_waiting + 1
             wait_us = ahead * service_us // max(load.slots, 1)
-        return Estimate(wait_us + prefill_us, wait_us + service_us)
+        return Estimate(
+            first_token_us=min(wait_us + prefill_us, ESTIMATE_MAX_US),
+            finish_us=min(wait_us + service_us, ESTIMATE_MAX_US),
+        )
 
     def _get_or_add(self, model: ModelId) -> ModelSpeed:
         if model not in self._speeds:

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from wwwserve.core.effects import (
     EndRequest,
     RequestError,
@@ -38,7 +40,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import PROGRESS_PERIOD_US, REQUESTS_OPEN_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
-from wwwserve.wire import Endpoint
+from wwwserve.wire import Endpoint, Usage
 
 RETRY_WHEN_FULL_US = 5 * SECOND
 """What a user is told to wait when this node holds as many requests as it may."""
@@ -154,12 +156,24 @@ class NodeReply:
         tail = transcript.finish()
         if not attempt.has_output:
             self._owner.deliver(FirstOutput(attempt.session))
-        usage = attempt.source.usage if isinstance(attempt.source, RemoteSource) else None
-        counted = transcript.get_usage(self.request.prompt_tokens)
         self._tail = tail
-        self.info.usage = counted if usage is None or transcript.has_usage else usage
+        self.info.usage = self._settle_usage(attempt)
         self._owner.deliver(StreamEnded(attempt.session, self.info.usage, transcript.digest))
         await attempt.source.stop()
+
+    def _settle_usage(self, attempt: _Attempt) -> Usage:
+        """What the execution used, as it says; of another node's word only what it can prove.
+
+        No token is less than a byte. Whoever could claim more at will would use up a user's budget,
+        and teach this node that the answers of a model are endless.
+        """
+        transcript, source = attempt.transcript, attempt.source
+        counted = transcript.get_usage(self.request.prompt_tokens)
+        if not isinstance(source, RemoteSource):
+            return counted
+        stated = counted if source.usage is None or transcript.has_usage else source.usage
+        tokens = min(stated.completion_tokens, source.received_bytes)
+        return msgspec.structs.replace(stated, completion_tokens=tokens)
 
     def _fail(self, attempt: _Attempt, failed: EngineFailure) -> None:
         """The execution came to nothing; the peer starts another or ends the request."""

@@ -60,6 +60,8 @@ class RemoteSource:
         self._watchdog: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
         self._is_silent = False
+        self.received_bytes = 0
+        """Of output, so far."""
 
     @property
     def usage(self) -> Usage | None:
@@ -150,6 +152,7 @@ class RemoteSource:
             size += len(frame.data)
         joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._digest.update(joined)
+        self.received_bytes += len(joined)
         return joined
 
     def _watch_silence(self) -> None:

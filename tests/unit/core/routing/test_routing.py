@@ -19,6 +19,7 @@ from wwwserve.core.placing import (
     Wanted,
 )
 from wwwserve.core.routing import (
+    ESTIMATE_MAX_US,
     PENALTY_FIRST_US,
     PENALTY_MAX_US,
     Estimates,
@@ -27,7 +28,7 @@ from wwwserve.core.routing import (
     StakeTable,
 )
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import QUOTE_LIFE_US
+from wwwserve.values.limits import QUOTE_LIFE_US, TOKENS_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND, Moment
 from wwwserve.wire import Endpoint, RequestSummary
@@ -214,3 +215,13 @@ def test_decoding_is_expected_to_slow_down_with_company() -> None:
     spans = [one.finish_us - one.first_token_us for one in (alone, four, eight)]
     assert spans == sorted(spans)
     assert spans[1] == 2 * spans[0]
+
+
+def test_whatever_was_learned_and_asked_an_estimate_can_travel() -> None:
+    estimates = Estimates()
+    for _ in range(50):
+        estimates.learn_length(make_run(1, completion_tokens=TOKENS_MAX))
+        estimates.learn_speed(make_run(0, total_us=3600 * SECOND, completion_tokens=2))
+    asked = summary(1, prompt_tokens=TOKENS_MAX, completion_tokens_max=0)
+    found = estimates.estimate(asked, SMALL, LoadView(slots=1, used=1, own_waiting=1_000))
+    assert found.first_token_us == found.finish_us == ESTIMATE_MAX_US

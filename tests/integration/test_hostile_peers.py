@@ -1,0 +1,65 @@
+"""A peer with a good key can waste its own link and its own answers, and nothing else of a node.
+
+Real nodes of one process, and a stranger who speaks their language and says what no honest node
+would. After each attack the node still serves its own users.
+"""
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+
+from tests.integration.stranger import MODEL, Stranger, answer
+from tests.integration.world import World, get_text, open_world, read_all, submit, wait_until
+from wwwserve.core.facts import RequestFinished
+from wwwserve.core.sessions import Route
+from wwwserve.node.assemble import Node
+from wwwserve.values.limits import TOKENS_MAX
+from wwwserve.wire import Endpoint, Probe, RequestSummary, Usage
+
+CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with open_world() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def node(world: World) -> Node:
+    return await world.add()
+
+
+@pytest.fixture
+async def stranger(world: World, node: Node) -> AsyncIterator[Stranger]:
+    stranger = Stranger(world)
+    await stranger.meet(node)
+    yield stranger
+    await stranger.leave()
+    assert get_text(await read_all(submit(node, route=Route.LOCAL, tokens=2))) != ""
+
+
+def summarise() -> RequestSummary:
+
+    return RequestSummary(bytes(16), Endpoint.CHAT, (MODEL,), 5, 0, 2)
+
+
+@pytest.mark.parametrize("tokens", [10**60, 2**64, TOKENS_MAX])
+async def test_an_executor_that_claims_endless_usage_is_believed_no_further_than_its_bytes(
+    world: World, node: Node, stranger: Stranger, tokens: int
+) -> None:
+    claim = b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":%d}}\n\n' % tokens
+    output = CHUNK + claim + DONE
+    stranger.execute = partial(answer, output=output, usage=Usage(1, TOKENS_MAX))
+    reply = submit(node, route=Route.NETWORK)
+    assert b"Hi" in await read_all(reply)
+    assert reply.info.executor == stranger.node_id
+    assert reply.info.usage is not None
+    assert reply.info.usage.completion_tokens <= len(output)
+    (finished,) = [fact for fact in world.facts[0] if isinstance(fact, RequestFinished)]
+    assert finished.completion_tokens <= len(output)
+    stranger.say(Probe(1, summarise()))
+    await wait_until(lambda: bool(stranger.quotes))
+    assert stranger.quotes[0].decline is None, "the lie has taught the node nothing"
