@@ -11,9 +11,11 @@ import pytest
 
 from tests.integration.stranger import MODEL, Stranger, answer
 from tests.integration.world import World, get_text, open_world, read_all, submit, wait_until
+from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import RequestFinished
 from wwwserve.core.sessions import Route
 from wwwserve.node.assemble import Node
+from wwwserve.ports.peer_handle import RequestFailed
 from wwwserve.values.limits import TOKENS_MAX
 from wwwserve.wire import Endpoint, Probe, RequestSummary, Usage
 
@@ -63,3 +65,14 @@ async def test_an_executor_that_claims_endless_usage_is_believed_no_further_than
     stranger.say(Probe(1, summarise()))
     await wait_until(lambda: bool(stranger.quotes))
     assert stranger.quotes[0].decline is None, "the lie has taught the node nothing"
+
+
+async def test_an_executor_that_ends_without_an_answer_is_passed_over(
+    node: Node, stranger: Stranger
+) -> None:
+    stranger.execute = partial(answer, output=DONE, usage=Usage(1, 1))
+    reply = submit(node, is_streamed=False, route=Route.NETWORK)
+    with pytest.raises(RequestFailed) as caught:
+        await read_all(reply)
+    assert caught.value.code is not RequestErrorCode.REJECTED
+    assert "no answer" in str(caught.value)

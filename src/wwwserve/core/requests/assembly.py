@@ -15,10 +15,12 @@ from wwwserve.values.limits import REPLY_BYTES_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Endpoint
 
-TOOL_CALLS_MAX = 1024
+TOOL_CALLS_MAX = 128
 """Tool calls of one choice that are put together; more refuse the answer."""
+FIELDS_MAX = 64
+"""Members of one object that are kept; more refuse the answer, since short members take many times
+the room of their bytes."""
 
-_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _PARTS = msgspec.json.Decoder(Fields | None)
 _OBJECTS = msgspec.json.Decoder(list[Fields] | None)
 _TEXTS = msgspec.json.Decoder(str | None)
@@ -227,20 +229,23 @@ class _Lists:
 
     def __init__(self) -> None:
         self._fields: Fields = {}
-        self._lists: dict[str, list[msgspec.Raw]] = {}
+        self._lists: dict[str, list[bytes]] = {}
+        """The insides of the lists, undecoded: many short items would take far more room."""
 
     def add(self, fields: Fields) -> None:
         """Take one chunk's part."""
         lists = [name for name, raw in fields.items() if bytes(raw).startswith(b"[")]
         for name in lists:
-            self._lists.setdefault(name, []).extend(_LIST.decode(fields.pop(name)))
+            pieces = self._lists.setdefault(name, [])
+            if inside := bytes(fields.pop(name))[1:-1].strip():
+                pieces.append(inside)
             self._fields.setdefault(name, NULL)
         _keep_last(self._fields, fields)
 
     def result(self) -> msgspec.Raw:
         """All of them, or null when there were none."""
-        for name, items in self._lists.items():
-            self._fields[name] = _encode(items)
+        for name, pieces in self._lists.items():
+            self._fields[name] = msgspec.Raw(b"[" + b",".join(pieces) + b"]")
         return _encode(self._fields or None)
 
 
@@ -249,6 +254,8 @@ def _keep_last(known: Fields, said: Fields) -> None:
     if NULL in said.values():
         said = {name: raw for name, raw in said.items() if raw != NULL or name not in known}
     known.update(said)
+    if len(known) > FIELDS_MAX:
+        raise Refusal("reply-fields", f"an object of the answer has over {FIELDS_MAX} members")
 
 
 def _is_text(raw: msgspec.Raw) -> bool:

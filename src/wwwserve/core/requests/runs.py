@@ -15,6 +15,9 @@ import msgspec
 
 # How JSON writers separate a key from its value: compact ones, and Python's standard library.
 SEPARATORS = (b":", b": ")
+RUN_TEXTS_MAX = 64
+"""Events of one run. A run that ends early costs no more than this, however many events follow it:
+else a stream that breaks each of its runs would be cut up from each of them to its end."""
 _QUOTE, _BACKSLASH = b'"', b"\\"
 
 
@@ -78,7 +81,7 @@ class TextRuns:
         if template is None or not data.startswith(template.head, start):
             return None
         head, tail = template.head, template.tail
-        *texts, last = data[start + len(head) :].split(tail + head)
+        *texts, last = data[start + len(head) :].split(tail + head, RUN_TEXTS_MAX - 1)
         joined = b"".join(texts)
         # Asked of all at once first: hardly any text needs asking one by one.
         if _QUOTE in joined or _BACKSLASH in joined:
@@ -100,7 +103,7 @@ def _is_plain(text: bytes) -> bool:
 def find_event_end(data: bytes, start: int) -> int:
     """Where the event at `start` ends: after its blank line, of LF or CR LF, or with the data."""
     end = data.find(b"\n\n", start)
-    other = data.find(b"\n\r\n", start, end if end != -1 else len(data))
-    if other != -1:
-        return other + 3
-    return len(data) if end == -1 else end + 2
+    end = len(data) if end == -1 else end + 2
+    # Before it only: a search to the end of the data for each event would cost their square.
+    other = data.find(b"\n\r\n", start, end)
+    return end if other == -1 else other + 3

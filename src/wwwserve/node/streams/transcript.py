@@ -185,7 +185,7 @@ class _UserTranscript(_RewritingTranscript):
 
     def __init__(self, model: str, *, shows_usage: bool) -> None:
         super().__init__(model, shows_usage=shows_usage)
-        self._held = b""
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         events = self._rewrite(data)
@@ -193,7 +193,8 @@ class _UserTranscript(_RewritingTranscript):
             self._hold(events)
             return b""
         if self._held:
-            events, self._held = self._held + events, b""
+            events = bytes(self._held) + events
+            self._held.clear()
         self._sha256.update(events)
         return events
 
@@ -204,7 +205,7 @@ class _UserTranscript(_RewritingTranscript):
 
     def finish(self) -> bytes:
         self._validate_whole()
-        rest = self._held + _DONE_EVENT
+        rest = bytes(self._held) + _DONE_EVENT
         self._sha256.update(rest)
         return rest
 
@@ -226,7 +227,10 @@ class _AssembledTranscript(_Counting):
 
     def finish(self) -> bytes:
         self._validate_whole()
-        body = self._assembler.result()
+        try:
+            body = self._assembler.result()
+        except Refusal as refusal:
+            raise EngineFailure(FailureKind.BROKEN, str(refusal)) from refusal
         self._sha256.update(body)
         return body
 

@@ -3,6 +3,7 @@
 Streams in the shape of known engines go in as bytes; the answer is read back as JSON.
 """
 
+import tracemalloc
 from typing import cast
 
 import msgspec
@@ -197,3 +198,24 @@ def test_endless_choices_and_calls_are_refused() -> None:
     calls = [{"index": index} for index in range(2_000)]
     with pytest.raises(Refusal, match="reply-calls"):
         add(assembler, b"data: " + msgspec.json.encode(chunk({"tool_calls": calls})) + b"\n\n")
+
+
+def test_answers_made_of_short_pieces_take_about_the_room_of_their_bytes() -> None:
+    # A hostile executor chooses the shape of what is kept; every item as an object was 33 times.
+    assembler = ReplyAssembler(Endpoint.COMPLETIONS, "org/name")
+    said: Json = {"choices": [{"logprobs": {"tokens": [1] * 20_000}}]}
+    event = b"data: " + msgspec.json.encode(said) + b"\n\n"
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            add(assembler, event)
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 2 * 20 * len(event)
+
+
+def test_endless_members_are_refused() -> None:
+    assembler = ReplyAssembler(Endpoint.CHAT, "org/name")
+    with pytest.raises(Refusal, match="reply-fields"):
+        add(assembler, b"data: " + msgspec.json.encode({f"{n}": 1 for n in range(100)}) + b"\n\n")
