@@ -70,6 +70,11 @@ class _Work:
     stream: Stream
     task: asyncio.Task[None] | None = None
     decision: AcceptOffer | DeclineOffer | None = None
+    offer: Offer | None = None
+    parts: list[bytes] = field(default_factory=list)
+    """Of the body, as far as it has come."""
+    is_offered: bool = False
+    """The offer is whole, and the peer has heard of it."""
     body_bytes: int = 0
     """Room this work holds in the body store."""
     is_over: bool = False
@@ -104,7 +109,18 @@ class Works:
         self._number += 1
         work = _Work(SessionId(Role.EXECUTOR, self._number), peer, stream)
         self._works.add(work.session, work)
-        work.task = self.tasks.create_task(self._serve(work))
+        try:
+            # Most offers come whole, and are decided before a task is even made.
+            while not work.is_offered and (data := stream.try_receive()) is not None:
+                self._take_frame(work, data)
+        except (Refusal, BodyStoreFull) as error:
+            self._forget(work)
+            is_broken = isinstance(error, Refusal)
+            stream.reset(ResetCode.MALFORMED if is_broken else ResetCode.REFUSED)
+        except StreamEnded:
+            self._forget(work)
+        else:
+            work.task = self.tasks.create_task(self._serve(work))
 
     def accept(self, effect: AcceptOffer) -> None:
         """The peer takes the offer."""
@@ -166,41 +182,49 @@ class Works:
             self._forget(work)
 
     async def _serve_offer(self, work: _Work) -> None:
-        async with asyncio.timeout(OFFER_WAIT_US / SECOND):
-            offer = await self._receive_offer(work)
-        self.deliver(OfferReceived(work.session, work.peer, offer))
+        if not work.is_offered:
+            async with asyncio.timeout(OFFER_WAIT_US / SECOND):
+                await self._receive_offer(work)
         self._heed_origin(work)
         match work.decision:
             case AcceptOffer() as accepted:
-                await self._execute(work, offer, accepted)
+                await self._execute(work, accepted)
             case DeclineOffer() as declined:
                 await _send_last(work.stream, declined.decline)
             case None:
                 work.stream.reset(ResetCode.REFUSED)
         work.is_over = True
 
-    async def _receive_offer(self, work: _Work) -> Offer:
-        """Read the offer and its body into the body store."""
-        offer = await _receive(work.stream)
-        if not isinstance(offer, Offer):
-            raise Refusal("stream-order", "a request stream begins with an offer")
-        self._reserve(work, offer.summary.body_bytes)
-        parts: list[bytes] = []
-        room = offer.summary.body_bytes
-        while True:
-            part = await _receive(work.stream)
-            if not isinstance(part, BodyPart):
-                raise Refusal("stream-order", "an offer is followed by its body")
-            room -= len(part.data)
-            if room < 0:
-                raise Refusal("offer-body", "the body is longer than the offer says")
-            parts.append(part.data)
-            if part.is_last:
-                break
-        if room:
-            raise Refusal("offer-body", "the body is shorter than the offer says")
-        self.bodies.put(work.session, b"".join(parts))
-        return offer
+    async def _receive_offer(self, work: _Work) -> None:
+        while not work.is_offered:
+            data = await work.stream.receive()
+            if data is None:
+                raise Refusal("stream-order", "the stream ended before the offer was whole")
+            self._take_frame(work, data)
+
+    def _take_frame(self, work: _Work, data: bytes) -> None:
+        """Take a frame of the offer or its body; once whole, the peer decides about it.
+
+        Raises `Refusal`, or `BodyStoreFull`.
+        """
+        frame = decode_frame(data)
+        if work.offer is None:
+            if not isinstance(frame, Offer):
+                raise Refusal("stream-order", "a request stream begins with an offer")
+            work.offer = frame
+            self._reserve(work, frame.summary.body_bytes)
+            return
+        if not isinstance(frame, BodyPart):
+            raise Refusal("stream-order", "an offer is followed by its body")
+        work.parts.append(frame.data)
+        missing = work.body_bytes - sum(len(part) for part in work.parts)
+        if missing < 0 or (frame.is_last and missing):
+            raise Refusal("offer-body", "the body is not as long as the offer says")
+        if frame.is_last:
+            self.bodies.put(work.session, b"".join(work.parts))
+            work.parts.clear()
+            work.is_offered = True
+            self.deliver(OfferReceived(work.session, work.peer, work.offer))
 
     def _reserve(self, work: _Work, body_bytes: int) -> None:
         held = self._offered_bytes.get(work.peer, 0) + body_bytes
@@ -220,12 +244,12 @@ class Works:
         else:
             self._offered_bytes.pop(work.peer, None)
 
-    async def _execute(self, work: _Work, offer: Offer, accepted: AcceptOffer) -> None:
-        model = accepted.model
+    async def _execute(self, work: _Work, accepted: AcceptOffer) -> None:
+        assert work.offer is not None
+        model, endpoint = accepted.model, work.offer.summary.endpoint
         await work.stream.send(encode_frame(accepted.accept))
-        transcript = open_work_transcript(offer.summary.endpoint, accepted.accept.model)
+        transcript = open_work_transcript(endpoint, accepted.accept.model)
         try:
-            endpoint = offer.summary.endpoint
             body = prepare_body(self.bodies.get(work.session), model.engine_model, endpoint)
             run = self.engines[model.engine].start(EngineRequest(endpoint, body))
             try:
@@ -247,7 +271,7 @@ class Works:
             await _send_output(stream, transcript.feed(data))
             if transcript.has_content and not has_output:
                 has_output = True
-                self.deliver(FirstOutput(session))
+                self._tell_soon(FirstOutput(session))
             if self.clock.now() >= progress_at:
                 progress_at = self.clock.now() + PROGRESS_PERIOD_US
                 self.deliver(StreamProgressed(session, transcript.completion_tokens))
@@ -255,8 +279,12 @@ class Works:
         await _send_output(stream, transcript.finish())
         usage = transcript.get_usage(0)
         digest = transcript.digest
-        self.deliver(WorkEnded(session, usage, digest))
+        self._tell_soon(WorkEnded(session, usage, digest))
         await _send_last(stream, Ended(usage, digest))
+
+    def _tell_soon(self, event: Event) -> None:
+        """Tell the peer after what was just sent has left: an origin waits for that."""
+        asyncio.get_running_loop().call_soon(self.deliver, event)
 
     def _heed_origin(self, work: _Work) -> None:
         """Notice at once when the origin cuts the stream, or says on it what it may not."""
@@ -282,13 +310,6 @@ class Works:
                 completion_tokens=tokens,
             )
         )
-
-
-async def _receive(stream: Stream) -> object:
-    data = await stream.receive()
-    if data is None:
-        raise Refusal("stream-order", "the stream ended before the offer was whole")
-    return decode_frame(data)
 
 
 async def _send_output(stream: Stream, data: bytes) -> None:
