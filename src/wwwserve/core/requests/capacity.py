@@ -87,14 +87,17 @@ class Capacity:
 
     def occupy(self, served: ServedModel, role: Role) -> int:
         """One more request runs on a model; returns how many now do."""
-        state = self._engines.setdefault(served.engine, _EngineState())
+        state = self._engines.get(served.engine)
+        if state is None:
+            state = self._engines[served.engine] = _EngineState()
         if role is Role.ORIGIN:
             state.own_running += 1
         else:
             state.peer_running += 1
         state.peak = max(state.peak, state.running)
-        self._running[get_place_key(served)] += 1
-        return self._running[get_place_key(served)]
+        place = get_place_key(served)
+        self._running[place] += 1
+        return self._running[place]
 
     def release(self, served: ServedModel, role: Role) -> int:
         """One request on a model is over; returns how many ran until now."""
@@ -104,10 +107,10 @@ class Capacity:
         else:
             state.peer_running -= 1
         assert min(state.own_running, state.peer_running) >= 0, served
-        running = self._running[get_place_key(served)]
-        self._running[get_place_key(served)] -= 1
-        if running == 1:
-            del self._running[get_place_key(served)]
+        place = get_place_key(served)
+        running = self._running.pop(place)
+        if running > 1:
+            self._running[place] = running - 1
         return running
 
     # -- what it is asked ------------------------------------------------------------------------
@@ -124,9 +127,13 @@ class Capacity:
 
     def find(self, able: Iterable[ServedModel], now: Moment) -> ServedModel | None:
         """The first of some own models that is ready, one with room before one without."""
-        ready = [served for served in able if self.is_ready(served, now)]
-        roomy = (served for served in ready if self.has_room(served))
-        return next(roomy, ready[0] if ready else None)
+        first = None
+        for served in able:
+            if self.is_ready(served, now):
+                if self.has_room(served):
+                    return served
+                first = first or served
+        return first
 
     def list_named(self, model: str) -> tuple[ServedModel, ...]:
         """The own offerings of a model by its exact name."""
