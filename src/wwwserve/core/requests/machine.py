@@ -78,7 +78,7 @@ class Requests:
         self._now = now
         self._dispatch(event, now)
         self._origin.work(now)
-        return [*self._executor.take_effects(), *self._origin.book.take_effects()]
+        return self._executor.take_effects() + self._origin.book.take_effects()
 
     def next_deadline(self) -> Moment:
         """When this machine wants to be called again."""

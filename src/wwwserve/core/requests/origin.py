@@ -170,10 +170,11 @@ class Origin:
 
     def get_next_deadline(self, now: Moment) -> Moment:
         """When to be called again; at once while something is left over."""
-        if self._decidable or (self._has_room_news and len(self.book.queue)):
+        if self._decidable:
             return now
-        reprobe_at = self._reprobe_at if len(self.book.queue) else NEVER
-        return min(self.book.get_next_deadline(), reprobe_at)
+        if not len(self.book.queue):
+            return self.book.get_next_deadline()
+        return now if self._has_room_news else min(self.book.get_next_deadline(), self._reprobe_at)
 
     def work(self, now: Moment) -> None:
         """Move on what is due, at most `STEPS_MAX` requests of each kind."""

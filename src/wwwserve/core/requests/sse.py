@@ -24,6 +24,9 @@ CHOICES_MAX = 128
 # An event ends with a blank line; both of its line ends may be LF or CR LF.
 _EVENT_END = re.compile(rb"\n\r?\n")
 _ASSISTANT = msgspec.Raw(b'"assistant"')
+_ERROR_EVENTS = (b"event: error", b"event:error", b"error:")
+"""How an event that reports an error begins, besides a chunk with such a member: an `error` event,
+and the field older llama-servers write."""
 _NOTHING = (NULL, msgspec.Raw(b'""'), msgspec.Raw(b"[]"), msgspec.Raw(b"{}"))
 """Values by which a delta carries no output."""
 _CALLS = ("tool_calls", "function_call")
@@ -191,7 +194,7 @@ class StreamMeter:
     def _notice(self, chunk: Chunk) -> None:
         if chunk.fields:
             self._notice_fields(chunk)
-        if not self.error and _names_error(chunk.event):
+        if chunk.event.startswith(_ERROR_EVENTS) and not self.error:
             self.error = _read_message(chunk.payload) or "the engine reported an error"
 
     def _notice_fields(self, chunk: Chunk) -> None:
@@ -227,11 +230,6 @@ def _find_bearing_key(choice: ChunkChoice) -> str:
 def _carries(raw: msgspec.Raw, openings: bytes) -> bool:
     """Whether a value is output: one that begins so and is not empty."""
     return raw not in _NOTHING and bytes(raw)[:1] in openings
-
-
-def _names_error(event: bytes) -> bool:
-    # Besides a member of the chunk, an `error` event, and the field older llama-servers write.
-    return event.startswith((b"event: error", b"event:error", b"error:"))
 
 
 def _read_message(payload: bytes | msgspec.Raw) -> str:
