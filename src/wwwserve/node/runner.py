@@ -7,6 +7,7 @@ the peer, so what it checked is still true when it acts.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from wwwserve.core.effects import Effect, Persist, SendMessage
@@ -100,20 +101,18 @@ class Runner:
 
     def _handle(self, event: Event) -> None:
         assert self._peer is not None
+        assert self._carrier is not None
+        carry = self._carrier.carry
         for effect in self._peer.handle(event, self._clock.now()):
             match effect:
                 case Persist():
-                    self._persist(effect)
+                    self._persist(effect, carry)
                 case SendMessage(lane=Lane() as lane) if self._gates[lane].is_waiting:
                     self._gates[lane].hold(effect)
                 case _:
-                    self._carry(effect)
+                    carry(effect)
 
-    def _carry(self, effect: Effect) -> None:
-        assert self._carrier is not None
-        self._carrier.carry(effect)
-
-    def _persist(self, effect: Persist) -> None:
+    def _persist(self, effect: Persist, carry: Callable[[Effect], None]) -> None:
         gate = self._gates[effect.lane]
         gate.begin()
 
@@ -124,7 +123,7 @@ class Runner:
                 return
             self.deliver(Persisted(effect.lane, effect.number))
             for held in gate.end():
-                self._carry(held)
+                carry(held)
 
         self._store.write(effect.lane, dict(effect.changes), on_durable)
 
