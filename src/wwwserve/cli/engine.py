@@ -67,8 +67,10 @@ def fetch_with_progress() -> Path:
         DownloadColumn(),
         TransferSpeedColumn(),
     )
+    console = open_side_console()
+    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     try:
-        with Progress(*columns, console=open_side_console(), transient=True) as bars:
+        with bars:
             task = bars.add_task("looking", total=None)
 
             def on_progress(progress: FetchProgress) -> None:

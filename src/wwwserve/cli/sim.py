@@ -257,7 +257,9 @@ def _parse_seeds(text: str) -> range:
 def _show_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on the side console; gone when the run is over."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=open_side_console(), transient=True) as progress:
+    console = open_side_console()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with bar as progress:
         task = progress.add_task(title, total=1)
 
         def move(done: int, whole: int) -> None:

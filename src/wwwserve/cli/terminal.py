@@ -142,6 +142,8 @@ def show_bad_input(error: BadInput) -> None:
 
 def show_error(what: str, fix: str) -> None:
     """One line that says what happened and what to try."""
+    # What another program said may have several.
+    what = " ".join(what.split())
     line = Text("error: ", style="bold red")
     line.append(what, style="default")
     if fix:

@@ -59,6 +59,7 @@ def test_brackets_in_a_cell_are_shown_and_not_obeyed(
     [
         ("it broke", "again", "error: it broke. Try: again\n"),
         ("It broke.", "again", "error: It broke. Try: again\n"),
+        ("pip said:\nno network\n", "again", "error: pip said: no network. Try: again\n"),
         ("refused. Try: auto", "", "error: refused. Try: auto\n"),
     ],
 )
