@@ -60,16 +60,28 @@ class Stranger:
         """Its key."""
         return self.key.node_id
 
+    async def dial(self, node: Node) -> None:
+        """Link to a node."""
+        (address,) = node.handle.get_snapshot().record.addresses
+        await self._transport.dial(address, node.handle.node_id, self._take_link)
+
     async def meet(self, node: Node) -> None:
         """Link to a node and become one of its members."""
-        (address,) = node.handle.get_snapshot().record.addresses
-        self.link = await self._transport.dial(address, node.handle.node_id, lambda _: self)
+        await self.dial(node)
         self.say(PushPull((self.make_record().sealed,), (), is_answer=True))
         await wait_until(
             lambda: any(
                 member.node == self.node_id for member in node.handle.get_snapshot().members
             )
         )
+
+    async def listen(self) -> str:
+        """Accept links at an address."""
+        return await self._transport.listen("127.0.0.1:0", self._take_link)
+
+    def _take_link(self, link: Link) -> "Stranger":
+        self.link = link
+        return self
 
     async def leave(self) -> None:
         """End the link and all that was begun on it."""

@@ -4,9 +4,11 @@ Real nodes of one process, and a stranger who speaks their language and says wha
 would. After each attack the node still serves its own users.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
+import msgspec
 import pytest
 
 from tests.integration.stranger import MODEL, Stranger, answer
@@ -15,9 +17,20 @@ from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import RequestFinished
 from wwwserve.core.sessions import Route
 from wwwserve.node.assemble import Node
+from wwwserve.node.streams.works import OFFERED_BYTES_PER_PEER_MAX
 from wwwserve.ports.peer_handle import RequestFailed
-from wwwserve.values.limits import TOKENS_MAX
-from wwwserve.wire import Endpoint, Probe, RequestSummary, Usage
+from wwwserve.ports.transport import CloseReason, ResetCode, Stream, StreamEnded
+from wwwserve.values.limits import BODY_BYTES_MAX, LINKS_MAX, TOKENS_MAX
+from wwwserve.wire import (
+    OFFER_VERSION,
+    BodyPart,
+    Endpoint,
+    Offer,
+    Probe,
+    RequestSummary,
+    Usage,
+    encode_frame,
+)
 
 CHUNK = b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
@@ -76,3 +89,50 @@ async def test_an_executor_that_ends_without_an_answer_is_passed_over(
         await read_all(reply)
     assert caught.value.code is not RequestErrorCode.REJECTED
     assert "no answer" in str(caught.value)
+
+
+async def test_bodies_announced_and_never_sent_leave_room_for_own_users(
+    world: World, node: Node
+) -> None:
+    crowd = [Stranger(world, number) for number in range(100, 109)]
+    streams: list[Stream] = []
+    offer = msgspec.structs.replace(summarise(), body_bytes=BODY_BYTES_MAX)
+    for stranger in crowd:
+        await stranger.dial(node)
+        assert stranger.link is not None
+        for _ in range(OFFERED_BYTES_PER_PEER_MAX // BODY_BYTES_MAX):
+            streams.append(stranger.link.open_stream())
+            await streams[-1].send(encode_frame(Offer(OFFER_VERSION, offer, 1, MODEL)))
+    with pytest.raises(StreamEnded) as refused:
+        async with asyncio.timeout(5):
+            await streams[-1].receive()
+    assert refused.value.code is ResetCode.REFUSED
+    assert get_text(await read_all(submit(node, route=Route.LOCAL, tokens=2))) != ""
+    for stranger in crowd:
+        await stranger.leave()
+
+
+async def test_a_body_in_empty_parts_is_cut_off(stranger: Stranger) -> None:
+    assert stranger.link is not None
+    stream = stranger.link.open_stream()
+    await stream.send(encode_frame(Offer(OFFER_VERSION, summarise(), 1, MODEL)))
+    await stream.send(encode_frame(BodyPart(b"", is_last=False)))
+    with pytest.raises(StreamEnded) as refused:
+        async with asyncio.timeout(5):
+            await stream.receive()
+    assert refused.value.code is ResetCode.MALFORMED
+
+
+async def test_a_crowd_at_the_door_does_not_keep_a_node_from_whom_it_wants_to_meet(
+    world: World, node: Node
+) -> None:
+    crowd = [Stranger(world, number) for number in range(100, 100 + LINKS_MAX)]
+    for stranger in crowd:
+        await stranger.dial(node)
+    await wait_until(lambda: any(stranger.closed is CloseReason.FULL for stranger in crowd))
+    wanted = Stranger(world, 98)
+    node.handle.join(await wanted.listen())
+    await wait_until(lambda: wanted.link is not None)
+    assert node.carrier.links.get(wanted.node_id) is not None
+    for stranger in (*crowd, wanted):
+        await stranger.leave()

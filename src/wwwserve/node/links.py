@@ -11,18 +11,24 @@ from dataclasses import dataclass, field
 
 from wwwserve.core.events import DialFailed, EnvelopeReceived, Event, LinkClosed, LinkOpened
 from wwwserve.core.facts import Fact, PeerRefused
+from wwwserve.node.verifying import RationedVerifier, RememberingVerifier
 from wwwserve.ports.clock import Clock
 from wwwserve.ports.transport import CloseReason, Link, LinkEnded, LinkOwner, Stream, Transport
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import LINKS_MAX
+from wwwserve.values.limits import LINKS_MAX, MIB
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Message, Verifier, encode_message, open_message
 
 LINK_MESSAGES_PER_SECOND_MAX = 2_000
 """Control messages taken from one peer in a second; more are dropped unread and reported once."""
+LINK_MESSAGE_BYTES_PER_SECOND_MAX = 1 * MIB
+"""Bytes of them; an honest peer says a tenth of it. Taking apart so many records takes 0.1 s."""
 LINK_STRIKES_MAX = 16
 """Malformed messages before a link is closed: newer software may say things we do not know."""
+LINKS_INCOMING_MAX = LINKS_MAX - 8
+"""Links that others may have dialled: the rest is kept for dials of our own, so that no crowd at
+the door can keep this node from whom it wants to meet."""
 DIALS_MAX = 32
 """Dials under way at once; one more fails at once and is tried again later."""
 
@@ -32,9 +38,19 @@ class _Held:
     """A link and what its peer has done with it."""
 
     link: Link
+    verifier: Verifier
     second: int = 0
     messages: int = 0
+    message_bytes: int = 0
     strikes: int = 0
+
+    @property
+    def is_within_rate(self) -> bool:
+        """Whether what it said in this second is still read."""
+        return (
+            self.messages <= LINK_MESSAGES_PER_SECOND_MAX
+            and self.message_bytes <= LINK_MESSAGE_BYTES_PER_SECOND_MAX
+        )
 
 
 @dataclass(slots=True)
@@ -44,7 +60,7 @@ class LinkTable:
     own: NodeId
     network_id: bytes
     transport: Transport
-    verifier: Verifier
+    verifier: RememberingVerifier
     clock: Clock
     tasks: asyncio.TaskGroup
     deliver: Callable[[Event], None]
@@ -60,17 +76,23 @@ class LinkTable:
         held = self._held.get(link.peer)
         if link.peer == self.own:
             link.close(CloseReason.UNWANTED)
-        elif not self.is_open or (held is None and len(self._held) >= LINKS_MAX):
+        elif not self.is_open or (held is None and not self._has_room(link)):
             link.close(CloseReason.FULL)
         elif held is not None and not self._is_better(link, held.link):
             link.close(CloseReason.DUPLICATE)
         else:
-            self._held[link.peer] = _Held(link)
+            self._held[link.peer] = _Held(link, RationedVerifier(self.verifier, self.clock))
             if held is not None:
                 held.link.close(CloseReason.DUPLICATE)
             else:
                 self.deliver(LinkOpened(link.peer, link.remote_address, link.is_dialled))
         return self
+
+    def _has_room(self, link: Link) -> bool:
+        if link.is_dialled:
+            return len(self._held) < LINKS_MAX
+        incoming = sum(not held.link.is_dialled for held in self._held.values())
+        return len(self._held) < LINKS_MAX and incoming < LINKS_INCOMING_MAX
 
     def _is_better(self, new: Link, old: Link) -> bool:
         if new.is_dialled == old.is_dialled:
@@ -122,11 +144,11 @@ class LinkTable:
     def on_link_message(self, link: Link, payload: bytes) -> None:
         """One control message: bounded, opened, checked, delivered."""
         held = self._held.get(link.peer)
-        if held is None or held.link is not link or not self._is_within_rate(held):
+        if held is None or held.link is not link or not self._is_within_rate(held, len(payload)):
             return
         try:
             envelope = open_message(
-                payload, sender=link.peer, verifier=self.verifier, network_id=self.network_id
+                payload, sender=link.peer, verifier=held.verifier, network_id=self.network_id
             )
         except Refusal as refusal:
             held.strikes += 1
@@ -138,15 +160,17 @@ class LinkTable:
             self.tell(PeerRefused(link.peer, "record", f"{envelope.refused} records refused"))
         self.deliver(EnvelopeReceived(envelope))
 
-    def _is_within_rate(self, held: _Held) -> bool:
+    def _is_within_rate(self, held: _Held, size: int) -> bool:
         second = self.clock.now() // SECOND
         if second != held.second:
-            held.second, held.messages = second, 0
+            held.second, held.messages, held.message_bytes = second, 0, 0
+        was_within = held.is_within_rate
         held.messages += 1
-        if held.messages == LINK_MESSAGES_PER_SECOND_MAX + 1:
-            detail = f"more than {LINK_MESSAGES_PER_SECOND_MAX} messages in a second"
+        held.message_bytes += size
+        if was_within and not held.is_within_rate:
+            detail = f"{held.messages} messages of {held.message_bytes} bytes in a second"
             self.tell(PeerRefused(held.link.peer, "message-rate", detail))
-        return held.messages <= LINK_MESSAGES_PER_SECOND_MAX
+        return held.is_within_rate
 
     def on_link_stream(self, link: Link, stream: Stream) -> None:
         """The peer opened a stream: an offer follows."""

@@ -52,6 +52,8 @@ OFFER_WAIT_US = 10 * SECOND
 """From a stream's opening to the whole body of its offer; then it is reset."""
 OFFERED_BYTES_PER_PEER_MAX = BODY_STORE_BYTES_MAX // 8
 """Bodies of one peer held here at once, so that none can fill the store; one more is reset."""
+OFFERED_BYTES_MAX = BODY_STORE_BYTES_MAX // 2
+"""Bodies of all peers held or announced at once: the other half of the store is own users'."""
 _WORDS_FOR_OTHERS = {
     FailureKind.UNAVAILABLE: "the engine is not available",
     FailureKind.REJECTED: "the engine rejects the request",
@@ -71,8 +73,8 @@ class _Work:
     task: asyncio.Task[None] | None = None
     decision: AcceptOffer | DeclineOffer | None = None
     offer: Offer | None = None
-    parts: list[bytes] = field(default_factory=list)
-    """Of the body, as far as it has come."""
+    body: bytearray = field(default_factory=bytearray)
+    """As far as it has come."""
     is_offered: bool = False
     """The offer is whole, and the peer has heard of it."""
     body_bytes: int = 0
@@ -216,19 +218,23 @@ class Works:
             return
         if not isinstance(frame, BodyPart):
             raise Refusal("stream-order", "an offer is followed by its body")
-        work.parts.append(frame.data)
-        missing = work.body_bytes - sum(len(part) for part in work.parts)
+        if not frame.data and not frame.is_last:
+            raise Refusal("offer-body", "a part of the body is empty")
+        work.body += frame.data
+        missing = work.body_bytes - len(work.body)
         if missing < 0 or (frame.is_last and missing):
             raise Refusal("offer-body", "the body is not as long as the offer says")
         if frame.is_last:
-            self.bodies.put(work.session, b"".join(work.parts))
-            work.parts.clear()
+            self.bodies.put(work.session, bytes(work.body))
+            work.body.clear()
             work.is_offered = True
             self.deliver(OfferReceived(work.session, work.peer, work.offer))
 
     def _reserve(self, work: _Work, body_bytes: int) -> None:
         held = self._offered_bytes.get(work.peer, 0) + body_bytes
         if held > OFFERED_BYTES_PER_PEER_MAX:
+            raise BodyStoreFull
+        if sum(self._offered_bytes.values()) + body_bytes > OFFERED_BYTES_MAX:
             raise BodyStoreFull
         self.bodies.reserve(work.session, body_bytes)
         self._offered_bytes[work.peer] = held
