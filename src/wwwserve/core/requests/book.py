@@ -4,6 +4,7 @@ Every change of a request's phase is one method here, which also says what follo
 is queued, probed for, running, timed and counted cannot disagree.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -30,6 +31,7 @@ from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.rounds import Rounds
+from wwwserve.core.requests.rules import PLACINGS_MAX
 from wwwserve.core.requests.state import (
     OpenRequest,
     Phase,
@@ -70,6 +72,8 @@ class Book:
         self._runs: dict[SessionId, Run] = {}
         self._deadlines = Deadlines()
         self.queue = Queue()
+        self._unplaced: deque[RequestId] = deque()
+        """Queued requests for which the models served have changed since they were looked at."""
         self.effects: list[RequestsEffect] = []
         """What the steps since the last `take_effects` ask for."""
 
@@ -237,8 +241,19 @@ class Book:
 
     def note_models(self) -> None:
         """Other models are served: which of them could run those waiting may have changed."""
-        for request in self.queue:
-            self.queue.set_places(request, self._list_places(request))
+        self._unplaced = deque(request.request for request in self.queue)
+
+    @property
+    def is_placing(self) -> bool:
+        """Whether it has yet to be seen which of the models could run some of those waiting."""
+        return len(self._unplaced) > 0
+
+    def place_some(self) -> None:
+        """See it for the next `PLACINGS_MAX` of them."""
+        for _ in range(min(len(self._unplaced), PLACINGS_MAX)):
+            request = self.get(self._unplaced.popleft())
+            if request is not None and request.phase is Phase.QUEUED:
+                self.queue.set_places(request, self._list_places(request))
 
     # -- what the steps share --------------------------------------------------------------------
 

@@ -170,7 +170,7 @@ class Origin:
 
     def get_next_deadline(self, now: Moment) -> Moment:
         """When to be called again; at once while something is left over."""
-        if self._decidable:
+        if self._decidable or self.book.is_placing:
             return now
         if not len(self.book.queue):
             return self.book.get_next_deadline()
@@ -184,6 +184,8 @@ class Origin:
             # Nobody waits, as mostly: who comes next finds out by itself whether there is room.
             self._has_room_news, self._reprobe_at = False, NEVER
             return
+        if self.book.is_placing:
+            self.book.place_some()
         if self._has_room_news:
             self._serve_queue(now)
         self._probe_for_queue(now)
@@ -220,7 +222,7 @@ class Origin:
                 if not self._capacity.has_room(served):
                     break
                 started += self._placement.start_queued(request, now)
-        self._has_room_news = False
+        self._has_room_news = self.book.is_placing
 
     def _probe_for_queue(self, now: Moment) -> None:
         """Look for other nodes for the first of the queue, now and then."""

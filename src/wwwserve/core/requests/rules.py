@@ -18,6 +18,9 @@ OFFERS_MAX = 32
 STEPS_MAX = 8
 """Requests moved on by one call of `handle`; the others by the next, which is asked for at once."""
 
+PLACINGS_MAX = 128
+"""Queued requests looked at anew by one call after the models served have changed."""
+
 REPROBE_PERIOD_US = 250 * MILLISECOND
 """How often the first in the queue are probed for, give or take `REPROBE_JITTER_PERMILLE`."""
 REPROBE_JITTER_PERMILLE = 200
