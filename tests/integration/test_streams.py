@@ -24,6 +24,7 @@ from tests.integration.world import (
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import AttemptFailed, RequestFinished, WorkFinished
 from wwwserve.core.sessions import Route
+from wwwserve.node.streams import replies
 from wwwserve.ports.peer_handle import RequestFailed, UserRequest
 from wwwserve.wire import Endpoint
 
@@ -156,6 +157,22 @@ async def test_a_user_who_leaves_frees_both_nodes(world: World) -> None:
     assert finished.error == RequestErrorCode.CANCELLED.value
     with pytest.raises(RequestFailed):
         await reply.read()
+
+
+async def test_a_user_who_stops_reading_counts_as_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "READER_WAIT_US", 50_000)
+    await world.add()
+    node = await world.add()
+    for route in (Route.LOCAL, Route.NETWORK):
+        reply = submit(node, route=route, tokens=100_000)
+        await reply.read()
+        await wait_until(lambda: not any(engine.counts.running for engine in world.engines))
+        with pytest.raises(RequestFailed):
+            await read_all(reply)
+        slow = submit(node, route=route, first_token_us=300_000, tokens=2)
+        assert get_text(await read_all(slow)) != "", "whoever waits for the engine is reading"
 
 
 async def test_a_lost_link_before_the_first_word_is_made_good_elsewhere(world: World) -> None:

@@ -42,6 +42,9 @@ from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Endpoint, Usage
 
+READER_WAIT_US = 15 * SECOND
+"""A user who takes nothing of what is there for so long (or up to twice that) counts as gone: a
+slot, and a share of the link to the executor, would be held up for all others."""
 RETRY_WHEN_FULL_US = 5 * SECOND
 """What a user is told to wait when this node holds as many requests as it may."""
 
@@ -81,12 +84,15 @@ class NodeReply:
         """Every execution there was, at most `ATTEMPTS_MAX`."""
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[object] | None = None
+        self._reads = 0
+        self._reader_watch: asyncio.TimerHandle | None = None
         self._is_interrupted = False
 
     # -- the reader's side -----------------------------------------------------------------------
 
     async def read(self) -> bytes | None:
         """See `Reply`."""
+        self._reads += 1
         while not self._is_over:
             attempt = self._attempt
             try:
@@ -207,6 +213,8 @@ class NodeReply:
         self.info.queue_us = self._owner.clock.now() - self._began_us
         self._attempt = attempt
         self._changed.set()
+        if self._reader_watch is None:
+            self._watch_reader()
 
     def stop(self, session: SessionId) -> None:
         """The peer gives this execution up."""
@@ -220,6 +228,8 @@ class NodeReply:
     def end(self, error: RequestError | None) -> None:
         """The request is over, one way or the other."""
         self._is_over = True
+        if self._reader_watch is not None:
+            self._reader_watch.cancel()
         if error is not None:
             refused = self._refused_by.get(error.session) if error.session else None
             self._failure = RequestFailed(
@@ -230,6 +240,19 @@ class NodeReply:
                 refused.body if refused else b"",
             )
             self._interrupt()
+
+    def _watch_reader(self) -> None:
+        """Look now and then whether the user still takes what is there; no token pays for it."""
+        seen = self._reads
+
+        def look() -> None:
+            if self._reader is None and self._reads == seen:
+                self.cancel()
+            else:
+                self._watch_reader()
+
+        loop = asyncio.get_running_loop()
+        self._reader_watch = loop.call_later(READER_WAIT_US / SECOND, look)
 
     def _interrupt(self) -> None:
         if self._reader is not None and not self._is_interrupted:
