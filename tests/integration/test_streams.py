@@ -67,6 +67,14 @@ async def test_a_user_who_wants_no_stream_gets_one_body(world: World) -> None:
         assert reply.info.usage.completion_tokens == 4
 
 
+async def test_a_user_who_leaves_the_choice_open_learns_which_model_it_was(world: World) -> None:
+    await world.add()
+    node = await world.add()
+    for route in (Route.LOCAL, Route.NETWORK):
+        reply = submit(node, route=route, public_model="", tokens=2)
+        assert b'"model":"local/mock-model"' in await read_all(reply)
+
+
 async def test_our_own_fields_and_the_users_name_never_reach_an_engine(world: World) -> None:
     await world.add()
     node = await world.add()

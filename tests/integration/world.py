@@ -94,7 +94,12 @@ async def open_world() -> AsyncIterator[World]:
 
 
 def submit(
-    node: Node, *, route: Route = Route.AUTO, is_streamed: bool = True, **mock: Any
+    node: Node,
+    *,
+    route: Route = Route.AUTO,
+    is_streamed: bool = True,
+    public_model: str = PUBLIC,
+    **mock: Any,
 ) -> Reply:
     """A chat request whose engine behaves as `mock` says."""
     found = node.handle.find_models("mock-model")
@@ -108,7 +113,7 @@ def submit(
         UserRequest(
             endpoint=Endpoint.CHAT,
             models=found.models,
-            public_model=PUBLIC,
+            public_model=public_model,
             body=json.dumps(body).encode(),
             prompt_tokens=5,
             is_streamed=is_streamed,

@@ -22,7 +22,8 @@ class UserRequest:
     models: tuple[ModelId, ...]
     """Canonical ids that would do, from `PeerHandle.find_models`."""
     public_model: str
-    """The name the user asked by, which every answer repeats."""
+    """The name the user asked by, which every answer repeats; empty where the user left the choice
+    open (`auto`, a group), and the answer says which model it was."""
     body: bytes
     """The user's JSON without this product's own fields."""
     prompt_tokens: int

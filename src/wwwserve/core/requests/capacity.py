@@ -65,14 +65,15 @@ class Capacity:
             self._engines.setdefault(served.engine, _EngineState())
         named = {served.engine for served in models}
         for engine, state in list(self._engines.items()):
-            if engine not in named and state.running == 0:
+            if engine not in named and state.running == 0 and state.reading is None:
                 del self._engines[engine]
 
     def set_reading(self, engine: str, reading: EngineReading, now: Moment) -> bool:
-        """An engine was read; returns whether its health is news. An unknown engine is ignored."""
-        state = self._engines.get(engine)
-        if state is None:
-            return False
+        """An engine was read; returns whether its health is news.
+
+        One that serves nothing yet counts as well: its operator wants to know why.
+        """
+        state = self._engines.setdefault(engine, _EngineState())
         is_news = state.reading is None or state.reading.health is not reading.health
         state.reading = reading
         state.read_at = now

@@ -6,7 +6,7 @@ from wwwserve.core.snapshot import ModelView, Snapshot
 from wwwserve.frontends.gateway.errors import Refused
 from wwwserve.ports.keys import KeyRules
 from wwwserve.ports.peer_handle import FoundModels, PeerHandle
-from wwwserve.values.model_names import ModelId, fold_model_name
+from wwwserve.values.model_names import AUTO, ModelId, fold_model_name
 
 Json = dict[str, object]
 
@@ -25,6 +25,11 @@ def find_allowed_models(handle: PeerHandle, rules: KeyRules, name: str) -> tuple
         message = f"the key {rules.name!r} may not use {name!r}. Try: GET /v1/models"
         raise Refused(403, message, "model_not_allowed", param="model")
     return allowed
+
+
+def is_open_choice(name: str, models: tuple[ModelId, ...]) -> bool:
+    """Whether a name leaves it open which model answers."""
+    return name == AUTO or len(models) > 1
 
 
 def make_model_filter(rules: KeyRules) -> Callable[[str], bool]:
@@ -73,7 +78,7 @@ def find_model(handle: PeerHandle, rules: KeyRules, name: str) -> Json:
     for model in models:
         if model in views:
             return describe_model(views[model], name)
-    raise _refuse_unknown(name, FoundModels(()))
+    raise _refuse_unknown(name, FoundModels((), ("GET /v1/models",)))
 
 
 def _is_any_allowed(view: ModelView, is_allowed: Callable[[str], bool]) -> bool:
@@ -86,6 +91,10 @@ def _list_names(view: ModelView) -> Iterator[str]:
 
 
 def _refuse_unknown(name: str, found: FoundModels) -> Refused:
-    fix = " or ".join(found.suggestions) or "GET /v1/models"
+    if not [suggestion for suggestion in found.suggestions if suggestion != AUTO]:
+        # Nobody serves anything: another name would not help.
+        message = "no model is ready, here or on any node in reach. Try: `wwwserve status`"
+        raise Refused(404, message, "model_not_found", param="model")
+    fix = " or ".join(found.suggestions)
     message = f"the model {name!r} is not served here or by any node in reach. Try: {fix}"
     return Refused(404, message, "model_not_found", param="model")

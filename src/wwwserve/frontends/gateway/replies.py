@@ -107,8 +107,11 @@ async def send_stream(
 
 def make_headers(info: ReplyInfo) -> dict[str, str]:
     """What happened to a request, for its user."""
+    name = request_text(info.request)
     headers = {
-        "x-wwwserve-request-id": request_text(info.request),
+        "x-wwwserve-request-id": name,
+        # The same again where OpenAI's client looks for it.
+        "x-request-id": name,
         "x-wwwserve-route": "local" if info.is_local else "network",
         "x-wwwserve-queue-ms": str(info.queue_us // MILLISECOND),
     }

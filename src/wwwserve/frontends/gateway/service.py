@@ -17,7 +17,12 @@ from wwwserve.frontends.gateway.errors import (
     make_error_response,
 )
 from wwwserve.frontends.gateway.limits import KeyLimits, Lease
-from wwwserve.frontends.gateway.models import find_allowed_models, find_model, list_models
+from wwwserve.frontends.gateway.models import (
+    find_allowed_models,
+    find_model,
+    is_open_choice,
+    list_models,
+)
 from wwwserve.frontends.gateway.reading import BodyReader
 from wwwserve.frontends.gateway.replies import make_headers, send_stream, send_whole
 from wwwserve.ports.keys import KeyRing, KeyRules
@@ -95,7 +100,7 @@ class GatewayService:
         wanted = UserRequest(
             endpoint=endpoint,
             models=models,
-            public_model=checked.model,
+            public_model="" if is_open_choice(checked.model, models) else checked.model,
             body=apply_controls(body, checked, controls),
             prompt_tokens=prompt_tokens,
             completion_tokens_max=checked.completion_tokens_max,

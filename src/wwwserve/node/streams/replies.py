@@ -301,7 +301,7 @@ class Replies:
         """Run a request on an engine of this node."""
         reply = self._get(effect.request)
         request, model = reply.request, effect.model
-        transcript = open_reply_transcript(request)
+        transcript = open_reply_transcript(request, model.offer.model)
         run = self._start_engine(model, self.bodies.get(effect.request), request.endpoint)
         self._engine_of[effect.session] = model.engine
         self._begin(reply, _Attempt(effect.session, run, transcript, None))
@@ -327,7 +327,7 @@ class Replies:
             self.bodies.get(effect.request),
             effect.accept_wait_us,
         )
-        transcript = open_reply_transcript(reply.request)
+        transcript = open_reply_transcript(reply.request, effect.offer.model)
         self._begin(reply, _Attempt(effect.session, source, transcript, effect.peer))
 
     def _get(self, request_id: RequestId) -> NodeReply:

@@ -71,13 +71,14 @@ def open_work_transcript(endpoint: Endpoint, model: str) -> Transcript:
     return _EventTranscript(model)
 
 
-def open_reply_transcript(request: UserRequest) -> Transcript:
-    """A transcript for an own user, in the shape the user asked for."""
+def open_reply_transcript(request: UserRequest, model: str) -> Transcript:
+    """A transcript for an own user, in the shape the user asked for; `model` is what runs."""
+    name = request.public_model or model
     if request.endpoint is Endpoint.EMBEDDINGS:
-        return _WholeTranscript(request.public_model)
+        return _WholeTranscript(name)
     if request.is_streamed:
-        return _UserTranscript(request.public_model, shows_usage=request.shows_usage)
-    return _AssembledTranscript(request.endpoint, request.public_model)
+        return _UserTranscript(name, shows_usage=request.shows_usage)
+    return _AssembledTranscript(request.endpoint, name)
 
 
 def prepare_body(body: bytes, engine_model: str, endpoint: Endpoint) -> bytes:
