@@ -274,4 +274,9 @@ class Placement:
         if request.failures:
             detail = f"every node that serves it failed; the last one: {request.last_failure}"
             return RequestError(RequestErrorCode.FAILED, detail)
+        if request.summary.needs:
+            # Trying again later would not help: what is missing is an ability, not room.
+            needs = ", ".join(request.summary.needs)
+            detail = f"no node in reach serves {request.summary.models[0]} with {needs}"
+            return RequestError(RequestErrorCode.MODEL_UNKNOWN, detail)
         return describe_no_place(request.summary)

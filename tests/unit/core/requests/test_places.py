@@ -21,6 +21,7 @@ from tests.unit.core.desk import (
 )
 from wwwserve.core.effects import (
     EndRequest,
+    RequestErrorCode,
     StartLocal,
     StartRemote,
 )
@@ -212,3 +213,13 @@ def test_work_others_give_the_engine_counts_as_used() -> None:
     assert probes(desk.submit(1)).keys() == {1}
     desk.tell(EngineRead("gpu", reading(running=0)))
     pick(desk.submit(2), StartLocal)
+
+
+def test_an_ability_nobody_has_is_told_and_not_to_be_tried_again() -> None:
+    desk = Desk()
+    desk.meet(member(1, ModelOffer(MODEL, capabilities=("chat",))))
+    end = pick(desk.submit(1, Route.NETWORK, needs=("vision",)), EndRequest)
+    assert end.error is not None
+    assert end.error.code is RequestErrorCode.MODEL_UNKNOWN
+    assert "vision" in end.error.detail
+    assert end.error.retry_after_us == 0
