@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from tests.integration.stranger import MODEL, Stranger, answer
+from tests.integration.stranger import MODEL, Stranger, answer, send
 from tests.integration.world import World, get_text, open_world, read_all, submit, wait_until
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import RequestFinished
@@ -23,10 +23,14 @@ from wwwserve.ports.transport import CloseReason, ResetCode, Stream, StreamEnded
 from wwwserve.values.limits import BODY_BYTES_MAX, LINKS_MAX, TOKENS_MAX
 from wwwserve.wire import (
     OFFER_VERSION,
+    Accept,
     BodyPart,
     Endpoint,
+    ExecutorFrame,
     Offer,
+    Output,
     Probe,
+    Progress,
     RequestSummary,
     Usage,
     encode_frame,
@@ -89,6 +93,29 @@ async def test_an_executor_that_ends_without_an_answer_is_passed_over(
         await read_all(reply)
     assert caught.value.code is not RequestErrorCode.REJECTED
     assert "no answer" in str(caught.value)
+
+
+@pytest.mark.parametrize("frame", [Output(b""), Progress(1)])
+async def test_an_executor_that_says_nothing_very_often_is_cut_off(
+    node: Node, stranger: Stranger, frame: ExecutorFrame
+) -> None:
+    ends: list[ResetCode] = []
+
+    async def chatter(stream: Stream) -> None:
+        await send(stream, Accept(OFFER_VERSION, MODEL))
+        try:
+            while True:
+                await send(stream, frame)
+        except StreamEnded as ended:
+            ends.append(ended.code)
+
+    stranger.execute = chatter
+    reply = submit(node, route=Route.NETWORK)
+    reading = asyncio.create_task(read_all(reply))
+    await wait_until(lambda: bool(ends))
+    reply.cancel()
+    with pytest.raises(RequestFailed):
+        await reading
 
 
 async def test_bodies_announced_and_never_sent_leave_room_for_own_users(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "wwwserve"
-PURE_ROOMS = ("values", "wire", "core", "sim")
+PURE_ROOMS = ("values", "wire", "enginemodel", "core", "sim")
 
 
 @dataclass(frozen=True, slots=True)

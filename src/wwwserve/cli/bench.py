@@ -1,7 +1,8 @@
 """`wwwserve bench`: what the gateway, a link and the core cost on this machine.
 
-Each number stands beside the plainest thing that could do the job, measured in the same run: only
-the ratio means something on another machine.
+`engine` is different: it holds the engine model against measured runs. Elsewhere each number
+stands beside the plainest thing that could do the job, measured in the same run: only the ratio
+means something on another machine.
 """
 
 import importlib
@@ -44,6 +45,12 @@ def link(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
 def core(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
     """How long the peer takes to decide: events a second, and the slowest call."""
     _run("core", repeats, as_json=as_json)
+
+
+@app.command
+def engine(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
+    """How close the emulated engine is to three measured runs of a real one."""
+    _run("engine", repeats, as_json=as_json)
 
 
 def _run(name: str, repeats: int, *, as_json: bool) -> None:

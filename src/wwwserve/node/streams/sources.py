@@ -11,7 +11,7 @@ from typing import assert_never
 
 from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.transport import Link, LinkEnded, ResetCode, Stream, StreamEnded
-from wwwserve.values.limits import STALL_US
+from wwwserve.values.limits import PROGRESS_PERIOD_US, STALL_US
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
 from wwwserve.wire import (
@@ -32,6 +32,9 @@ from wwwserve.wire import (
 
 COALESCED_BYTES_MAX = 64 * 1024
 """Output frames that have already arrived are handed on together, up to about this many bytes."""
+PROGRESS_BURST_MAX = 64
+"""Progress frames that may come at once, after a hold-up; of more than twice the rate that is
+allowed, one more breaks the attempt."""
 
 
 @dataclass(eq=False)
@@ -59,6 +62,8 @@ class RemoteSource:
         self._usage: Usage | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
+        self._accepted_s = 0.0
+        self._progress_count = 0
         self._is_silent = False
         self.received_bytes = 0
         """Of output, so far."""
@@ -123,6 +128,7 @@ class RemoteSource:
             case Output():
                 return self._take_output(stream, frame)
             case Progress():
+                self._count_progress()
                 return b""
             case Ended():
                 if frame.digest != self._digest.digest():
@@ -151,14 +157,23 @@ class RemoteSource:
             pieces.append(frame.data)
             size += len(frame.data)
         joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not joined:
+            raise Refusal("stream-order", "output without a byte")
         self._digest.update(joined)
         self.received_bytes += len(joined)
         return joined
 
+    def _count_progress(self) -> None:
+        """The executor lives, and that is all it says. Raises `Refusal` when said too often."""
+        self._progress_count += 1
+        elapsed_us = (asyncio.get_running_loop().time() - self._accepted_s) * SECOND
+        if self._progress_count > PROGRESS_BURST_MAX + 2 * elapsed_us / PROGRESS_PERIOD_US:
+            raise Refusal("progress-rate", "progress is told at most four times a second")
+
     def _watch_silence(self) -> None:
         """One timer for the whole stream, moved on lazily: nothing is paid for each token."""
         loop = asyncio.get_running_loop()
-        self._heard_s = loop.time()
+        self._heard_s = self._accepted_s = loop.time()
 
         def look() -> None:
             silent_s = loop.time() - self._heard_s

@@ -1,0 +1,45 @@
+"""How long a GPU takes: an LLM engine with continuous batching, in virtual time.
+
+`find_profile` names a GPU with a model, `BatchingEngine` is the engine itself (a machine without
+clock or input: demands in, iterations out), `replay` runs a list of demands through it, and
+`MEASURED_RUNS` are three runs of a real engine to hold it against.
+
+Rules: an engine works in iterations, and what it computes in one is decided at its start; running
+sequences go before waiting ones, and those in the order they came; nothing is started unless its
+whole context fits into the KV cache; when the cache runs out, the newest sequence gives its place
+up and is computed again later. The same demands at the same instants give the same iterations.
+"""
+
+from wwwserve.enginemodel.batching import (
+    BatchingEngine,
+    Demand,
+    EngineLoad,
+    Iteration,
+    SequenceId,
+)
+from wwwserve.enginemodel.catalogue import PROFILES, find_profile
+from wwwserve.enginemodel.measured import MEASURED_RUNS, MeasuredRun, MeasuredTimes, load_times
+from wwwserve.enginemodel.profiles import EngineProfile
+from wwwserve.enginemodel.replaying import Arrival, Lateness, replay
+from wwwserve.enginemodel.timing import IterationTiming, IterationWork, compute_iteration_us
+
+__all__ = [
+    "MEASURED_RUNS",
+    "PROFILES",
+    "Arrival",
+    "BatchingEngine",
+    "Demand",
+    "EngineLoad",
+    "EngineProfile",
+    "Iteration",
+    "IterationTiming",
+    "IterationWork",
+    "Lateness",
+    "MeasuredRun",
+    "MeasuredTimes",
+    "SequenceId",
+    "compute_iteration_us",
+    "find_profile",
+    "load_times",
+    "replay",
+]

@@ -1,0 +1,295 @@
+"""An LLM engine with continuous batching, as a machine in virtual time.
+
+It behaves like the scheduler of vLLM (V1). In each iteration
+
+1. every running sequence that decodes computes one token, and one whose prompt is not read yet a
+   piece of it, in the order they were admitted, within `max_batched_tokens`;
+2. a sequence that needs a KV block when none is free takes the newest one's: that one is preempted,
+   forgets what it computed and waits in front of all others;
+3. if nobody was preempted, waiting sequences are admitted in order, each as soon as its whole
+   context fits into free blocks, while there are tokens left and fewer than `max_num_seqs` run.
+
+A sequence whose context has been read to its end makes a token at the end of that iteration.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NewType
+
+from wwwserve.enginemodel.profiles import EngineProfile
+from wwwserve.enginemodel.timing import IterationWork, compute_iteration_us
+from wwwserve.values.moments import NEVER, Moment
+from wwwserve.values.refusals import Refusal, Severity
+
+KV_BLOCK_TOKENS = 16
+"""Tokens in one block of the KV cache: vLLM's own size."""
+WAITING_MAX = 65_536
+"""Sequences that may wait; one more is refused, to be ignored: it may fit later."""
+
+SequenceId = NewType("SequenceId", int)
+"""The caller's name for one sequence, used once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one sequence asks for; at least one token each."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """What one iteration brought, known at its end."""
+
+    ended: Moment
+    first: tuple[SequenceId, ...]
+    """Sequences that made their first token."""
+    further: tuple[SequenceId, ...]
+    """Sequences that made one token more."""
+    finished: tuple[SequenceId, ...]
+    """Those of both that are whole now."""
+    preempted: tuple[SequenceId, ...]
+    """Sequences that gave their place up at its start; their tokens so far remain made."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLoad:
+    """What an engine is doing now."""
+
+    running: int
+    waiting: int
+    kv_blocks_used: int
+    kv_blocks: int
+    preemptions: int
+    """Since it was made."""
+
+
+@dataclass(slots=True, eq=False)
+class _Sequence:
+    """One sequence: what it asks for, and how far it is."""
+
+    id: SequenceId
+    demand: Demand
+    arrived: Moment
+    made_tokens: int = 0
+    computed_tokens: int = 0
+    """Tokens of its context in the KV cache."""
+    blocks: int = 0
+    is_alive: bool = True
+
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and answer so far."""
+        return self.demand.prompt_tokens + self.made_tokens
+
+
+@dataclass(slots=True, eq=False)
+class _Plan:
+    """The iteration that is being computed."""
+
+    ends: Moment
+    making: list[_Sequence]
+    """Sequences that make a token at its end."""
+    preempted: tuple[SequenceId, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """An iteration while it is put together."""
+
+    tokens_left: int
+    prefill_tokens: int = 0
+    prefill_pairs: float = 0.0
+    sequences: int = 0
+    context_tokens: int = 0
+
+    def add(self, sequence: _Sequence, tokens: int) -> None:
+        """Let a sequence compute `tokens` more of its context."""
+        self.tokens_left -= tokens
+        if sequence.made_tokens and tokens == 1:
+            self.sequences += 1
+            self.context_tokens += sequence.computed_tokens
+        else:
+            self.prefill_tokens += tokens
+            self.prefill_pairs += tokens * (sequence.computed_tokens + tokens / 2)
+        sequence.computed_tokens += tokens
+
+
+class BatchingEngine:
+    """One engine; `advance` it at its `next_deadline`, late or early does no harm."""
+
+    __slots__ = (
+        "_blocks_free",
+        "_clock",
+        "_known",
+        "_plan",
+        "_preemptions",
+        "_profile",
+        "_running",
+        "_waiting",
+    )
+
+    def __init__(self, profile: EngineProfile) -> None:
+        """An idle engine with an empty cache."""
+        self._profile = profile
+        self._running: list[_Sequence] = []
+        self._waiting: deque[_Sequence] = deque()
+        self._known: dict[SequenceId, _Sequence] = {}
+        self._blocks_free = self.kv_blocks
+        self._plan: _Plan | None = None
+        self._clock = Moment(0)
+        self._preemptions = 0
+
+    @property
+    def kv_blocks(self) -> int:
+        """Blocks of the whole KV cache."""
+        return self._profile.kv_capacity_tokens // KV_BLOCK_TOKENS
+
+    @property
+    def context_tokens_max(self) -> int:
+        """Prompt and answer together that one sequence may have: the whole cache."""
+        return self.kv_blocks * KV_BLOCK_TOKENS
+
+    def submit(self, sequence: SequenceId, demand: Demand, now: Moment) -> None:
+        """Take a sequence on; it is in the first iteration that begins at `now` or later.
+
+        Raises `Refusal` when it could never fit, or when too many wait.
+        """
+        assert demand.prompt_tokens > 0, demand
+        assert demand.output_tokens > 0, demand
+        assert sequence not in self._known, sequence
+        total = demand.prompt_tokens + demand.output_tokens
+        if total > self.context_tokens_max:
+            detail = f"{total} tokens; the KV cache holds {self.context_tokens_max}"
+            raise Refusal("enginemodel: context too long", detail)
+        if len(self._waiting) >= WAITING_MAX:
+            raise Refusal("enginemodel: queue full", f"{WAITING_MAX} wait", Severity.IGNORE)
+        taken = self._known[sequence] = _Sequence(sequence, demand, now)
+        self._waiting.append(taken)
+
+    def cancel(self, sequence: SequenceId) -> None:
+        """Drop a sequence and free its blocks; harmless after its end.
+
+        The iteration being computed takes as long as it would have.
+        """
+        dropped = self._known.get(sequence)
+        if dropped is None:
+            return
+        if dropped in self._running:
+            self._running.remove(dropped)
+        else:
+            self._waiting.remove(dropped)
+        self._retire(dropped)
+
+    def next_deadline(self) -> Moment:
+        """When the iteration being computed ends or the next may begin; `NEVER` when idle."""
+        if self._plan is not None:
+            return self._plan.ends
+        if self._running:
+            return self._clock
+        return max(self._clock, self._waiting[0].arrived) if self._waiting else NEVER
+
+    def advance(self, now: Moment) -> list[Iteration]:
+        """Every iteration that ended until `now`, in order; then the next ones have begun."""
+        ended: list[Iteration] = []
+        while self.next_deadline() <= now:
+            if self._plan is None:
+                self._plan = self._begin(self.next_deadline())
+            else:
+                ended.append(self._end(self._plan))
+                self._plan = None
+        return ended
+
+    def read_load(self) -> EngineLoad:
+        """What it is doing."""
+        return EngineLoad(
+            running=len(self._running),
+            waiting=len(self._waiting),
+            kv_blocks_used=self.kv_blocks - self._blocks_free,
+            kv_blocks=self.kv_blocks,
+            preemptions=self._preemptions,
+        )
+
+    # -- one iteration -----------------------------------------------------------------------------
+
+    def _begin(self, now: Moment) -> _Plan:
+        batch = _Batch(tokens_left=self._profile.max_batched_tokens)
+        preempted = self._continue_running(batch)
+        if not preempted:
+            self._admit_waiting(batch, now)
+        work = IterationWork(
+            batch.prefill_tokens, batch.prefill_pairs, batch.sequences, batch.context_tokens
+        )
+        span_us = compute_iteration_us(self._profile.iteration_model, work)
+        making = [one for one in self._running if one.computed_tokens == one.context_tokens]
+        return _Plan(Moment(now + span_us), making, tuple(preempted))
+
+    def _continue_running(self, batch: _Batch) -> list[SequenceId]:
+        """Let running sequences compute, oldest first; gives those that were preempted for it."""
+        preempted: list[SequenceId] = []
+        index = 0
+        # The list shrinks at its end when the newest is preempted.
+        while index < len(self._running) and batch.tokens_left:
+            sequence = self._running[index]
+            tokens = min(sequence.context_tokens - sequence.computed_tokens, batch.tokens_left)
+            missing = _count_blocks(sequence.computed_tokens + tokens) - sequence.blocks
+            while missing > self._blocks_free and index < len(self._running):
+                preempted.append(self._preempt_newest())
+            if index < len(self._running):
+                self._take_blocks(sequence, missing)
+                batch.add(sequence, tokens)
+            index += 1
+        return preempted
+
+    def _admit_waiting(self, batch: _Batch, now: Moment) -> None:
+        while self._waiting and batch.tokens_left:
+            sequence = self._waiting[0]
+            blocks = _count_blocks(sequence.context_tokens)
+            is_full = len(self._running) >= self._profile.max_num_seqs
+            if is_full or blocks > self._blocks_free or sequence.arrived > now:
+                return
+            self._running.append(self._waiting.popleft())
+            self._take_blocks(sequence, blocks)
+            batch.add(sequence, min(sequence.context_tokens, batch.tokens_left))
+
+    def _end(self, plan: _Plan) -> Iteration:
+        self._clock = plan.ends
+        first: list[SequenceId] = []
+        further: list[SequenceId] = []
+        finished: list[SequenceId] = []
+        for sequence in plan.making:
+            if not sequence.is_alive:
+                continue
+            (further if sequence.made_tokens else first).append(sequence.id)
+            sequence.made_tokens += 1
+            if sequence.made_tokens == sequence.demand.output_tokens:
+                finished.append(sequence.id)
+                self._retire(sequence)
+        if finished:
+            self._running = [one for one in self._running if one.is_alive]
+        return Iteration(plan.ends, tuple(first), tuple(further), tuple(finished), plan.preempted)
+
+    def _preempt_newest(self) -> SequenceId:
+        sequence = self._running.pop()
+        self._blocks_free += sequence.blocks
+        sequence.blocks = sequence.computed_tokens = 0
+        self._waiting.appendleft(sequence)
+        self._preemptions += 1
+        return sequence.id
+
+    def _take_blocks(self, sequence: _Sequence, count: int) -> None:
+        # A sequence admitted for its whole context has the blocks for its next pieces already.
+        taken = max(0, count)
+        sequence.blocks += taken
+        self._blocks_free -= taken
+
+    def _retire(self, sequence: _Sequence) -> None:
+        sequence.is_alive = False
+        self._blocks_free += sequence.blocks
+        sequence.blocks = 0
+        del self._known[sequence.id]
+
+
+def _count_blocks(tokens: int) -> int:
+    return -(-tokens // KV_BLOCK_TOKENS)
