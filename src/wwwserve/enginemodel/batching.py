@@ -69,7 +69,7 @@ class EngineLoad:
 class _Sequence:
     """One sequence: what it asks for, and how far it is."""
 
-    id: SequenceId
+    name: SequenceId
     demand: Demand
     arrived: Moment
     made_tokens: int = 0
@@ -261,10 +261,10 @@ class BatchingEngine:
         for sequence in plan.making:
             if not sequence.is_alive:
                 continue
-            (further if sequence.made_tokens else first).append(sequence.id)
+            (further if sequence.made_tokens else first).append(sequence.name)
             sequence.made_tokens += 1
             if sequence.made_tokens == sequence.demand.output_tokens:
-                finished.append(sequence.id)
+                finished.append(sequence.name)
                 self._retire(sequence)
         if finished:
             self._running = [one for one in self._running if one.is_alive]
@@ -276,7 +276,7 @@ class BatchingEngine:
         sequence.blocks = sequence.computed_tokens = 0
         self._waiting.appendleft(sequence)
         self._preemptions += 1
-        return sequence.id
+        return sequence.name
 
     def _take_blocks(self, sequence: _Sequence, count: int) -> None:
         # A sequence admitted for its whole context has the blocks for its next pieces already.
@@ -288,7 +288,7 @@ class BatchingEngine:
         sequence.is_alive = False
         self._blocks_free += sequence.blocks
         sequence.blocks = 0
-        del self._known[sequence.id]
+        del self._known[sequence.name]
 
 
 def _count_blocks(tokens: int) -> int:

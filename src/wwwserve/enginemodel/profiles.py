@@ -8,8 +8,6 @@ from wwwserve.enginemodel.timing import IterationTiming
 class EngineProfile(msgspec.Struct, frozen=True):
     """One row of the published profiles (`data/profiles.json`)."""
 
-    id: str
-    """`GPU/MODEL/tpN`."""
     gpu: str
     model: str
     tp: int

@@ -38,7 +38,6 @@ def make_profile(*, blocks: int = 1_000, sequences: int = 8, batched: int = 1_02
         e_s_per_pair=0.0,
     )
     return EngineProfile(
-        id="gpu/model/tp1",
         gpu="gpu",
         model="model",
         tp=1,

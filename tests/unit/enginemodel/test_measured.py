@@ -1,6 +1,6 @@
-"""The measured runs that ship with the package are whole, and stand for engines we have profiles of.
+"""The measured runs that ship with the package are whole, and each has a profile that stands for it.
 
-How well the model reproduces them is tested with the bench that tells it (`bench/test_engine.py`).
+How well the model reproduces them is tested with the bench that tells it.
 """
 
 import pytest

@@ -52,14 +52,14 @@ def test_there_are_51_profiles_and_each_is_found_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("rtx-4090:qwen3-8b", "RTX-4090/Qwen3-8B/tp1"),
-        ("RTX-4090:Qwen3-8B:tp2", "RTX-4090/Qwen3-8B/tp2"),
-        ("RTX-4090/Qwen3-8B/tp2", "RTX-4090/Qwen3-8B/tp2"),
-        ("A100-80GB-SXM:Llama-3-70B", "A100-80GB-SXM/Llama-3-70B/tp2"),
+        ("rtx-4090:qwen3-8b", "RTX-4090:Qwen3-8B"),
+        ("RTX-4090:Qwen3-8B:tp2", "RTX-4090:Qwen3-8B:tp2"),
+        ("RTX-4090/Qwen3-8B/tp2", "RTX-4090:Qwen3-8B:tp2"),
+        ("A100-80GB-SXM:Llama-3-70B", "A100-80GB-SXM:Llama-3-70B:tp2"),
     ],
 )
 def test_a_profile_is_found_however_it_is_typed(typed: str, found: str) -> None:
-    assert find_profile(typed).id == found
+    assert find_profile(typed).name == found
 
 
 @pytest.mark.parametrize("typed", ["RTX4090:Qwen3-8B", "rtx-4090:qwen-8b", "4090:qwen3-8b"])
