@@ -45,7 +45,7 @@ class LinkOpened:
 
     peer: NodeId
     address: str
-    """Where the other end was seen or dialled."""
+    """As it was dialled, to the letter; else where the other end was seen."""
     is_dialled: bool
 
 
@@ -59,10 +59,11 @@ class LinkClosed:
 
 @dataclass(frozen=True, slots=True)
 class DialFailed:
-    """A `Dial` effect came to nothing."""
+    """A `Dial` effect brought no new link."""
 
     address: str
     peer: NodeId | None
+    """Who answered there, to whom there is a link already; if nobody did, who was expected."""
     detail: str
 
 

@@ -225,6 +225,7 @@ class Node:
     def end(self) -> None:
         """Stop at once; the parts are closed by whoever opened them."""
         self.runner.stop()
+        self.carrier.links.end()
         self.carrier.works.stop_all()
         for task in self.background:
             task.cancel()

@@ -69,10 +69,23 @@ class LinkTable:
     is_open: bool = False
     """Links that come before the peer is ready are turned away; they will be dialled again."""
     _held: dict[NodeId, _Held] = field(default_factory=dict)
-    _dialling: set[tuple[str, NodeId | None]] = field(default_factory=set)
+    _dialling: dict[tuple[str, NodeId | None], asyncio.Task[None]] = field(default_factory=dict)
 
     def adopt(self, link: Link) -> LinkOwner:
-        """Take a proved link into the table, or close it; the `on_link` of the transport."""
+        """Take in a proved link that another node dialled; the `on_link` of a transport."""
+        self._take_in(link, link.remote_address)
+        return self
+
+    def end(self) -> None:
+        """The node ends: give up dials, close every link, and take no more."""
+        self.is_open = False
+        for task in self._dialling.values():
+            task.cancel()
+        for held in list(self._held.values()):
+            held.link.close(CloseReason.LEAVING)
+
+    def _take_in(self, link: Link, address: str) -> bool:
+        """Keep a link or close it; returns whether the peer was told of one it did not have."""
         held = self._held.get(link.peer)
         if link.peer == self.own:
             link.close(CloseReason.UNWANTED)
@@ -82,11 +95,11 @@ class LinkTable:
             link.close(CloseReason.DUPLICATE)
         else:
             self._held[link.peer] = _Held(link, RationedVerifier(self.verifier, self.clock))
-            if held is not None:
-                held.link.close(CloseReason.DUPLICATE)
-            else:
-                self.deliver(LinkOpened(link.peer, link.remote_address, link.is_dialled))
-        return self
+            if held is None:
+                self.deliver(LinkOpened(link.peer, address, link.is_dialled))
+                return True
+            held.link.close(CloseReason.DUPLICATE)
+        return False
 
     def _has_room(self, link: Link) -> bool:
         if link.is_dialled:
@@ -117,21 +130,26 @@ class LinkTable:
         if len(self._dialling) >= DIALS_MAX:
             self.deliver(DialFailed(address, expected, "too many dials at once"))
             return
-        self._dialling.add(key)
-        self.tasks.create_task(self._dial(address, expected))
+        self._dialling[key] = self.tasks.create_task(self._dial(address, expected))
 
     async def _dial(self, address: str, expected: NodeId | None) -> None:
+        is_news = False
+
+        def take_in(link: Link) -> LinkOwner:
+            # By the address dialled, which the peer knows it by: a name is seen as a number.
+            nonlocal is_news
+            is_news = self._take_in(link, address)
+            return self
+
         try:
-            link = await self.transport.dial(address, expected, self.adopt)
+            link = await self.transport.dial(address, expected, take_in)
         except LinkEnded as ended:
             self.deliver(DialFailed(address, expected, str(ended)))
         else:
-            if link.peer == self.own:
-                self.deliver(DialFailed(address, expected, "this address is our own"))
-            elif self.get(link.peer) is not link:
-                self.deliver(DialFailed(address, link.peer, "linked already"))
+            if not is_news:
+                self.deliver(DialFailed(address, link.peer, "linked already, or no room"))
         finally:
-            self._dialling.discard((address, expected))
+            del self._dialling[address, expected]
 
     def close(self, peer: NodeId, reason: CloseReason) -> None:
         """End the link to a peer, if there is one."""

@@ -122,8 +122,7 @@ class Dialler:
         if member is not None:
             member.dial_attempts = 0
         if is_dialled:
-            attempt = self._attempts.pop(self._find_dialled(peer, address), None)
-            self._on_found(attempt, peer)
+            self._on_found(self._attempts.pop(address, None), peer)
 
     def on_link_closed(self, peer: NodeId) -> None:
         """A link is gone: make it anew soon, unless its member is."""
@@ -138,17 +137,6 @@ class Dialler:
             self._on_found(attempt, peer)
         elif attempt is not None:
             self._on_failed(attempt)
-
-    def _find_dialled(self, peer: NodeId, address: str) -> str:
-        """The address we dialled to get this link: a name may be seen as a number."""
-        if address in self._attempts:
-            return address
-        fitting = [
-            dialled
-            for dialled, attempt in self._attempts.items()
-            if attempt.expected in (None, peer)
-        ]
-        return fitting[0] if len(fitting) == 1 else address
 
     def _on_found(self, attempt: Attempt | None, peer: NodeId) -> None:
         if attempt is None or attempt.task is not Task.MEET:
