@@ -65,6 +65,8 @@ class RemoteSource:
         self._accepted_s = 0.0
         self._progress_count = 0
         self._is_silent = False
+        self._is_told_all = False
+        """The executor's last frame has come."""
         self.received_bytes = 0
         """Of output, so far."""
 
@@ -107,6 +109,7 @@ class RemoteSource:
             case Accept():
                 self._watch_silence()
             case Decline():
+                self._is_told_all = True
                 raise SourceFailed(
                     FailureKind.DECLINED,
                     first.detail or first.reason.name.lower(),
@@ -114,6 +117,7 @@ class RemoteSource:
                     retry_after_us=first.retry_after_us,
                 )
             case Failed():
+                self._is_told_all = True
                 raise _failure_of(first)
             case Output() | Progress() | Ended():
                 raise Refusal("stream-order", "output before the offer was accepted")
@@ -131,11 +135,13 @@ class RemoteSource:
                 self._count_progress()
                 return b""
             case Ended():
+                self._is_told_all = True
                 if frame.digest != self._digest.digest():
                     raise Refusal("stream-digest", "what arrived is not what the executor sent")
                 self._usage = frame.usage
                 return None
             case Failed():
+                self._is_told_all = True
                 raise _failure_of(frame)
             case Accept() | Decline():
                 raise Refusal("stream-order", "a second answer to the offer")
@@ -186,15 +192,18 @@ class RemoteSource:
         self._watchdog = loop.call_later(STALL_US / SECOND, look)
 
     async def stop(self) -> None:
-        """See `EngineRun`. The reset makes the executor stop its engine."""
+        """See `EngineRun`. The reset makes the executor stop its engine.
+
+        After its last word there is nothing to stop: resets are rationed, and for those who cancel.
+        """
         if self._watchdog is not None:
             self._watchdog.cancel()
         if self._stream is None:
             return
-        if self._usage is None:
-            self._stream.reset(ResetCode.CANCELLED)
-        else:
+        if self._is_told_all:
             self._stream.finish()
+        else:
+            self._stream.reset(ResetCode.CANCELLED)
 
 
 class FailedSource:

@@ -28,6 +28,7 @@ from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRu
 from wwwserve.ports.transport import ResetCode, Stream, StreamEnded
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import (
+    ACCEPT_WAIT_US,
     BODY_STORE_BYTES_MAX,
     PROGRESS_PERIOD_US,
     STALL_US,
@@ -40,6 +41,7 @@ from wwwserve.wire import (
     BodyPart,
     Decline,
     Ended,
+    ExecutorFrame,
     Failed,
     Offer,
     Output,
@@ -253,7 +255,7 @@ class Works:
     async def _execute(self, work: _Work, accepted: AcceptOffer) -> None:
         assert work.offer is not None
         model, endpoint = accepted.model, work.offer.summary.endpoint
-        await work.stream.send(encode_frame(accepted.accept))
+        await _send(work.stream, accepted.accept, wait_us=ACCEPT_WAIT_US)
         transcript = open_work_transcript(endpoint, accepted.accept.model)
         try:
             body = prepare_body(self.bodies.get(work.session), model.engine_model, endpoint)
@@ -318,19 +320,24 @@ class Works:
         )
 
 
+async def _send(stream: Stream, frame: ExecutorFrame, *, wait_us: int = STALL_US) -> None:
+    """Send a frame; `TimeoutError` when the origin makes no room for it in time.
+
+    Without a bound, whoever takes nothing would hold a slot of the engine for ever.
+    """
+    data = encode_frame(frame)
+    if not stream.try_send(data):
+        async with asyncio.timeout(wait_us / SECOND):
+            await stream.send(data)
+
+
 async def _send_output(stream: Stream, data: bytes) -> None:
     for start in range(0, len(data), OUTPUT_BYTES_MAX):
-        frame = encode_frame(Output(data[start : start + OUTPUT_BYTES_MAX]))
-        if not stream.try_send(frame):
-            async with asyncio.timeout(STALL_US / SECOND):
-                await stream.send(frame)
+        await _send(stream, Output(data[start : start + OUTPUT_BYTES_MAX]))
 
 
 async def _send_last(stream: Stream, frame: Decline | Ended | Failed) -> None:
-    data = encode_frame(frame)
-    if not stream.try_send(data):
-        async with asyncio.timeout(STALL_US / SECOND):
-            await stream.send(data)
+    await _send(stream, frame)
     stream.finish()
 
 
