@@ -178,9 +178,11 @@ class Requests:
                 self._origin.book.note_models()
                 self._origin.note_room()
             case Depart(departure):
-                self._executor.set_draining(is_draining=departure is not Departure.RESUME)
                 if departure is Departure.LEAVE:
                     self._origin.leave()
+                # Who leaves takes no work any more, whatever its operator says after that.
+                is_resuming = departure is Departure.RESUME and not self._origin.is_leaving
+                self._executor.set_draining(is_draining=not is_resuming)
             case _:
                 assert_never(event)
 

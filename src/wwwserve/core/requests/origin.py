@@ -67,13 +67,14 @@ class Origin:
         self._reprobe_at = NEVER
         self._has_room_news = False
         """Whether a slot may have become free since the queue was last served."""
-        self._is_leaving = False
+        self.is_leaving = False
+        """Whether no request is taken on any more."""
 
     # -- commands --------------------------------------------------------------------------------
 
     def leave(self) -> None:
         """No request is taken on any more."""
-        self._is_leaving = True
+        self.is_leaving = True
 
     def submit(self, event: SubmitRequest, now: Moment) -> None:
         """Take on a request, and find it a place."""
@@ -257,7 +258,7 @@ class Origin:
 
     def _judge_submission(self, request: OpenRequest) -> RequestError | None:
         """Why a request cannot be taken on, if so."""
-        if self._is_leaving:
+        if self.is_leaving:
             detail = "this node is shutting down; try another"
             return RequestError(RequestErrorCode.LEAVING, detail, USER_RETRY_US)
         if len(self.book) >= REQUESTS_OPEN_MAX:
