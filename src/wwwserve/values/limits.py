@@ -96,7 +96,5 @@ TOKENS_MAX: Final = 100_000_000
 engine's count above it is read as this."""
 REPLY_BYTES_MAX: Final = 64 * MIB
 """An assembled (non-streamed) answer; a longer one breaks the attempt."""
-TRANSCRIPT_BYTES_MAX: Final = 1 * MIB
-"""Text of one answer kept in the body store."""
 FACTS_QUEUED_MAX: Final = 4_096
 """Facts waiting for one slow watcher; then its oldest are dropped and counted."""
