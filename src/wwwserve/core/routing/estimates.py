@@ -17,10 +17,11 @@ MODELS_LEARNED_MAX = 256
 
 OVERHEAD_COLD_US = 20_000
 """Before any run: time to a first token that no prompt explains."""
-PREFILL_COLD_NS = 1_000_000
-"""Before any run: 1 000 prompt tokens a second, a slow GPU or a small model on a CPU."""
-DECODE_COLD_NS = 50_000_000
-"""Before any run: 20 tokens a second, what a reader still calls fluent."""
+PREFILL_COLD_NS = 200_000
+"""Before any run: 5 000 prompt tokens a second, a good GPU. A stranger is given the benefit of the
+doubt: one that seemed slow would never be tried, and its first run corrects it."""
+DECODE_COLD_NS = 10_000_000
+"""Before any run: 100 tokens a second, for the same reason."""
 COMPLETION_COLD_TOKENS = 256
 """Before any run: the length of a chat answer."""
 
