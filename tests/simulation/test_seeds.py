@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from wwwserve.sim import SCENARIOS, Verdict, run_fuzz, run_scenario
+from wwwserve.sim.measures import measure
 
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
 NEW_SEEDS_SECONDS = 15
@@ -51,3 +52,13 @@ def test_new_seeds_are_good() -> None:
 def test_built_in_scenarios_keep_all_rules(name: str, strategy: str) -> None:
     result = run_scenario(SCENARIOS[name], 1, strategy=strategy)
     assert result.verdict is Verdict.OK, result.detail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_node_of_an_equal_network_is_left_without_work(seed: int) -> None:
+    # Load on one node of four: the others all get a share, also those nobody has tried yet.
+    result = run_scenario(SCENARIOS["hello"], seed)
+    served = measure(result).served
+    assert len(served) == 4
+    assert min(served.values()) > 0
