@@ -103,7 +103,7 @@ class SubmitRequest:
     summary: RequestSummary
     route: Route
     allowed_executors: tuple[NodeId, ...] = ()
-    """Only these nodes (and this one) may see it; empty = any."""
+    """Only these nodes (and this one) may see it; empty = any, and for a private one none."""
 
 
 @dataclass(frozen=True, slots=True)

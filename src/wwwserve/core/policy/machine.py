@@ -48,14 +48,17 @@ class Policy:
         """Whether other nodes may use a model at all."""
         return is_shared(self._settings, offer)
 
-    def get_partners(self, allowed: tuple[NodeId, ...]) -> Partners:
-        """The nodes an own user's request may be sent to; `allowed` are the user's own, if any."""
+    def get_partners(self, summary: RequestSummary, allowed: tuple[NodeId, ...]) -> Partners:
+        """The nodes an own user's request may be sent to; `allowed` are the user's own, if any.
+
+        A private request goes to those its user names, and without a name to nobody.
+        """
         chosen = self._settings.offload_nodes
-        if allowed and chosen:
-            only = frozenset(node for node in allowed if node in chosen)
-        else:
-            only = frozenset(allowed or chosen)
-        return Partners(only if allowed or chosen else None, self._never)
+        if not (allowed or chosen or summary.is_private):
+            return Partners(None, self._never)
+        named = allowed if allowed or summary.is_private else chosen
+        only = frozenset(node for node in named if not chosen or node in chosen)
+        return Partners(only, self._never)
 
     def _draw(self, question: bytes, summary: RequestSummary, share_permille: int) -> int:
         """The request's own number from 0 to 999 for one question; the same whenever asked.

@@ -155,7 +155,7 @@ class Placement:
                 assert_never(request.route)
 
     def _get_wanted(self, request: OpenRequest) -> Wanted:
-        partners = self._policy.get_partners(request.allowed)
+        partners = self._policy.get_partners(request.summary, request.allowed)
         return Wanted(request.summary, partners, request.excluded)
 
     def _is_hopeful_elsewhere(self, request: OpenRequest) -> bool:
@@ -169,7 +169,7 @@ class Placement:
         """The bids in a round's quotes; who declined or kept silent is left alone for a while."""
         bids: list[Bid] = []
         others: list[Alternative] = []
-        partners = self._policy.get_partners(request.allowed)
+        partners = self._policy.get_partners(request.summary, request.allowed)
         for node, answer in ended.answers.items():
             quote = answer.quote
             if is_willing(quote, request.summary) and partners.admits(node):

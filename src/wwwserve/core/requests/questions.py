@@ -37,7 +37,7 @@ class AsksPolicy(Protocol):
         """Whether another node's request runs here."""
         ...
 
-    def get_partners(self, allowed: tuple[NodeId, ...]) -> Partners:
+    def get_partners(self, summary: RequestSummary, allowed: tuple[NodeId, ...]) -> Partners:
         """The nodes an own user's request may be sent to."""
         ...
 

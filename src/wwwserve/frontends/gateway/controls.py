@@ -4,7 +4,8 @@ The `openai` SDK sends headers with `extra_headers` and members of the body with
 header wins over a member of the same name. None of them ever reaches an engine.
 
     x-wwwserve-route         auto, local or network
-    x-wwwserve-private       true: never audited, and only executors that -executors names
+    x-wwwserve-private       true: never audited, and run here or by an executor that -executors
+                             names
     x-wwwserve-executors     names of nodes, separated by commas: no other may run it
     x-wwwserve-deadline-ms   time after which the answer is worth nothing
     x-wwwserve-seed          sets `seed`, if the body does not
@@ -76,10 +77,15 @@ def read_controls(headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw])
     if is_private and audited:
         raise refuse_field(_AUDIT, "a private request is never audited", "leave one of them out")
     routes = {route.value: route for route in Route}
+    route = _read_choice(texts, _ROUTE, routes, default=Route.AUTO)
+    executors = _read_executors(texts.get(_EXECUTORS, ""))
+    if is_private and route is Route.NETWORK and not executors:
+        message = "a private request goes to no node that is not named"
+        raise refuse_field(_PRIVATE, message, f"{_EXECUTORS}, or another route")
     return Controls(
-        route=_read_choice(texts, _ROUTE, routes, default=Route.AUTO),
+        route=route,
         is_private=is_private,
-        executors=_read_executors(texts.get(_EXECUTORS, "")),
+        executors=executors,
         deadline_us=(_read_number(texts, _DEADLINE, 1, DEADLINE_MS_MAX) or 0) * MILLISECOND,
         seed=_read_number(texts, _SEED, 0, SEED_MAX),
     )

@@ -11,6 +11,7 @@ from wwwserve.core.entropy import Entropy
 from wwwserve.core.placing import Accepted, Declined, LoadView, PeerRequest, Queued, Verdict
 from wwwserve.core.policy import Policy, decide_offer, decide_own, decide_wait, is_below_target
 from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import ModelOffer
@@ -174,12 +175,21 @@ def test_a_new_policy_holds_from_the_next_decision() -> None:
     assert policy.decide_offer(request, IDLE) == Accepted()
     policy.set(PolicySettings(accept_permille=0, deny_nodes=(node(3),)))
     assert policy.decide_offer(request, IDLE) == Declined(DeclineReason.POLICY)
-    assert not policy.get_partners(()).admits(node(3))
+    assert not policy.get_partners(summary(1), ()).admits(node(3))
 
 
 def test_partners_are_whom_user_and_provider_both_allow() -> None:
     policy = Policy(PolicySettings(offload_nodes=(node(1), node(2))), Entropy(b"policy"))
-    assert policy.get_partners(()).admits(node(1))
-    assert not policy.get_partners(()).admits(node(3))
-    both = policy.get_partners((node(2), node(3)))
+    assert policy.get_partners(summary(1), ()).admits(node(1))
+    assert not policy.get_partners(summary(1), ()).admits(node(3))
+    both = policy.get_partners(summary(1), (node(2), node(3)))
     assert [both.admits(node(number)) for number in (1, 2, 3)] == [False, True, False]
+
+
+@pytest.mark.parametrize("offload_nodes", [(), (node(1),)])
+def test_a_private_request_is_for_those_its_user_names(offload_nodes: tuple[NodeId, ...]) -> None:
+    policy = Policy(PolicySettings(offload_nodes=offload_nodes), Entropy(b"policy"))
+    private = summary(1, is_private=True)
+    assert not policy.get_partners(private, ()).admits(node(1))
+    named = policy.get_partners(private, (node(1),))
+    assert [named.admits(node(number)) for number in (1, 2)] == [True, False]

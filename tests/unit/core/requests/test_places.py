@@ -223,3 +223,12 @@ def test_an_ability_nobody_has_is_told_and_not_to_be_tried_again() -> None:
     assert end.error.code is RequestErrorCode.MODEL_UNKNOWN
     assert "vision" in end.error.detail
     assert end.error.retry_after_us == 0
+
+
+def test_a_private_request_is_not_even_probed_for_where_nobody_is_named() -> None:
+    desk = Desk()
+    desk.meet(member(1))
+    effects = desk.submit(is_private=True)
+    assert not probes(effects)
+    assert pick(effects, EndRequest).error is not None
+    assert len(probes(desk.submit(2, allowed=(node(1),), is_private=True))) == 1

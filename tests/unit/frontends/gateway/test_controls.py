@@ -100,6 +100,12 @@ def test_prices_are_refused_as_not_supported_yet() -> None:
     assert caught.value.code == "not_supported"
 
 
+def test_a_private_request_goes_to_no_node_that_is_not_named() -> None:
+    with pytest.raises(Refused, match="not named"):
+        read_body(private=True, route="network")
+    assert read_body(private=True, route="network", executors=[node_text(NODE)]).is_private
+
+
 def test_private_and_audited_exclude_each_other() -> None:
     with pytest.raises(Refused, match="never audited"):
         read_body(private=True, audit="in")
