@@ -22,6 +22,8 @@ class EngineModel:
     """The engine's own name for it: a path, a tag or an id."""
     context_tokens: int | None = None
     """Longest prompt plus answer of one request (a slot's share), or None if unknown."""
+    capabilities: tuple[str, ...] = ()
+    """What this model can do, where its engine says so for each; empty = as the whole engine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def _serve(
             model.context_tokens or engine.context_tokens or engine_model.context_tokens or 0
         ),
         quantisation=model.quantisation,
-        capabilities=model.capabilities or reading.capabilities,
+        capabilities=model.capabilities or engine_model.capabilities or reading.capabilities,
     )
     return ServedModel(
         offer=offer,

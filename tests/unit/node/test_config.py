@@ -283,6 +283,16 @@ def test_models_nobody_configured_are_what_the_engine_says() -> None:
     assert {model.slots for model in served} == {3}
 
 
+def test_what_an_engine_says_of_one_model_goes_before_what_it_says_of_all() -> None:
+    reading = EngineReading(
+        EngineHealth.READY,
+        models=(EngineModel("org/embeds", None, ("embeddings",)), EngineModel("org/talks")),
+        capabilities=("chat",),
+    )
+    served = make_served_models(Config(), reading)
+    assert [model.offer.capabilities for model in served] == [("embeddings",), ("chat",)]
+
+
 def test_configured_models_come_first_and_are_completed_by_the_engine() -> None:
     reading = EngineReading(
         EngineHealth.READY,

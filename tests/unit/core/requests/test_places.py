@@ -232,3 +232,14 @@ def test_a_private_request_is_not_even_probed_for_where_nobody_is_named() -> Non
     assert not probes(effects)
     assert pick(effects, EndRequest).error is not None
     assert len(probes(desk.submit(2, allowed=(node(1),), is_private=True))) == 1
+
+
+def test_of_an_engine_that_tells_no_load_the_own_count_is_all_there_is() -> None:
+    desk = Desk(served(2))
+    desk.meet(member(1))
+    unknown = reading(running=None, waiting=None, kv_used_permille=None, slots=None)
+    desk.tell(EngineRead("gpu", unknown))
+    for number in (1, 2):
+        pick(desk.submit(number), StartLocal)
+    desk.tell(EngineRead("gpu", unknown))
+    assert probes(desk.submit(3)).keys() == {1}
