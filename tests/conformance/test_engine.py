@@ -1,32 +1,39 @@
 """Every adapter of the engine port keeps the port's promises.
 
-One suite on three engines: a mock behind the generic adapter, the same mock dressed as llama-server
-behind the llama-server adapter, and the real local engine with a real model. What only a mock can
-be asked to do (fail at a chosen point) is checked on both mocks.
+One suite for every kind of engine: a mock behind the generic adapter, the same mock in the pages of
+each kind behind that kind's adapter, and the real local engine with a real model. What only a mock
+can be asked to do (fail at a chosen point) is checked on all mocks.
 """
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 import pytest_asyncio
 
+from tests.engine_subjects import (
+    KINDS,
+    MockSubject,
+    Subject,
+    ask,
+    open_kind,
+    open_local,
+    open_mock,
+    read_all,
+    read_failure,
+    wait_for,
+    wait_for_running,
+)
+from tests.fakes.engines.dresses import LOAD_METRICS
 from wwwserve.adapters.engines import (
     EngineSettings,
-    LocalEngine,
-    LocalSettings,
     MockEngineServer,
     MockSettings,
-    ServerState,
-    get_default_model_path,
     open_http_engine,
 )
 from wwwserve.core.engines import EngineHealth
-from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
-from wwwserve.values.limits import STALL_US
+from wwwserve.ports.engine import EngineFailure, EngineRequest
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Endpoint
 
@@ -34,110 +41,30 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STOP_SECONDS = 1.0
 """product.md: a client that leaves stops its engine within a second."""
-WAIT_SECONDS = 30
-MESSAGES = [{"role": "user", "content": "Count from one to one hundred."}]
-
-
-@dataclass
-class Subject:
-    """An engine under test, and how to see what it is really doing."""
-
-    engine: Engine
-    get_running: Callable[[], Awaitable[int]]
-
-
-@dataclass
-class MockSubject(Subject):
-    """An engine whose other side is ours."""
-
-    server: MockEngineServer
-
-
-async def open_mock(settings: MockSettings, kind: str, stall_us: int = STALL_US) -> MockSubject:
-    server = await MockEngineServer(settings).__aenter__()
-
-    async def get_running() -> int:
-        return server.counts.running
-
-    engine = open_http_engine(EngineSettings("mock", server.url, kind, stall_us=stall_us))
-    return MockSubject(engine, get_running, server)
-
-
-async def open_local() -> Subject:
-    if not get_default_model_path().is_file():
-        assert not os.environ.get("CI"), "run `wwwserve engine fetch` first"
-        pytest.skip("no model here: run `wwwserve engine fetch`")
-    engine = LocalEngine(LocalSettings(slots=2, context_tokens=1_024))
-
-    async def get_running() -> int:
-        running = (await engine.read_state()).running
-        assert running is not None
-        return running
-
-    await engine.server.wait_for(ServerState.READY)
-    return Subject(engine, get_running)
-
-
-MOCKS = {
-    "openai": MockSettings(slots=2),
-    "llama-server": MockSettings(slots=2, is_llama_server=True),
-}
+CAPABILITIES = frozenset(
+    ("chat", "completions", "embeddings", "tools", "vision", "logprobs", "continuation")
+)
 
 
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=["openai", "llama-server", pytest.param("local", marks=pytest.mark.slow)],
+    params=[*KINDS, pytest.param("local", marks=pytest.mark.slow)],
 )
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "local":
-        opened = await open_local()
-    else:
-        opened = await open_mock(MOCKS[request.param], request.param)
+    opened = await (open_local() if request.param == "local" else open_kind(request.param))
     yield opened
     await opened.engine.close()
     if isinstance(opened, MockSubject):
         await opened.server.__aexit__(None, None, None)
 
 
-@pytest_asyncio.fixture(loop_scope="module", params=["openai", "llama-server"])
+@pytest_asyncio.fixture(loop_scope="module", params=KINDS)
 async def mock(request: pytest.FixtureRequest) -> AsyncIterator[MockSubject]:
-    opened = await open_mock(MOCKS[request.param], request.param)
+    opened = await open_kind(request.param)
     yield opened
     await opened.engine.close()
     await opened.server.__aexit__(None, None, None)
-
-
-def ask(endpoint: Endpoint = Endpoint.CHAT, **fields: object) -> EngineRequest:
-    body: dict[str, object] = {"model": "any", "stream": True, "messages": MESSAGES}
-    return EngineRequest(endpoint, msgspec.json.encode(body | fields))
-
-
-async def read_all(run: EngineRun) -> bytes:
-    pieces = []
-    try:
-        while (piece := await run.read()) is not None:
-            assert piece
-            pieces.append(piece)
-    finally:
-        await run.stop()
-    return b"".join(pieces)
-
-
-async def read_failure(run: EngineRun) -> EngineFailure:
-    with pytest.raises(EngineFailure) as caught:
-        await read_all(run)
-    return caught.value
-
-
-async def wait_for(get_number: Callable[[], Awaitable[int]], number: int) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while await get_number() != number:  # noqa: ASYNC110 - the engine cannot tell us
-            await asyncio.sleep(0.01)
-
-
-async def wait_for_running(subject: Subject, count: int) -> None:
-    await wait_for(subject.get_running, count)
 
 
 # -- what every engine promises --------------------------------------------------------------------
@@ -149,8 +76,10 @@ async def test_a_ready_engine_tells_its_models_and_admits_what_it_cannot_know(
     reading = await subject.engine.read_state()
     assert reading.health is EngineHealth.READY, reading.detail
     assert [model for model in reading.models if model.name and model.context_tokens]
-    assert not reading.capabilities or {"chat", "completions"} <= set(reading.capabilities)
-    assert reading.kv_used_permille is None
+    for told in (reading.capabilities, *(model.capabilities for model in reading.models)):
+        assert set(told) <= CAPABILITIES
+        assert not told or "embeddings" in told or {"chat", "completions"} <= set(told)
+    assert reading.software
 
 
 async def test_a_streamed_answer_comes_whole_and_then_none(subject: Subject) -> None:
@@ -340,8 +269,10 @@ async def test_state_is_read_while_every_connection_is_busy(mock: MockSubject) -
     await engine.close()
 
 
-async def test_llama_servers_load_is_read_from_its_own_pages() -> None:
-    mock = await open_mock(MockSettings(slots=2, is_llama_server=True), "auto")
+@pytest.mark.parametrize("kind", ["llama-server", *LOAD_METRICS])
+async def test_load_is_read_from_the_engines_own_pages(kind: str) -> None:
+    mock = await open_kind(kind)
+    found_out = open_http_engine(EngineSettings("auto", mock.server.url))
     runs = [mock.engine.start(ask(mock={"fail": "hang"})) for _ in range(5)]
     reading_tasks = [asyncio.create_task(read_all(run)) for run in runs]
 
@@ -349,20 +280,32 @@ async def test_llama_servers_load_is_read_from_its_own_pages() -> None:
         return mock.server.counts.waiting
 
     await wait_for(get_waiting, 3)
-    reading = await mock.engine.read_state()
-    assert (reading.running, reading.waiting, reading.slots) == (2, 3, 2)
+    for engine in (mock.engine, found_out):
+        reading = await engine.read_state()
+        assert (reading.running, reading.waiting) == (2, 3)
     for run in runs:
         await run.stop()
     await asyncio.gather(*reading_tasks, return_exceptions=True)
+    await found_out.close()
     await mock.engine.close()
     await mock.server.__aexit__(None, None, None)
 
 
-async def test_a_generic_engine_tells_neither_load_nor_abilities(subject: Subject) -> None:
-    reading = await subject.engine.read_state()
-    is_generic = reading.software == "OpenAI-compatible server"
-    unknown = (reading.running, reading.slots, reading.capabilities) == (None, None, ())
-    assert unknown == is_generic
+@pytest.mark.parametrize("kind", ["openai", "ollama", "lm-studio"])
+async def test_an_engine_that_does_not_tell_its_load_is_not_idle_but_unknown(kind: str) -> None:
+    mock = await open_kind(kind)
+    reading = await mock.engine.read_state()
+    assert (reading.running, reading.waiting, reading.kv_used_permille) == (None, None, None)
+    await mock.engine.close()
+    await mock.server.__aexit__(None, None, None)
+
+
+async def test_a_generic_engine_tells_no_abilities() -> None:
+    mock = await open_kind("openai")
+    reading = await mock.engine.read_state()
+    assert (reading.slots, reading.capabilities) == (None, ())
+    await mock.engine.close()
+    await mock.server.__aexit__(None, None, None)
 
 
 async def test_loading_ready_and_gone_are_told_apart() -> None:

@@ -19,10 +19,10 @@ FUNCTION_LINES_MAX = 60
 EMPTY_NAMES = {"common", "helper", "helpers", "manager", "misc", "shared", "stuff", "util", "utils"}
 # Shorter than this cannot say both what is proven and how.
 TEST_DOCSTRING_CHARACTERS_MIN = 40
-# `fakes` holds no tests; the others use it.
+# `data` and `fakes` hold no tests; the others use them.
 TEST_FOLDERS = {
-    "conformance", "conversations", "fakes", "integration", "property", "simulation", "tidy",
-    "unit",
+    "conformance", "conversations", "data", "fakes", "integration", "property", "simulation",
+    "tidy", "unit",
 }  # fmt: skip
 
 

@@ -111,7 +111,7 @@ def _show(info: RunInfo, status: _Status) -> None:
 def _make_row(engine: _Engine) -> tuple[str | Text, ...]:
     reading = engine.reading or _Reading()
     health = Text(reading.health, style=_HEALTH_STYLES.get(reading.health, ""))
-    if reading.detail and reading.health != "ready":
+    if reading.detail:
         health.append(f": {reading.detail}")
     return (
         engine.name,

@@ -54,6 +54,16 @@ class EngineKind(Enum):
     """Any OpenAI-compatible URL."""
     LLAMA_SERVER = "llama-server"
     """llama.cpp's server, whose load and slots can be read."""
+    VLLM = "vllm"
+    """vLLM, whose load and cache use can be read."""
+    SGLANG = "sglang"
+    """SGLang: as vLLM if started with `--enable-metrics`; its slots and abilities in any case."""
+    OLLAMA = "ollama"
+    """Ollama, which tells what its models can do and nothing of its load."""
+    LM_STUDIO = "lm-studio"
+    """LM Studio, which tells what its models can do and nothing of its load."""
+    TGI = "tgi"
+    """Hugging Face's Text Generation Inference, whose load can be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ _TEMPLATE = """\
 [engine]
 # The LLM server behind this node. Without a url the node runs a small model itself
 # (`wwwserve engine fetch` brings one, `model` names any GGUF file you have).
-# kind = "auto"            # auto, local, openai, llama-server
+# kind = "auto"            # auto, local, openai, llama-server, vllm, sglang, ollama, lm-studio, tgi
 {url}
 # api_key_env = ""         # environment variable with the node's own key for the engine
 # api_key = ""             # or the key itself; users' keys are never passed on

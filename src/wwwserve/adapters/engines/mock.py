@@ -8,7 +8,7 @@ What a request may wish for is told in `mock_course`.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -67,10 +67,20 @@ class MockCounts:
     """The `Authorization` header of the last request."""
 
 
+PageBuilder = Callable[[MockCounts], bytes]
+"""One page of an engine's state, from what the engine is doing."""
+
+
 class MockEngineServer:
     """A mock engine that listens while its `async with` block runs."""
 
-    def __init__(self, settings: MockSettings | None = None) -> None:
+    def __init__(
+        self,
+        settings: MockSettings | None = None,
+        pages: Mapping[str, PageBuilder] | None = None,
+    ) -> None:
+        """With `pages` it looks like the engine that has these; they go before its own."""
+        self._extra_pages = pages or {}
         self.settings = settings or MockSettings()
         self.counts = MockCounts()
         self.is_loading = self.settings.is_loading
@@ -89,7 +99,7 @@ class MockEngineServer:
         app = web.Application(client_max_size=2 * BODY_BYTES_MAX)
         for path in _ENDPOINTS:
             app.router.add_post(path, self._on_request)
-        for path, build in self._get_pages().items():
+        for path, build in {**self._get_pages(), **self._extra_pages}.items():
             app.router.add_get(path, self._serve_page(build))
         app.router.add_get("/mock/state", self._tell_state)
         # A client that leaves must end its request's work, as in a real engine.
@@ -115,28 +125,29 @@ class MockEngineServer:
 
     # -- state -------------------------------------------------------------------------------------
 
-    def _get_pages(self) -> dict[str, Callable[[], bytes]]:
-        settings, counts = self.settings, self.counts
-        pages: dict[str, Callable[[], bytes]] = {"/v1/models": self._encode_models}
+    def _get_pages(self) -> dict[str, PageBuilder]:
+        settings = self.settings
+        pages: dict[str, PageBuilder] = {"/v1/models": self._encode_models}
         if settings.is_llama_server:
             slots, context = settings.slots, settings.context_tokens
-            pages["/health"] = lambda: b'{"status":"ok"}'
-            pages["/props"] = lambda: encode_props(slots=slots, context_tokens=context)
-            pages["/slots"] = lambda: encode_slots(
+            pages["/health"] = lambda _: b'{"status":"ok"}'
+            pages["/props"] = lambda _: encode_props(slots=slots, context_tokens=context)
+            pages["/slots"] = lambda counts: encode_slots(
                 slots=slots, context_tokens=context, running=counts.running
             )
-            pages["/metrics"] = lambda: encode_metrics(
+            pages["/metrics"] = lambda counts: encode_metrics(
                 running=counts.running, waiting=counts.waiting
             )
         return pages
 
-    def _serve_page(self, build: Callable[[], bytes]) -> _Handler:
+    def _serve_page(self, build: PageBuilder) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
-            return self._refuse(request) or web.Response(body=build(), content_type=_JSON)
+            body = build(self.counts)
+            return self._refuse(request) or web.Response(body=body, content_type=_JSON)
 
         return serve
 
-    def _encode_models(self) -> bytes:
+    def _encode_models(self, _counts: MockCounts) -> bytes:
         context = self.settings.context_tokens
         entries = [
             {"id": name, "object": "model", "owned_by": "mock", "max_model_len": context}

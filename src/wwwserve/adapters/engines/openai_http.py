@@ -20,6 +20,7 @@ import aiohttp
 from wwwserve.adapters.engines.connections import Connections
 from wwwserve.adapters.engines.exchange import Exchange
 from wwwserve.adapters.engines.pages import (
+    Glance,
     Pages,
     describe_failure,
     describe_wrong_key,
@@ -94,8 +95,12 @@ class HttpEngine:
 
     async def _recognise(self) -> Dialect:
         *special, generic = self._dialects
+        glance = Glance(self._connections, self._settings.state_page_us)
+        if (await glance.get("/v1/models")).status == 0:
+            # Nobody answers: looking for each kind's own pages would only cost their time.
+            return generic
         for dialect in special:
-            if await dialect.is_spoken(self._pages):
+            if await dialect.is_spoken(glance):
                 return dialect
         return generic
 

@@ -5,9 +5,11 @@ is all there is, and its operator may say what it can do.
 """
 
 from wwwserve.adapters.engines.pages import (
+    Page,
     Pages,
     explain_absence,
     get_count,
+    get_field,
     get_items,
     get_text,
 )
@@ -35,17 +37,26 @@ async def is_openai(_pages: Pages) -> bool:
 async def read_openai_state(pages: Pages) -> EngineReading:
     """Health and models from `/v1/models`."""
     page = await pages.get("/v1/models")
-    if not page.is_ok:
-        return explain_absence(page, pages.root)
-    value = page.get_json()
-    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        detail = f"{pages.root}/v1/models is no list of models: is it the engine's base URL?"
-        return EngineReading(EngineHealth.UNAVAILABLE, detail)
-    return EngineReading(
+    return find_fault(page, pages.root) or EngineReading(
         EngineHealth.READY,
-        models=read_models(value),
+        models=read_models(page.get_json()),
         software="OpenAI-compatible server",
     )
+
+
+def find_fault(models: Page, root: str) -> EngineReading | None:
+    """The reading of an engine whose `/v1/models` is absent or no list; None if it is one."""
+    if not models.is_ok:
+        return explain_absence(models, root)
+    if isinstance(get_field(models.get_json(), "data"), list):
+        return None
+    detail = f"{root}/v1/models is no list of models: is it the engine's base URL?"
+    return EngineReading(EngineHealth.UNAVAILABLE, detail)
+
+
+def is_owned_by(models: Page, owner: str) -> bool:
+    """Whether an engine's name stands in its `/v1/models` as the owner of a model."""
+    return any(get_text(item, "owned_by") == owner for item in get_items(models.get_json(), "data"))
 
 
 def read_models(value: object) -> tuple[EngineModel, ...]:

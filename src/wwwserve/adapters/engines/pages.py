@@ -5,6 +5,7 @@ and say None for what is missing or of another type.
 """
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import aiohttp
@@ -14,6 +15,8 @@ from wwwserve.adapters.engines.connections import Connections
 from wwwserve.core.engines import EngineHealth, EngineReading
 from wwwserve.values.moments import SECOND
 
+ANSWERS_KEPT_MAX = 256
+"""Answers to questions that are not asked again; the oldest is forgotten."""
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """A longer page counts as malformed."""
 COUNT_MAX = 2**53
@@ -68,24 +71,60 @@ class Pages:
         self.root = connections.root
         self._connections = connections
         self._page_us = page_us
+        self._answers: OrderedDict[tuple[str, bytes, str], Page] = OrderedDict()
 
     async def get(self, path: str) -> Page:
         """One page; never raises."""
+        return await self._read("GET", path, None)
+
+    async def ask_once(self, path: str, question: object, edition: str = "") -> Page:
+        """The answer to a question (a POST, in JSON) that is the same for ever; never raises.
+
+        It is asked again only if there was no 200, or once `edition` is another one.
+        """
+        body = msgspec.json.encode(question)
+        key = (path, body, edition)
+        page = self._answers.get(key)
+        if page is None:
+            page = await self._read("POST", path, body)
+            if page.is_ok:
+                self._answers[key] = page
+                if len(self._answers) > ANSWERS_KEPT_MAX:
+                    self._answers.popitem(last=False)
+        return page
+
+    async def _read(self, method: str, path: str, question: bytes | None) -> Page:
         try:
             async with asyncio.timeout(self._page_us / SECOND):
-                return await self._get(path)
+                return await self._send(method, path, question)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Page(0, failure=describe_failure(error, self.root))
 
-    async def _get(self, path: str) -> Page:
+    async def _send(self, method: str, path: str, question: bytes | None) -> Page:
         session = self._connections.get_state()
-        async with session.get(self.root + path, allow_redirects=False) as response:
+        async with session.request(
+            method, self.root + path, data=question, allow_redirects=False
+        ) as response:
             body = bytearray()
             while data := await response.content.readany():
                 body += data
                 if len(body) > PAGE_BYTES_MAX:
                     return Page(0, failure=f"{path} is longer than {PAGE_BYTES_MAX} bytes")
             return Page(response.status, bytes(body), response.headers.get("Server", ""))
+
+
+class Glance(Pages):
+    """An engine's pages at one moment: each is fetched once, however often it is asked for."""
+
+    def __init__(self, connections: Connections, page_us: int) -> None:
+        super().__init__(connections, page_us)
+        self._seen: dict[str, Page] = {}
+
+    async def get(self, path: str) -> Page:
+        """One page as it was at the first look; never raises."""
+        if path not in self._seen:
+            self._seen[path] = await super().get(path)
+        return self._seen[path]
 
 
 def explain_absence(page: Page, root: str) -> EngineReading:
@@ -123,7 +162,7 @@ def describe_failure(error: BaseException, engine: str) -> str:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return f"no TLS with {engine}: is it https, and its certificate valid?"
         case aiohttp.ClientConnectorError():
-            return f"nothing listens at {engine}: is the engine running there?"
+            return f"nothing listens at {engine}: is the engine running there, its model loaded?"
         case aiohttp.ClientResponseError() | ValueError():
             return f"{engine} does not speak HTTP: is the URL right?"
         case _:

@@ -16,6 +16,13 @@ kv_ratio{slot="1"} 7.5e-01
 not_a_number NaN
 endless +Inf
 half a line
+below_zero -1
+too_many 1e300
+percents 55
+full 1.0000001
+by_priority{priority=""} 7
+by_priority{priority="1"} 6
+by_priority{priority="9",rank="0"} 1
 """
 
 
@@ -37,9 +44,19 @@ def test_older_names_are_tried_in_turn() -> None:
 
 def test_unknown_is_not_zero() -> None:
     metrics = parse_metrics(PAGE)
-    for name in ("absent", "not_a_number", "endless", "half"):
+    for name in ("absent", "not_a_number", "endless", "half", "below_zero", "too_many"):
         assert get_count(metrics, name) is None
         assert get_permille(metrics, name) is None
+
+
+def test_a_share_of_more_than_all_is_unknown_unless_by_rounding() -> None:
+    metrics = parse_metrics(PAGE)
+    assert get_permille(metrics, "percents") is None
+    assert get_permille(metrics, "full") == 1_000
+
+
+def test_what_is_counted_once_more_for_each_priority_is_counted_once() -> None:
+    assert get_count(parse_metrics(PAGE), "by_priority") == 7
 
 
 @given(st.text())
