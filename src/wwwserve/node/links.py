@@ -174,8 +174,6 @@ class LinkTable:
             if held.strikes >= LINK_STRIKES_MAX:
                 link.close(CloseReason.MALFORMED)
             return
-        if envelope.refused:
-            self.tell(PeerRefused(link.peer, "record", f"{envelope.refused} records refused"))
         self.deliver(EnvelopeReceived(envelope))
 
     def _is_within_rate(self, held: _Held, size: int) -> bool:

@@ -297,10 +297,6 @@ class Checkers:
             detail = f"counts {snapshot.requests_open} open requests, {len(book.requests)} are"
             raise Violation("bounds", host, detail)
 
-    def get_open_count(self, host: Host) -> int:
-        """Requests of own users that a peer has taken on and not ended."""
-        return len(self._books[host.index].requests) if host.is_up else 0
-
 
 def _end_session(book: _Book, session: SessionId) -> None:
     book.running.pop(session, None)

@@ -4,8 +4,8 @@ These rules are the shell's side of the bargain with `core.Peer`; the real shell
 too. *Told* means: given to the peer as an event. The numbers are cited in the code.
 
  1. What a session brings about is told by events after the effect that started it, never during.
- 2. `StartLocal` calls the engine: `StreamOpened`, then `FirstOutput`, `StreamProgressed` at most
-    once in `PROGRESS_PERIOD_US`, and one last `StreamEnded` or `StreamFailed`.
+ 2. `StartLocal` calls the engine: `FirstOutput`, `StreamProgressed` at most once in
+    `PROGRESS_PERIOD_US`, and one last `StreamEnded` or `StreamFailed`.
  3. `StartRemote` sends the offer over the link, then the body; without a link it is
     `StreamFailed(LINK_LOST)`. The executor is told `OfferReceived` when the body is complete.
  4. The executor's first answer is its accept (the origin is told `StreamOpened`) or its decline
@@ -16,7 +16,8 @@ too. *Told* means: given to the peer as an event. The numbers are cited in the c
  6. An engine's failure is told to the executor as it is, and to the origin with the same kind.
     After it the engine is read at once, so that the next decision knows.
  7. A reset by the origin (rules 4, 8, 10, 11) stops the executor's engine on arrival; then it is
-    told `OfferCancelled`. An offer reset before it was whole is never told.
+    told `OfferCancelled`. An offer reset before it was whole was never told to it, so that the word
+    that it is cancelled (`node` gives it) means nothing.
  8. `StopSession` stops a run wherever it is, and nothing more of the session is told. At an
     executor it resets the stream: the origin is told `StreamFailed(BROKEN)`.
  9. A link's end is told in this order: each own session on it fails with `StreamFailed(LINK_LOST)`,
@@ -73,7 +74,6 @@ class _EngineRun:
         if self.carriage is None or host.person.answers:
             self.run = host.engine.start(self.request, self)
         self.end.watch_silence(lambda: self.on_failure(FailureKind.TIMEOUT, 0, "no answer"))
-        host.do_later(0, lambda: self.end.tell(StreamOpened(self.end.session)))
 
     def stop(self) -> None:
         """Stop the engine; nothing more is told."""
