@@ -7,7 +7,9 @@ from wwwserve.core.effects import Dial
 from wwwserve.core.gossip.agenda import Task
 from wwwserve.core.gossip.rules import JITTER_PERMILLE, compute_backoff_us, is_live
 from wwwserve.core.gossip.state import (
+    DIALS_BURST_MAX,
     DIALS_MAX,
+    DIALS_PER_PERIOD,
     JOIN_ATTEMPTS_MAX,
     LINKS_DIALLED_MAX,
     MEETINGS_MAX,
@@ -43,6 +45,9 @@ class Dialler:
         self._state = state
         self._table = table
         self._attempts: dict[str, Attempt] = {}
+        self._ration = DIALS_BURST_MAX
+        """Members that may be dialled at once."""
+        self._rationed_at = state.now
         self._meetings: dict[bytes, Meeting] = {}
         for address, node in bootstrap:
             meeting = Meeting((address,), node, is_lasting=True)
@@ -83,8 +88,30 @@ class Dialler:
         if len(state.links) + len(self._attempts) >= LINKS_DIALLED_MAX:
             self._retry(Task.DIAL, node, state.parameters.push_pull_period_us)
             return
+        if not self._take_ration():
+            self._retry(Task.DIAL, node, state.parameters.probe_period_us)
+            return
         address = addresses[member.dial_attempts % len(addresses)]
         self._dial(address, node, Task.DIAL, node)
+
+    def _take_ration(self) -> bool:
+        """Whether one more member may be dialled now.
+
+        Anybody can sign records that name other people's addresses, and gossip brings them to all;
+        without a ration, a few hundred keys would make a network knock at any door for them.
+        """
+        state = self._state
+        pause_us = state.parameters.probe_period_us // DIALS_PER_PERIOD
+        earned = (state.now - self._rationed_at) // pause_us
+        if self._ration + earned >= DIALS_BURST_MAX:
+            self._ration, self._rationed_at = DIALS_BURST_MAX, state.now
+        else:
+            self._ration += earned
+            self._rationed_at = after(self._rationed_at, earned * pause_us)
+        if self._ration == 0:
+            return False
+        self._ration -= 1
+        return True
 
     def on_meet_due(self, subject: bytes) -> None:
         """Somebody the operator wants met."""

@@ -23,6 +23,10 @@ LINKS_SPARE: Final = 8
 LINKS_DIALLED_MAX: Final = LINKS_MAX - LINKS_SPARE
 DIALS_MAX: Final = 16
 """Dials at once; one more waits a probe period."""
+DIALS_PER_PERIOD: Final = 8
+"""Members dialled in a probe period, over time; the others wait their turn."""
+DIALS_BURST_MAX: Final = LINKS_MAX
+"""Members dialled at once after a quiet while: as many as a newcomer may want links to."""
 MEETINGS_MAX: Final = 64
 """Addresses the operator asked to meet, bootstrap included; of more, the oldest is given up."""
 JOIN_ATTEMPTS_MAX: Final = 20

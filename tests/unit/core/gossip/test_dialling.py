@@ -25,7 +25,9 @@ from wwwserve.core.gossip import Gossip
 from wwwserve.core.gossip.book import OWN_VERSION_KEY, Book
 from wwwserve.core.gossip.state import (
     BOOK_WRITES_MAX,
+    DIALS_BURST_MAX,
     DIALS_MAX,
+    DIALS_PER_PERIOD,
     JOIN_ATTEMPTS_MAX,
     LINKS_DIALLED_MAX,
     MEETINGS_MAX,
@@ -323,3 +325,18 @@ def test_those_not_heard_of_for_long_leave_the_book() -> None:
     node.link(1)
     node.wait(2 * TINY.dead_memory_us)
     assert b"peer/" + name(2) not in node.disk
+
+
+def test_a_crowd_of_signed_strangers_does_not_make_a_node_knock_at_every_door() -> None:
+    # [GOSSIP-LINKS.6] Every dial fails at once, so that only the ration bounds them.
+    node = Driver()
+    node.link(1)
+    for first in range(10, 250, 4):
+        node.tell(1, *(make_record(number) for number in range(first, first + 4)))
+    node.wait(PERIOD_US)
+    before = len(dials(node.effects))
+    assert before <= DIALS_BURST_MAX + 2 * DIALS_PER_PERIOD
+    periods = 20
+    node.wait(periods * PERIOD_US)
+    # The absent are knocked at beside, one at a time.
+    assert len(dials(node.effects)) - before <= (periods + 1) * DIALS_PER_PERIOD + periods
