@@ -1,4 +1,4 @@
-"""`wwwserve engine`: the small real model, and the local engine on its own."""
+"""`wwwserve engine`: the small real model, the local engine alone, and an emulated GPU."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from wwwserve.adapters.engines import (
     FETCHED_MODEL,
+    EmulatedSettings,
     FetchFailure,
     FetchProgress,
     LocalSettings,
     fetch_model,
+    parse_fault,
+    serve_emulated,
     serve_local,
 )
 from wwwserve.cli.terminal import (
@@ -20,9 +23,11 @@ from wwwserve.cli.terminal import (
     open_console,
     open_side_console,
     print_json,
+    print_table,
 )
+from wwwserve.enginemodel import PROFILES, find_profile
 
-app = App(name="engine", help="The local engine: fetch a model, or run it alone.")
+app = App(name="engine", help="Engines of our own: a small real one, and an emulated GPU.")
 
 
 @app.command
@@ -50,13 +55,63 @@ def local(
         model_path=model, port=port, slots=slots, context_tokens=context_tokens, threads=threads
     )
 
-    def on_ready(url: str) -> None:
-        if as_json:
-            print_json({"event": "ready", "url": url})
-        else:
-            open_console().print(f"The engine answers at {url}/v1 (Ctrl-C stops it).")
+    serve_local(settings, lambda url: _tell_ready(url, as_json=as_json))
 
-    serve_local(settings, on_ready)
+
+@app.command
+def emulate(
+    *,
+    profile: Annotated[str, Parameter(help="GPU:MODEL; `wwwserve engine profiles` lists them.")],
+    port: Annotated[int, Parameter(help="0 = any free one.")] = 0,
+    speedup: Annotated[float, Parameter(help="How much faster than the real engine.")] = 1.0,
+    seed: Annotated[int, Parameter(help="Decides lengths of answers, and faults.")] = 0,
+    fault: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="KIND[:SHARE%][@SECONDS]; kinds: crash, hang, drip, 5xx. May be repeated.",
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a pretend engine that takes the time a GPU would, on loopback, until Ctrl-C."""
+    settings = EmulatedSettings(
+        profile=find_profile(profile),
+        port=port,
+        speedup=speedup,
+        seed=seed,
+        faults=tuple(parse_fault(text) for text in fault),
+    )
+    serve_emulated(settings, lambda url: _tell_ready(url, as_json=as_json))
+
+
+@app.command
+def profiles(*, as_json: JsonFlag = False) -> None:
+    """Which GPUs and models can be emulated."""
+    if as_json:
+        print_json(PROFILES)
+        return
+    print_table(
+        "profiles of GPUs with models",
+        ("profile", ">context in the cache", ">at once", "checked"),
+        [
+            (
+                profile.name,
+                f"{profile.kv_capacity_tokens:,}",
+                str(profile.max_num_seqs),
+                profile.confidence,
+            )
+            for profile in PROFILES
+        ],
+    )
+
+
+def _tell_ready(url: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"event": "ready", "url": url})
+    else:
+        open_console().print(f"The engine answers at {url}/v1 (Ctrl-C stops it).")
 
 
 def fetch_with_progress() -> Path:

@@ -1,4 +1,4 @@
-"""The measured runs that ship with the package are whole, and each has a profile that stands for it.
+"""The measured runs that ship with the package are whole, and each has a profile to stand for it.
 
 How well the model reproduces them is tested with the bench that tells it.
 """
