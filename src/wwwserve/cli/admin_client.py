@@ -14,7 +14,6 @@ from wwwserve.values.refusals import BadInput
 TOKEN_HEADER = "x-wwwserve-admin-token"  # noqa: S105 - the header's name
 ANSWER_WAIT_SECONDS = 10
 """The operator's API answers from memory; one that takes longer is stuck."""
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
 FACT_BYTES_MAX = 1024 * 1024
 
 Json = Mapping[str, object]

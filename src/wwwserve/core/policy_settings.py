@@ -8,6 +8,7 @@ stake comes with the ledger.
 from dataclasses import dataclass
 
 from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import BODY_BYTES_MAX
 from wwwserve.values.model_names import ModelId
 
 
@@ -35,7 +36,7 @@ class PolicySettings:
     """Longest prompt taken from others."""
     completion_tokens_max: int = 1_000_000
     """Longest answer taken from others; a request without a limit counts as the model's own."""
-    body_bytes_max: int = 8 * 1024 * 1024
+    body_bytes_max: int = BODY_BYTES_MAX
     """Largest request body taken from others."""
     allow_nodes: tuple[NodeId, ...] = ()
     """If any: only these nodes' requests are taken."""

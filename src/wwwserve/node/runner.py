@@ -91,13 +91,17 @@ class Runner:
         try:
             while self._inbox:
                 self._handle(self._inbox.popleft())
+            self._arm()
         except Exception as error:
-            # A bug in the pure half or a dead disk: nothing it says can be trusted any more.
-            self._failed.set_exception(error)
+            self._fail(error)
             raise
         finally:
             self._is_handling = False
-        self._arm()
+
+    def _fail(self, error: Exception) -> None:
+        """A bug in the pure half or a dead disk: nothing it says can be trusted any more."""
+        if not self._failed.done():
+            self._failed.set_exception(error)
 
     def _handle(self, event: Event) -> None:
         assert self._peer is not None
@@ -118,12 +122,15 @@ class Runner:
 
         def on_durable(failure: StoreFailed | None) -> None:
             if failure is not None:
-                if not self._failed.done():
-                    self._failed.set_exception(failure)
+                self._fail(failure)
                 return
             self.deliver(Persisted(effect.lane, effect.number))
-            for held in gate.end():
-                carry(held)
+            try:
+                for held in gate.end():
+                    carry(held)
+            except Exception as error:
+                self._fail(error)
+                raise
 
         self._store.write(effect.lane, dict(effect.changes), on_durable)
 

@@ -81,7 +81,7 @@ class NodeReply:
         self._is_delivered = False
         self._refused_by: dict[SessionId, EngineFailure] = {}
         self.sessions: list[SessionId] = []
-        """Every execution there was, at most `ATTEMPTS_MAX`."""
+        """Every execution there was; the peer bounds them."""
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[object] | None = None
         self._reads = 0
@@ -322,7 +322,7 @@ class Replies:
         """Offer a request to another node."""
         reply = self._get(effect.request)
         source = RemoteSource(
-            self.get_link(effect.peer),
+            lambda: self.get_link(effect.peer),
             effect.offer,
             self.bodies.get(effect.request),
             effect.accept_wait_us,

@@ -6,6 +6,7 @@ says how it went wrong in the peer's own words.
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -51,8 +52,11 @@ class SourceFailed(EngineFailure):
 class RemoteSource:
     """A `ports.engine.EngineRun` of another node, over one stream of the link to it."""
 
-    def __init__(self, link: Link | None, offer: Offer, body: bytes, accept_wait_us: int) -> None:
-        self._link = link
+    def __init__(
+        self, get_link: Callable[[], Link | None], offer: Offer, body: bytes, accept_wait_us: int
+    ) -> None:
+        """The link is looked for when the stream is opened: one may replace another until then."""
+        self._get_link = get_link
         self._offer = offer
         self._body = body
         self._accept_wait_us = accept_wait_us
@@ -95,9 +99,10 @@ class RemoteSource:
 
     async def _open(self) -> None:
         """Send the offer and its body, and wait for accept or decline."""
-        if self._link is None:
+        link = self._get_link()
+        if link is None:
             raise SourceFailed(FailureKind.LINK_LOST, "no link to the executor")
-        self._stream = stream = self._link.open_stream()
+        self._stream = stream = link.open_stream()
         try:
             async with asyncio.timeout(self._accept_wait_us / SECOND):
                 await stream.send(encode_frame(self._offer))

@@ -52,6 +52,8 @@ from wwwserve.wire import (
 
 OFFER_WAIT_US = 10 * SECOND
 """From a stream's opening to the whole body of its offer; then it is reset."""
+WORKS_PER_PEER_MAX = WORKS_OPEN_MAX // 8
+"""Of these, offers of one peer, whole or still arriving; one more is reset."""
 OFFERED_BYTES_PER_PEER_MAX = BODY_STORE_BYTES_MAX // 8
 """Bodies of one peer held here at once, so that none can fill the store; one more is reset."""
 OFFERED_BYTES_MAX = BODY_STORE_BYTES_MAX // 2
@@ -88,6 +90,14 @@ class _Work:
 
 
 @dataclass(slots=True)
+class _Held:
+    """What one peer holds of this node's room."""
+
+    works: int = 0
+    body_bytes: int = 0
+
+
+@dataclass(slots=True)
 class Works:
     """Runs what other nodes offer and the peer accepts."""
 
@@ -101,15 +111,19 @@ class Works:
     report_fault: Callable[[str, BaseException], None]
     """A task ended by a fault of this node: somebody must read about it."""
     _works: OpenTable[SessionId, _Work] = field(default_factory=OpenTable)
-    _offered_bytes: dict[NodeId, int] = field(default_factory=dict)
-    """Bytes of bodies held for each peer."""
+    _held: dict[NodeId, _Held] = field(default_factory=dict)
+    """Of each peer with a work open."""
+    _offered_bytes: int = 0
     _number: int = 0
 
     def on_stream(self, peer: NodeId, stream: Stream) -> None:
         """A peer opened a stream: an offer follows."""
-        if len(self._works) >= WORKS_OPEN_MAX:
+        held = self._held.get(peer, _Held())
+        if len(self._works) >= WORKS_OPEN_MAX or held.works >= WORKS_PER_PEER_MAX:
             stream.reset(ResetCode.REFUSED)
             return
+        held.works += 1
+        self._held[peer] = held
         self._number += 1
         work = _Work(SessionId(Role.EXECUTOR, self._number), peer, stream)
         self._works.add(work.session, work)
@@ -233,24 +247,26 @@ class Works:
             self.deliver(OfferReceived(work.session, work.peer, work.offer))
 
     def _reserve(self, work: _Work, body_bytes: int) -> None:
-        held = self._offered_bytes.get(work.peer, 0) + body_bytes
-        if held > OFFERED_BYTES_PER_PEER_MAX:
+        held = self._held[work.peer]
+        if held.body_bytes + body_bytes > OFFERED_BYTES_PER_PEER_MAX:
             raise BodyStoreFull
-        if sum(self._offered_bytes.values()) + body_bytes > OFFERED_BYTES_MAX:
+        if self._offered_bytes + body_bytes > OFFERED_BYTES_MAX:
             raise BodyStoreFull
         self.bodies.reserve(work.session, body_bytes)
-        self._offered_bytes[work.peer] = held
         work.body_bytes = body_bytes
+        held.body_bytes += body_bytes
+        self._offered_bytes += body_bytes
 
     def _forget(self, work: _Work) -> None:
         """A work is over: free its body's room and its place."""
         self.bodies.remove(work.session)
         self._works.remove(work.session)
-        held = self._offered_bytes.get(work.peer, 0) - work.body_bytes
-        if held > 0:
-            self._offered_bytes[work.peer] = held
-        else:
-            self._offered_bytes.pop(work.peer, None)
+        self._offered_bytes -= work.body_bytes
+        held = self._held[work.peer]
+        held.body_bytes -= work.body_bytes
+        held.works -= 1
+        if not held.works:
+            del self._held[work.peer]
 
     async def _execute(self, work: _Work, accepted: AcceptOffer) -> None:
         assert work.offer is not None
