@@ -231,6 +231,45 @@ async def test_a_crashed_process_is_gone() -> None:
         assert await child.wait() == CRASH_STATUS
 
 
+async def run_command(*arguments: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "wwwserve.cli", "engine", *arguments)
+    return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+
+
+async def test_the_command_serves_until_it_is_told_to_end() -> None:
+    child = await run_command("emulate", "--profile", PROFILE.name, "--json")
+    assert child.stdout is not None
+    ready = msgspec.json.decode(await child.stdout.readline())
+    async with aiohttp.ClientSession() as session:
+        assert await Emulated(ready["url"], session).get("/health") == ""
+    child.terminate()
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert await child.communicate() == (b"", b"")
+    assert child.returncode == 0
+
+
+async def test_a_mistyped_profile_is_told_the_names_near_it() -> None:
+    child = await run_command("emulate", "--profile", "h100:qwen3-8b")
+    _, errors = await child.communicate()
+    assert child.returncode
+    assert PROFILE.name.encode() in errors
+    assert b"wwwserve engine profiles" in errors
+    child = await run_command("profiles", "--json")
+    output, _ = await child.communicate()
+    assert len(msgspec.json.decode(output)) == 51
+
+
+async def test_a_taken_port_is_one_clear_message() -> None:
+    async with open_engine() as engine:
+        port = engine.url.rpartition(":")[2]
+        child = await run_command("emulate", "--profile", PROFILE.name, "--port", port)
+        _, errors = await child.communicate()
+    assert child.returncode
+    assert b"another port" in errors
+    assert b"Traceback" not in errors
+
+
 async def test_a_process_is_supervised_by_its_ready_line() -> None:
     flags = ("--profile", "l40s:qwen3-8b", "--seed", "3")
     server = SupervisedServer((*COMMAND, *flags), RestartPlan(deaths_max=1))

@@ -25,7 +25,7 @@ from wwwserve.cli.terminal import (
     print_json,
     print_table,
 )
-from wwwserve.enginemodel import PROFILES, find_profile
+from wwwserve.enginemodel import find_profile, list_profiles
 
 app = App(name="engine", help="Engines of our own: a small real one, and an emulated GPU.")
 
@@ -90,7 +90,7 @@ def emulate(
 def profiles(*, as_json: JsonFlag = False) -> None:
     """Which GPUs and models can be emulated."""
     if as_json:
-        print_json(PROFILES)
+        print_json(list_profiles())
         return
     print_table(
         "profiles of GPUs with models",
@@ -102,7 +102,7 @@ def profiles(*, as_json: JsonFlag = False) -> None:
                 str(profile.max_num_seqs),
                 profile.confidence,
             )
-            for profile in PROFILES
+            for profile in list_profiles()
         ],
     )
 

@@ -17,7 +17,7 @@ from wwwserve.enginemodel.batching import (
     Iteration,
     SequenceId,
 )
-from wwwserve.enginemodel.catalogue import PROFILES, find_profile
+from wwwserve.enginemodel.catalogue import find_profile, list_profiles
 from wwwserve.enginemodel.measured import MEASURED_RUNS, MeasuredRun, MeasuredTimes, load_times
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.enginemodel.replaying import Arrival, Lateness, replay
@@ -25,7 +25,6 @@ from wwwserve.enginemodel.timing import IterationTiming, IterationWork, compute_
 
 __all__ = [
     "MEASURED_RUNS",
-    "PROFILES",
     "Arrival",
     "BatchingEngine",
     "Demand",
@@ -40,6 +39,7 @@ __all__ = [
     "SequenceId",
     "compute_iteration_us",
     "find_profile",
+    "list_profiles",
     "load_times",
     "replay",
 ]

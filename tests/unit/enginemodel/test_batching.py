@@ -20,8 +20,9 @@ from wwwserve.enginemodel import (
     IterationTiming,
     SequenceId,
 )
+from wwwserve.enginemodel.batching import WAITING_MAX
 from wwwserve.values.moments import MILLISECOND, NEVER, Moment
-from wwwserve.values.refusals import Refusal
+from wwwserve.values.refusals import Refusal, Severity
 
 TEN_MS = 10 * MILLISECOND
 BLOCK = 16
@@ -180,6 +181,16 @@ def test_a_cancelled_sequence_is_silent_and_its_room_is_free() -> None:
     assert story.count_tokens(1) == 2
     assert story.when_first(2) == 4 * TEN_MS, "the iteration under way is not cut short"
     assert story.count_tokens(3) == 0
+
+
+def test_a_full_queue_refuses_one_more() -> None:
+    story = begin()
+    for name in range(WAITING_MAX):
+        story.submit(name, prompt=1, output=1)
+    with pytest.raises(Refusal) as caught:
+        story.submit(WAITING_MAX, prompt=1, output=1)
+    assert caught.value.severity is Severity.IGNORE
+    assert story.engine.read_load().waiting == WAITING_MAX
 
 
 Crowd = st.lists(
