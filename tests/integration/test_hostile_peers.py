@@ -17,7 +17,7 @@ from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import RequestFinished
 from wwwserve.core.sessions import Route
 from wwwserve.node.assemble import Node
-from wwwserve.node.streams.works import OFFERED_BYTES_PER_PEER_MAX
+from wwwserve.node.streams.works import OFFERED_BYTES_PER_PEER_MAX, WORKS_PER_PEER_MAX
 from wwwserve.ports.peer_handle import RequestFailed
 from wwwserve.ports.transport import CloseReason, ResetCode, Stream, StreamEnded
 from wwwserve.values.limits import BODY_BYTES_MAX, LINKS_MAX, TOKENS_MAX
@@ -137,6 +137,23 @@ async def test_bodies_announced_and_never_sent_leave_room_for_own_users(
     assert get_text(await read_all(submit(node, route=Route.LOCAL, tokens=2))) != ""
     for stranger in crowd:
         await stranger.leave()
+
+
+async def test_offers_begun_and_left_hanging_leave_places_for_others(
+    world: World, node: Node, stranger: Stranger
+) -> None:
+    assert stranger.link is not None
+    offer = encode_frame(Offer(OFFER_VERSION, summarise(), 1, MODEL))
+    streams = [stranger.link.open_stream() for _ in range(WORKS_PER_PEER_MAX + 1)]
+    for stream in streams:
+        await stream.send(offer)
+    with pytest.raises(StreamEnded) as refused:
+        async with asyncio.timeout(5):
+            await streams[-1].receive()
+    assert refused.value.code is ResetCode.REFUSED
+    other = await world.add()
+    answer = await read_all(submit(other, route=Route.NETWORK, tokens=2))
+    assert get_text(answer) != "", "another node's offer finds a place"
 
 
 async def test_a_body_in_empty_parts_is_cut_off(stranger: Stranger) -> None:
