@@ -233,14 +233,24 @@ class BatchingEngine:
         while index < len(self._running) and batch.tokens_left:
             sequence = self._running[index]
             tokens = min(sequence.context_tokens - sequence.computed_tokens, batch.tokens_left)
-            missing = _count_blocks(sequence.computed_tokens + tokens) - sequence.blocks
-            while missing > self._blocks_free and index < len(self._running):
-                preempted.append(self._preempt_newest())
-            if index < len(self._running):
-                self._take_blocks(sequence, missing)
+            needed = sequence.computed_tokens + tokens
+            has_room = needed <= sequence.blocks * KV_BLOCK_TOKENS
+            if has_room or self._make_room(sequence, needed, preempted):
                 batch.add(sequence, tokens)
             index += 1
         return preempted
+
+    def _make_room(self, sequence: _Sequence, tokens: int, preempted: list[SequenceId]) -> bool:
+        """Give a running sequence blocks for `tokens`; False when it was itself the newest."""
+        missing = _count_blocks(tokens) - sequence.blocks
+        while missing > self._blocks_free:
+            newest = self._running[-1]
+            self._preempt(newest)
+            preempted.append(newest.name)
+            if newest is sequence:
+                return False
+        self._take_blocks(sequence, missing)
+        return True
 
     def _admit_waiting(self, batch: _Batch, now: Moment) -> None:
         while self._waiting and batch.tokens_left:
@@ -270,19 +280,16 @@ class BatchingEngine:
             self._running = [one for one in self._running if one.is_alive]
         return Iteration(plan.ends, tuple(first), tuple(further), tuple(finished), plan.preempted)
 
-    def _preempt_newest(self) -> SequenceId:
-        sequence = self._running.pop()
+    def _preempt(self, sequence: _Sequence) -> None:
+        self._running.remove(sequence)
         self._blocks_free += sequence.blocks
         sequence.blocks = sequence.computed_tokens = 0
         self._waiting.appendleft(sequence)
         self._preemptions += 1
-        return sequence.name
 
     def _take_blocks(self, sequence: _Sequence, count: int) -> None:
-        # A sequence admitted for its whole context has the blocks for its next pieces already.
-        taken = max(0, count)
-        sequence.blocks += taken
-        self._blocks_free -= taken
+        sequence.blocks += count
+        self._blocks_free -= count
 
     def _retire(self, sequence: _Sequence) -> None:
         sequence.is_alive = False
