@@ -21,6 +21,7 @@ from wwwserve.adapters.engines.pages import (
 )
 from wwwserve.adapters.engines.prometheus_text import (
     Metrics,
+    explain_unknown_load,
     get_permille,
     parse_metrics,
 )
@@ -31,6 +32,7 @@ _SERVER = "llama.cpp"
 """Its `Server` header, also on errors and while loading."""
 _KV_RATIO = ("llamacpp:kv_cache_usage_ratio", "llamacpp:kv_cache_usage")
 _KV_TOKENS = ("llamacpp:kv_cache_tokens",)
+_TELL_LOAD = "start llama-server with --metrics --slots"
 
 
 async def is_llama_server(pages: Pages) -> bool:
@@ -75,11 +77,14 @@ def _build_reading(
         running = sum(get_field(slot, "is_processing") is True for slot in slots)
     return EngineReading(
         EngineHealth.READY,
+        detail=""
+        if running is not None
+        else explain_unknown_load(metrics, "llamacpp:", _TELL_LOAD),
         models=models,
         running=running,
         waiting=get_metric(metrics, "llamacpp:requests_deferred"),
         kv_used_permille=_get_kv_used(metrics, slots),
-        slots=len(slots) if slots is not None else get_count(props, "total_slots"),
+        slots=len(slots) if slots is not None else get_count(props, "total_slots") or None,
         capabilities=_get_capabilities(props),
         software=_get_software(props),
     )
@@ -93,7 +98,8 @@ def _read_slots(page: Page) -> list[object] | None:
 def _get_context(slots: list[object] | None, props: object) -> int | None:
     """The longest request that fits whichever slot it gets."""
     shares = [share for slot in slots or () if (share := get_count(slot, "n_ctx"))]
-    return min(shares) if shares else get_count(props, "default_generation_settings", "n_ctx")
+    told = get_count(props, "default_generation_settings", "n_ctx")
+    return min(shares, default=told or None)
 
 
 def _get_kv_used(metrics: Metrics, slots: list[object] | None) -> int | None:

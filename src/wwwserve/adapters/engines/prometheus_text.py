@@ -57,6 +57,16 @@ def get_permille(metrics: Metrics, *names: str) -> int | None:
     return None
 
 
+def explain_unknown_load(metrics: Metrics, prefix: str, advice: str) -> str:
+    """For the operator of an engine whose running requests could not be read: what to do about it.
+
+    `advice` is for a page without any name that begins with `prefix`.
+    """
+    if any(name.startswith(prefix) for name in metrics):
+        return "it tells its load in a way this node does not know: is the node up to date?"
+    return f"it does not tell its load: {advice}"
+
+
 def _parse_value(text: str) -> float | None:
     try:
         return float(text)

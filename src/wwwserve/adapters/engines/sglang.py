@@ -20,14 +20,18 @@ from wwwserve.adapters.engines.pages import (
     get_items,
     get_text,
 )
+from wwwserve.adapters.engines.prometheus_text import (
+    explain_unknown_load,
+    get_permille,
+    parse_metrics,
+)
 from wwwserve.adapters.engines.prometheus_text import get_count as get_metric
-from wwwserve.adapters.engines.prometheus_text import get_permille, parse_metrics
 from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 
 _RUNNING = "sglang:num_running_reqs"
 _WAITING = "sglang:num_queue_reqs"
 _KV_SHARE = ("sglang:token_usage",)
-_NO_LOAD = "it does not tell its load: start SGLang with --enable-metrics"
+_TELL_LOAD = "start SGLang with --enable-metrics"
 _WARMING = "SGLang is warming up; if that takes minutes, look at its log"
 _SERVICE_UNAVAILABLE = 503
 
@@ -61,7 +65,7 @@ async def read_sglang_state(pages: Pages) -> EngineReading:
     running = get_metric(samples, _RUNNING)
     return EngineReading(
         EngineHealth.READY,
-        detail="" if running is not None else _NO_LOAD,
+        detail="" if running is not None else explain_unknown_load(samples, "sglang:", _TELL_LOAD),
         models=tuple(_limit(found, info) for found in read_models(models.get_json())),
         running=running,
         waiting=get_metric(samples, _WAITING),

@@ -10,13 +10,18 @@ import asyncio
 
 from wwwserve.adapters.engines.openai_state import find_fault, is_owned_by, read_models
 from wwwserve.adapters.engines.pages import Page, Pages, explain_absence, get_text
-from wwwserve.adapters.engines.prometheus_text import get_count, get_permille, parse_metrics
+from wwwserve.adapters.engines.prometheus_text import (
+    explain_unknown_load,
+    get_count,
+    get_permille,
+    parse_metrics,
+)
 from wwwserve.core.engines import EngineHealth, EngineReading
 
 _RUNNING = "vllm:num_requests_running"
 _WAITING = "vllm:num_requests_waiting"
 _KV_SHARE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
-_NO_LOAD = "it does not tell its load: start vLLM without --disable-log-stats"
+_TELL_LOAD = "start vLLM without --disable-log-stats"
 _DEAD = "vLLM answers, but its engine has died: look at its log and start it again"
 _SERVICE_UNAVAILABLE = 503
 
@@ -41,7 +46,7 @@ async def read_vllm_state(pages: Pages) -> EngineReading:
     running = get_count(samples, _RUNNING)
     return EngineReading(
         EngineHealth.READY,
-        detail="" if running is not None else _NO_LOAD,
+        detail="" if running is not None else explain_unknown_load(samples, "vllm:", _TELL_LOAD),
         models=read_models(models.get_json()),
         running=running,
         waiting=get_count(samples, _WAITING),

@@ -4,6 +4,7 @@ Servers dressed in the pages of real engines (`tests/data/engines`) are read ove
 they are, then with their health and metrics pages missing or odd.
 """
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from tests.fakes.engines.dresses import (
     load_dress,
     serve_dress,
 )
+from tests.tidy.source import ROOT
 from tests.unit.adapters.engines.dress_readings import (
     PAGE_US,
     READINGS,
@@ -30,7 +32,9 @@ from wwwserve.adapters.engines.connections import Connections
 from wwwserve.adapters.engines.pages import Pages
 from wwwserve.core.engines import EngineHealth
 from wwwserve.node.config import EngineKind
+from wwwserve.node.config_template import make_config_text
 
+GUIDE = ROOT / "docs/guides/engines.md"
 SPECIAL = [dress for dress in DRESSES if dress.engine != "openai"]
 
 
@@ -75,6 +79,12 @@ async def test_engines_that_imitate_others_in_part_are_what_they_are() -> None:
 def test_every_kind_of_the_table_can_be_configured() -> None:
     configurable = {kind.value for kind in EngineKind}
     assert configurable == {"auto", "local"} | {dialect.name for dialect in DIALECTS}
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in EngineKind])
+def test_every_kind_is_explained(kind: str) -> None:
+    assert f"`{kind}`" in GUIDE.read_text() or f'"{kind}"' in GUIDE.read_text()
+    assert re.search(rf"^# kind = .*\b{kind}\b", make_config_text(), re.MULTILINE)
 
 
 # -- health ----------------------------------------------------------------------------------------
@@ -167,6 +177,23 @@ async def test_without_a_metrics_page_load_is_unknown_and_the_flag_is_named(
     assert replace(usual, running=None, waiting=None, kv_used_permille=None) == replace(
         reading, detail=""
     )
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "name"),
+    [
+        ("vllm", "0.32.0", "vllm:requests_in_flight"),
+        ("sglang", "0.5.9", "sglang:requests_in_flight"),
+        ("llama-server", "b6200", "llamacpp:requests_in_flight"),
+    ],
+)
+async def test_a_metrics_page_of_a_version_to_come_is_no_matter_of_flags(
+    engine: str, version: str, name: str
+) -> None:
+    pages = {"/metrics": as_metrics(f"{name} 3"), "/slots": None}
+    reading = await read_changed(engine, version, pages)
+    assert reading.health is EngineHealth.READY
+    assert "up to date" in reading.detail
 
 
 @pytest.mark.parametrize("value", ["NaN", "-1", "+Inf", "-Inf", "1e300", "many", ""])

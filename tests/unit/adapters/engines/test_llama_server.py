@@ -51,6 +51,7 @@ async def test_with_every_extra_page_off_only_health_and_models_are_known() -> N
     assert reading.models == (EngineModel("m", None),)
     assert (reading.running, reading.waiting, reading.slots) == (None, None, None)
     assert reading.software == "llama-server"
+    assert "--metrics --slots" in reading.detail
 
 
 async def test_the_smallest_slot_is_the_context_and_busy_slots_are_the_load() -> None:
