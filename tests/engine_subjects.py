@@ -1,8 +1,9 @@
-"""Engines for a suite to examine: a mock as each kind of engine, and the real local one."""
+"""Engines for a suite to examine: a mock as each kind of engine, an emulated one, a real one."""
 
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from tests.fakes.engines.dresses import DRESSES, Dress
 from wwwserve.adapters.engines import (
+    EmulatedSettings,
     EngineSettings,
     LocalEngine,
     LocalSettings,
@@ -19,6 +21,8 @@ from wwwserve.adapters.engines import (
     get_default_model_path,
     open_http_engine,
 )
+from wwwserve.adapters.engines.emulated import open_emulated
+from wwwserve.enginemodel import find_profile
 from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
 from wwwserve.values.limits import STALL_US
 from wwwserve.wire import Endpoint
@@ -55,19 +59,39 @@ async def open_mock(
     return MockSubject(engine, get_running, server)
 
 
+@dataclass
+class EmulatedSubject(Subject):
+    """An engine that takes the time a GPU would."""
+
+    server: AsyncExitStack
+    """Closing it ends the engine."""
+
+
+async def open_gpu() -> EmulatedSubject:
+    profile = msgspec.structs.replace(find_profile("H100-80GB-SXM:Qwen3-8B"), model="any")
+    server = AsyncExitStack()
+    url = await server.enter_async_context(open_emulated(EmulatedSettings(profile), _never_crash))
+    engine = open_http_engine(EngineSettings("emulated", url))
+    return EmulatedSubject(engine, lambda: _read_running(engine), server)
+
+
+def _never_crash() -> None:
+    raise AssertionError("no fault was asked for")
+
+
+async def _read_running(engine: Engine) -> int:
+    running = (await engine.read_state()).running
+    assert running is not None
+    return running
+
+
 async def open_local() -> Subject:
     if not get_default_model_path().is_file():
         assert not os.environ.get("CI"), "run `wwwserve engine fetch` first"
         pytest.skip("no model here: run `wwwserve engine fetch`")
     engine = LocalEngine(LocalSettings(slots=2, context_tokens=1_024))
-
-    async def get_running() -> int:
-        running = (await engine.read_state()).running
-        assert running is not None
-        return running
-
     await engine.server.wait_for(ServerState.READY)
-    return Subject(engine, get_running)
+    return Subject(engine, lambda: _read_running(engine))
 
 
 MOCKS = {

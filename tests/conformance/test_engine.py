@@ -1,12 +1,13 @@
 """Every adapter of the engine port keeps the port's promises.
 
 One suite for every kind of engine: a mock behind the generic adapter, the same mock in the pages of
-each kind behind that kind's adapter, and the real local engine with a real model. What only a mock
-can be asked to do (fail at a chosen point) is checked on all mocks.
+each kind behind that kind's adapter, an emulated GPU, and the real local engine with a real model.
+What only a mock can be asked to do (fail at a chosen point) is checked on all mocks.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import msgspec
 import pytest
@@ -14,9 +15,11 @@ import pytest_asyncio
 
 from tests.engine_subjects import (
     KINDS,
+    EmulatedSubject,
     MockSubject,
     Subject,
     ask,
+    open_gpu,
     open_kind,
     open_local,
     open_mock,
@@ -49,13 +52,14 @@ CAPABILITIES = frozenset(
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=[*KINDS, pytest.param("local", marks=pytest.mark.slow)],
+    params=[*KINDS, "emulated", pytest.param("local", marks=pytest.mark.slow)],
 )
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    opened = await (open_local() if request.param == "local" else open_kind(request.param))
+    openers = {"local": open_local, "emulated": open_gpu}
+    opened = await openers.get(request.param, partial(open_kind, request.param))()
     yield opened
     await opened.engine.close()
-    if isinstance(opened, MockSubject):
+    if isinstance(opened, MockSubject | EmulatedSubject):
         await opened.server.__aexit__(None, None, None)
 
 
