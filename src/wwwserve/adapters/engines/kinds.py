@@ -20,8 +20,10 @@ DIALECTS = (
     Dialect("tgi", is_tgi, read_tgi_state),
     Dialect("openai", is_openai, read_openai_state),
 )
-"""Tried in this order; the last is taken for whatever is nothing else. No engine has the pages two
-others are known by, so the order only decides what most nodes have to ask least for."""
+"""Tried in this order; the last is taken for whatever is nothing else.
+
+No engine has the pages another is known by, so the order decides only how much has to be asked.
+"""
 
 
 def open_http_engine(settings: EngineSettings) -> HttpEngine:
