@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from wwwserve.frontends.gateway.connections import HEAD_WAIT_S, GatewayServer
+from wwwserve.frontends.gateway.outlet import WRITE_WAIT_S
 from wwwserve.frontends.gateway.reading import BODY_WAIT_S, BodyReader
 from wwwserve.frontends.gateway.service import GatewayService
 from wwwserve.ports.keys import KeyRing
@@ -35,6 +36,7 @@ class GatewayWaits:
 
     head_s: float = HEAD_WAIT_S
     body_s: float = BODY_WAIT_S
+    write_s: float = WRITE_WAIT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ async def start_gateway(
 ) -> Gateway:
     """Serve a peer's users at `host:port` (0 = any free one). Raises `OSError` if that is taken."""
     waits = waits or GatewayWaits()
-    service = GatewayService(handle, keys, BodyReader(waits.body_s))
+    service = GatewayService(handle, keys, BodyReader(waits.body_s), waits.write_s)
     server = GatewayServer(service.answer, head_wait_s=waits.head_s)
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_WAIT_S)
     await runner.setup()

@@ -19,6 +19,7 @@ from wwwserve.frontends.gateway.errors import (
     explain_failure,
     make_error_event,
 )
+from wwwserve.frontends.gateway.outlet import Outlet
 from wwwserve.ports.peer_handle import Reply, ReplyInfo, RequestFailed
 from wwwserve.values.ids import node_prefix, request_text
 from wwwserve.values.moments import MILLISECOND
@@ -60,7 +61,7 @@ class SentResponse(web.StreamResponse):
 
 
 async def send_whole(
-    request: web.BaseRequest, reply: Reply, extra: dict[str, str]
+    request: web.BaseRequest, outlet: Outlet, reply: Reply, extra: dict[str, str]
 ) -> web.StreamResponse:
     """Send an answer in one piece. Raises `RequestFailed`."""
     pieces = []
@@ -71,12 +72,12 @@ async def send_whole(
     body = b"".join(pieces)
     is_kept = request.keep_alive
     head = _encode_head(f"{_WHOLE}{len(body)}\r\n", reply.info, extra, is_kept=is_kept)
-    await request.writer.write(head + body)
-    return SentResponse(request.writer, is_kept=is_kept)
+    await outlet.write(head + body)
+    return SentResponse(outlet.writer, is_kept=is_kept)
 
 
 async def send_stream(
-    request: web.BaseRequest, reply: Reply, extra: dict[str, str]
+    request: web.BaseRequest, outlet: Outlet, reply: Reply, extra: dict[str, str]
 ) -> web.StreamResponse:
     """Send a stream as it comes. Raises `RequestFailed` only while nothing was sent.
 
@@ -86,23 +87,22 @@ async def send_stream(
     data = await reply.read()
     if data is None:
         raise _EMPTY
-    writer = request.writer
     # Without chunks, only the connection's end is the stream's.
     is_chunked = request.version >= HttpVersion11
     is_kept = is_chunked and request.keep_alive
     kind = _CHUNKED if is_chunked else _STREAM
-    await writer.write(_encode_head(kind, reply.info, extra, is_kept=is_kept))
+    await outlet.write(_encode_head(kind, reply.info, extra, is_kept=is_kept))
     if is_chunked:
-        writer.enable_chunking()
+        outlet.writer.enable_chunking()
     try:
         while data is not None:
-            await writer.write(data)
+            await outlet.write(data)
             data = await reply.read()
     except RequestFailed as failed:
-        await writer.write(make_error_event(explain_failure(failed)))
+        await outlet.write(make_error_event(explain_failure(failed)))
         is_kept = False
-    await writer.write_eof()
-    return SentResponse(writer, is_kept=is_kept)
+    await outlet.writer.write_eof()
+    return SentResponse(outlet.writer, is_kept=is_kept)
 
 
 def make_headers(info: ReplyInfo) -> dict[str, str]:

@@ -23,6 +23,7 @@ from wwwserve.frontends.gateway.models import (
     is_open_choice,
     list_models,
 )
+from wwwserve.frontends.gateway.outlet import Outlet
 from wwwserve.frontends.gateway.reading import BodyReader
 from wwwserve.frontends.gateway.replies import make_headers, send_stream, send_whole
 from wwwserve.ports.keys import KeyRing, KeyRules
@@ -48,9 +49,12 @@ _ANYONE = KeyRules(name="")
 class GatewayService:
     """Answers HTTP requests by way of one peer."""
 
-    __slots__ = ("_bodies", "_handle", "_keys", "_limits")
+    __slots__ = ("_bodies", "_handle", "_keys", "_limits", "_write_wait_s")
 
-    def __init__(self, handle: PeerHandle, keys: KeyRing, bodies: BodyReader) -> None:
+    def __init__(
+        self, handle: PeerHandle, keys: KeyRing, bodies: BodyReader, write_wait_s: float
+    ) -> None:
+        self._write_wait_s = write_wait_s
         self._handle = handle
         self._keys = keys
         self._bodies = bodies
@@ -132,17 +136,18 @@ class GatewayService:
         except RequestFailed as failed:
             self._limits.release(lease, 0, _get_now())
             raise explain_failure(failed) from failed
+        outlet = Outlet(request, self._write_wait_s)
         try:
             extra = self._limits.make_headers(lease.rules, _get_now())
-            if wanted.is_streamed:
-                return await send_stream(request, reply, extra)
-            return await send_whole(request, reply, extra)
+            send = send_stream if wanted.is_streamed else send_whole
+            return await send(request, outlet, reply, extra)
         except RequestFailed as failed:
             self._limits.release(lease, 0, _get_now())
             refused = explain_failure(failed)
             headers = {**make_headers(reply.info), **refused.headers}
             raise replace(refused, headers=headers) from failed
         finally:
+            outlet.close()
             reply.cancel()
             if (usage := reply.info.usage) is not None:
                 used = usage.prompt_tokens + usage.completion_tokens

@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes.peer_handle import ALIAS, FakePeerHandle, stream
 from wwwserve.core.effects import RequestErrorCode
-from wwwserve.frontends.gateway import start_gateway
+from wwwserve.frontends.gateway import GatewayWaits, start_gateway
 from wwwserve.ports.keys import KeyRules
 from wwwserve.ports.peer_handle import RequestFailed
 
@@ -132,3 +132,16 @@ async def test_a_stream_that_breaks_says_so_and_closes(line: Line, handle: FakeP
     assert b"the engine died" in rest
     assert b"[DONE]" not in rest
     assert rest.endswith(END)
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(handle: FakePeerHandle) -> None:
+    handle.script = lambda _: [b"data: " + b"x" * 60_000 + b"\n\n"] * 2_000
+    gateway = await start_gateway(handle, NoKeys(), waits=GatewayWaits(write_s=0.2))
+    address = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1024)
+    Line(reader, writer).ask(is_streamed=True)
+    async with asyncio.timeout(WAIT_S):
+        await handle.asked.wait()
+        await handle.replies[0].cancelled.wait()
+    writer.close()
+    await gateway.close()
