@@ -43,6 +43,7 @@ bench: $(VENV)/.run-installed  ## what the gateway, a link and the core cost her
 	@$(BIN)/wwwserve bench gateway $(ARGS)
 	@$(BIN)/wwwserve bench link $(ARGS)
 	@$(BIN)/wwwserve bench core $(ARGS)
+	@$(BIN)/wwwserve bench engine $(ARGS)
 
 ##@ Work on it
 .PHONY: setup
