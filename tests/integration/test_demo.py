@@ -186,8 +186,8 @@ def test_commands_speak_to_a_running_node(run_demo: RunDemo) -> None:
         ready = read_event(process)
         home, other = (node["home"] for node in ready["nodes"])
 
-        def wwwserve(*arguments: str, code: int = 0) -> str:
-            command = [sys.executable, "-m", "wwwserve.cli", *arguments, "--home", home]
+        def wwwserve(*arguments: str, code: int = 0, folder: str = home) -> str:
+            command = [sys.executable, "-m", "wwwserve.cli", *arguments, "--home", folder]
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
             )
@@ -203,7 +203,10 @@ def test_commands_speak_to_a_running_node(run_demo: RunDemo) -> None:
         assert [model["model"] for model in models] == ready["nodes"][0]["models"]
         ticket = json.loads(wwwserve("invite", "--json"))["ticket"]
         assert ticket.startswith("wwwserve1")
-        wwwserve("join", ticket)
+        assert "own" in wwwserve("join", ticket, code=2)
+        theirs = json.loads(wwwserve("invite", "--json", folder=other))["ticket"]
+        assert json.loads(wwwserve("join", theirs, "--json"))["met"] == second
+        assert "nobody has answered" in wwwserve("join", "127.0.0.1:1", code=1)
         answer = json.loads(wwwserve("ask", "Say hello.", "--json"))
         assert answer["content"]
         assert answer["usage"]["completion_tokens"] > 0

@@ -111,6 +111,13 @@ class NodeHandle:
     def join(self, ticket_or_address: str) -> None:
         """See `PeerHandle`."""
         addresses, expected = parse_meeting_point(ticket_or_address, self.network)
+        if expected == self.node_id:
+            raise BadInput(
+                field="invite ticket",
+                found="this node's own",
+                expected="another node's",
+                fix="run `wwwserve invite` on the other machine, or join from there",
+            )
         self.deliver(Join(addresses, expected))
 
     def depart(self, departure: Departure) -> None:
