@@ -33,7 +33,7 @@ PACED_STREAMS = (500, 400, 300, 200, 100, 50)
 PACE_US = 20_000
 PACED_TOKENS = 200
 LATE_SHARE = 0.1
-"""A stream whose last chunk is later than this share of its length has fallen behind."""
+"""The pass-through keeps up with streams of which the last ends no later than this share."""
 _MS = 1_000
 
 
@@ -114,32 +114,45 @@ async def _load(
 async def _measure_paced(testbed: Testbed, repeats: int, samples: _Samples) -> None:
     """How late paced streams end, at the most streams the pass-through keeps up with."""
     for streams in PACED_STREAMS:
-        late = await _run_paced(testbed.pass_through, streams)
-        if late <= LATE_SHARE:
+        paced = await _run_paced(testbed.pass_through, streams)
+        if paced.end_late_share <= LATE_SHARE:
             break
     samples.add("paced_streams", testbed.pass_through.name, streams)
     for _ in range(repeats):
         for target in testbed.proxies:
             before = await target.read_cpu_s()
-            late = await _run_paced(target, streams)
+            paced = await _run_paced(target, streams)
             used_s = await target.read_cpu_s() - before
-            samples.add("paced_late_share_p99", target.name, late)
+            samples.add("paced_end_late_share_p99", target.name, paced.end_late_share)
+            samples.add("paced_behind_share_p99", target.name, paced.behind_share)
             samples.add("paced_chunks_per_cpu_s", target.name, streams * PACED_TOKENS / used_s)
 
 
-async def _run_paced(target: Target, streams: int) -> float:
-    """The share of its length by which the 99th of a hundred paced streams ends late."""
+@dataclass(frozen=True, slots=True)
+class _Paced:
+    """How the 99th of a hundred paced streams fared, as shares of a stream's length."""
+
+    end_late_share: float
+    """By which it ends late: its start included, when all begin in one instant."""
+    behind_share: float
+    """By which it falls behind its pace once it has begun."""
+
+
+async def _run_paced(target: Target, streams: int) -> _Paced:
     length_s = PACED_TOKENS * PACE_US / 1_000_000
 
-    async def work() -> float:
+    async def work() -> Timing:
         client = _make_client(target, tokens=PACED_TOKENS, is_streamed=True, pace_us=PACE_US)
         async with client:
-            return (await client.send()).total_s
+            return await client.send()
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work()) for _ in range(streams)]
-    ends = sorted(task.result() for task in tasks)
-    return ends[len(ends) * 99 // 100] / length_s - 1
+    timings = [task.result() for task in tasks]
+    ends = sorted(one.total_s for one in timings)
+    lengths = sorted(one.total_s - one.first_byte_s for one in timings)
+    last = streams * 99 // 100
+    return _Paced(ends[last] / length_s - 1, lengths[last] / length_s - 1)
 
 
 def _make_client(target: Target, *, tokens: int, is_streamed: bool, pace_us: int = 0) -> LoadClient:
@@ -157,7 +170,8 @@ _UNITS = {
     "added_streamed_p50": "ms",
     "requests_per_cpu_s": "requests per CPU-second",
     "chunks_per_cpu_s": "chunks per CPU-second",
-    "paced_late_share_p99": "share of its length",
+    "paced_end_late_share_p99": "share of its length",
+    "paced_behind_share_p99": "share of its length",
     "paced_chunks_per_cpu_s": "chunks per CPU-second",
 }
 
