@@ -184,8 +184,10 @@ def _summarise(samples: _Samples) -> list[BenchResult]:
         baseline = ways["pass_through"]
         unit = _UNITS[measure]
         results.append(compute_result(f"{measure}_pass_through", unit, baseline))
+        # A share next to zero is no measure to divide by.
+        compared = None if measure == "paced_behind_share_p99" else baseline
         results += [
-            compute_result(f"{measure}_{way}", unit, ways[way], baseline)
+            compute_result(f"{measure}_{way}", unit, ways[way], compared)
             for way in ("local", "hop")
         ]
     return results
