@@ -7,16 +7,16 @@
 import asyncio
 from collections.abc import Callable
 
-from wwwserve.node.config import Config
-from wwwserve.node.config_file import (
+from wwwserve.node.config import (
     DEFAULT_ORIGIN,
+    Config,
     Layer,
     LoadedConfig,
     list_values,
     load_config,
+    make_config_text,
     parse_config,
 )
-from wwwserve.node.config_template import make_config_text
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 

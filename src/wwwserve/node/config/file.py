@@ -14,17 +14,12 @@ from typing import get_type_hints
 
 import msgspec
 
-from wwwserve.node.config import (
-    AdminConfig,
-    Config,
-    EngineConfig,
-    GatewayConfig,
-    LinksConfig,
-    ModelConfig,
-    NetworkConfig,
-    PolicyConfig,
-)
-from wwwserve.node.config_types import describe_type, is_list
+from wwwserve.node.config.doors import AdminConfig, GatewayConfig
+from wwwserve.node.config.engines import EngineConfig, ModelConfig
+from wwwserve.node.config.kinds import describe_type, is_list
+from wwwserve.node.config.network import LinksConfig, NetworkConfig
+from wwwserve.node.config.policy import PolicyConfig
+from wwwserve.node.config.whole import Config
 from wwwserve.values.refusals import BadInput
 
 ENVIRONMENT_PREFIX = "WWWSERVE_"

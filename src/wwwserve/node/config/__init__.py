@@ -1,0 +1,42 @@
+"""One operator's choices: every setting of a node, with its unit, bound, default and reason.
+
+Values of these classes have been checked: whatever makes one, from a file or in a test, raises
+`BadInput` naming the field if a node could not run with it. Each module holds the sections that
+change together, `whole` joins them, `file` reads them from files, the environment and flags, and
+`template` is the file a new node starts with: a new setting has its place in both.
+"""
+
+from wwwserve.node.config.doors import AdminConfig, GatewayConfig, validate_exposure
+from wwwserve.node.config.engines import EngineConfig, EngineKind, ModelConfig
+from wwwserve.node.config.file import (
+    DEFAULT_ORIGIN,
+    Layer,
+    LoadedConfig,
+    list_values,
+    load_config,
+    parse_config,
+)
+from wwwserve.node.config.network import LinksConfig, NetworkConfig
+from wwwserve.node.config.policy import PolicyConfig
+from wwwserve.node.config.template import make_config_text
+from wwwserve.node.config.whole import Config
+
+__all__ = [
+    "DEFAULT_ORIGIN",
+    "AdminConfig",
+    "Config",
+    "EngineConfig",
+    "EngineKind",
+    "GatewayConfig",
+    "Layer",
+    "LinksConfig",
+    "LoadedConfig",
+    "ModelConfig",
+    "NetworkConfig",
+    "PolicyConfig",
+    "list_values",
+    "load_config",
+    "make_config_text",
+    "parse_config",
+    "validate_exposure",
+]
