@@ -31,8 +31,8 @@ from wwwserve.adapters.engines import DIALECTS, EngineSettings
 from wwwserve.adapters.engines.connections import Connections
 from wwwserve.adapters.engines.pages import Pages
 from wwwserve.core.engines import EngineHealth
+from wwwserve.node import make_config_text
 from wwwserve.node.config import EngineKind
-from wwwserve.node.config_template import make_config_text
 
 GUIDE = ROOT / "docs/guides/engines.md"
 SPECIAL = [dress for dress in DRESSES if dress.engine != "openai"]
