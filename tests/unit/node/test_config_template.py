@@ -26,7 +26,7 @@ def test_a_new_file_changes_nothing() -> None:
 
 def test_every_setting_is_there_with_its_default() -> None:
     values = tomllib.loads(uncomment(make_config_text()))
-    for section in ("network", "links", "gateway", "admin", "engine", "policy"):
+    for section in ("network", "links", "gateway", "admin", "engine", "logs", "policy"):
         known = {field.name for field in fields(getattr(Config(), section))}
         assert values[section].keys() == known
     (model,) = values["models"]

@@ -16,6 +16,7 @@ from wwwserve.node.config.file import (
     load_config,
     parse_config,
 )
+from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.node.config.template import make_config_text
@@ -31,6 +32,9 @@ __all__ = [
     "Layer",
     "LinksConfig",
     "LoadedConfig",
+    "LogFormat",
+    "LogLevel",
+    "LogsConfig",
     "ModelConfig",
     "NetworkConfig",
     "PolicyConfig",

@@ -17,6 +17,7 @@ import msgspec
 from wwwserve.node.config.doors import AdminConfig, GatewayConfig
 from wwwserve.node.config.engines import EngineConfig, ModelConfig
 from wwwserve.node.config.kinds import describe_type, is_list
+from wwwserve.node.config.logs import LogsConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.node.config.whole import Config
@@ -35,6 +36,7 @@ _SECTIONS: Mapping[str, type] = {
     "gateway": GatewayConfig,
     "admin": AdminConfig,
     "engine": EngineConfig,
+    "logs": LogsConfig,
     "policy": PolicyConfig,
 }
 MODELS = "models"

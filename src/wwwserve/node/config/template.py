@@ -47,6 +47,11 @@ _TEMPLATE = """\
 # host = "127.0.0.1"
 # port = 8779              # 0 = any free one
 
+[logs]
+# What the node says of itself while it runs, on standard error; never a prompt or a key.
+# level = "info"           # debug, info, warning, error
+# format = "auto"          # auto (text on a terminal, else json), json, text
+
 [policy]
 # When and for whom this node works. Shares go from 0 to 1.
 # accept_frequency = 1.0   # of other nodes' admissible requests, how many are taken

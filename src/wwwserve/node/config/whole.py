@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from wwwserve.node.config.checks import validate_model_id
 from wwwserve.node.config.doors import AdminConfig, GatewayConfig
 from wwwserve.node.config.engines import EngineConfig, ModelConfig
+from wwwserve.node.config.logs import LogsConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.values.limits import RECORD_MODELS_MAX
@@ -22,6 +23,7 @@ class Config:
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    logs: LogsConfig = field(default_factory=LogsConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     models: tuple[ModelConfig, ...] = ()
     """What the engine serves; empty = whatever it says it serves."""
