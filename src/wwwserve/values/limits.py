@@ -85,6 +85,8 @@ STALL_US: Final = 120 * SECOND
 """Longest silence of an engine or executor inside one stream; then the attempt has failed."""
 PROGRESS_PERIOD_US: Final = 250 * MILLISECOND
 """At most four progress events a second for one stream."""
+ENGINES_MAX: Final = 16
+"""Engines of one node; a configuration that names more is refused."""
 ENGINE_POLL_US: Final = 1 * SECOND
 """How often an engine's health and load are read."""
 ENGINE_STALE_US: Final = 10 * SECOND
