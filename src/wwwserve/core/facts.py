@@ -7,6 +7,7 @@ from wwwserve.core.engines import EngineHealth
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire import Endpoint
 
 
 class MemberStatus(Enum):
@@ -103,6 +104,9 @@ class RequestFinished:
     """An own user's request is over."""
 
     request: RequestId
+    endpoint: Endpoint
+    model: str
+    """What it ran on last, or the first of what it was for if it never ran."""
     executor: NodeId | None
     error: str
     """Empty when it was answered; else a `RequestErrorCode` value."""
@@ -143,6 +147,7 @@ class WorkFinished:
     session: SessionId
     request: RequestId
     origin: NodeId
+    model: str
     error: str
     """Empty when it was answered."""
     prompt_tokens: int

@@ -303,6 +303,8 @@ class Book:
         first_output_at = run.first_output_at if run is not None else None
         fact = RequestFinished(
             request=request.request,
+            endpoint=request.summary.endpoint,
+            model=run.model if run is not None else request.summary.models[0],
             executor=run.executor if run is not None else None,
             error=error.code.value if error is not None else "",
             attempts=request.attempts,

@@ -165,6 +165,7 @@ class Executor:
             session=work.session,
             request=work.request,
             origin=work.origin,
+            model=work.served.offer.model,
             error=error,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
