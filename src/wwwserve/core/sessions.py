@@ -49,3 +49,5 @@ class ServedModel:
     """What the engine calls it."""
     slots: int
     """Requests of this model run at once; more wait in the node's own queue."""
+    weight: int = 1
+    """Share of the work among engines of this node that serve the same model and have room."""
