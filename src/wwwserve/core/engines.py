@@ -24,6 +24,8 @@ class EngineModel:
     """Longest prompt plus answer of one request (a slot's share), or None if unknown."""
     capabilities: tuple[str, ...] = ()
     """What this model can do, where its engine says so for each; empty = as the whole engine."""
+    is_on_demand: bool = False
+    """Offered only if its operator names it: it costs them money elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class EngineReading:
     """Requests the engine itself has queued."""
     kv_used_permille: int | None = None
     """Share of its key-value cache in use, in thousandths."""
+    kv_tokens: int | None = None
+    """Tokens its key-value cache holds, for all running requests together."""
     slots: int | None = None
     """Requests it can work on at once."""
     capabilities: tuple[str, ...] = ()

@@ -49,5 +49,7 @@ class ServedModel:
     """What the engine calls it."""
     slots: int
     """Requests of this model run at once; more wait in the node's own queue."""
+    is_slots_known: bool = True
+    """False: `slots` is only where to begin, and what the engine reports says how many it takes."""
     weight: int = 1
     """Share of the work among engines of this node that serve the same model and have room."""
