@@ -203,7 +203,7 @@ class Node:
         """Serve until `stop` is set; then leave, let running requests end, and close the doors."""
         self.start()
         async with AsyncExitStack() as stack:
-            info = await self._open_doors(keys, stack)
+            info = await self._open_doors(keys, home, stack)
             stack.callback(home.remove_run_info)
             home.write_run_info(_make_run_info(info))
             on_ready(info)
@@ -230,7 +230,9 @@ class Node:
         for task in self.background:
             task.cancel()
 
-    async def _open_doors(self, keys: FileKeyRing, stack: AsyncExitStack) -> ReadyInfo:
+    async def _open_doors(
+        self, keys: FileKeyRing, home: StateFolder, stack: AsyncExitStack
+    ) -> ReadyInfo:
         """Start gateway and admin; say where everything is once the engine has said what it is."""
         config, token = self.config, secrets.token_urlsafe(ADMIN_TOKEN_BYTES)
         gateway = await start_gateway(
@@ -238,7 +240,11 @@ class Node:
         )
         stack.push_async_callback(gateway.close)
         admin = await start_admin(
-            self.handle, token, host=config.admin.host, port=config.admin.port
+            self.handle,
+            token,
+            metrics_token=home.get_metrics_token(),
+            host=config.admin.host,
+            port=config.admin.port,
         )
         stack.push_async_callback(admin.close)
         await self._wait_engines()

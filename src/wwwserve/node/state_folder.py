@@ -4,6 +4,7 @@
     node.key      who the node is (0600)
     api_keys.json who may use its gateway: hashes only (0600)
     ask.key       the API key of `wwwserve ask` (0600)
+    metrics.token what a scraper of the metrics shows (0600)
     state/        what it must remember
     run.json      how commands reach it while it runs (0600)
     lock          held by the one node that uses the folder
@@ -13,6 +14,7 @@ The folder is readable by its owner only.
 
 import fcntl
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +28,9 @@ from wwwserve.values.refusals import BadInput
 
 HOME_VARIABLE = "WWWSERVE_HOME"
 RUN_FILE_BYTES_MAX = 64 * 1024
+TOKEN_BYTES = 32
+TOKEN_LENGTH_MAX = 512
+"""Characters of a token an operator may have written; a longer one is cut off."""
 LOCK_TRIES = 5
 """A command that looks whether a node runs holds the lock for an instant; a node tries again."""
 LOCK_RETRY_SECONDS = 0.05
@@ -75,6 +80,11 @@ class StateFolder:
     def ask_key_file(self) -> Path:
         """The API key of the `ask` command."""
         return self.path / "ask.key"
+
+    @property
+    def metrics_token_file(self) -> Path:
+        """The token of whoever reads the metrics, and may do nothing else."""
+        return self.path / "metrics.token"
 
     @property
     def store_folder(self) -> Path:
@@ -162,6 +172,17 @@ class StateFolder:
     def remove_run_info(self) -> None:
         """Forget how to reach the node: it is stopping."""
         self.run_file.unlink(missing_ok=True)
+
+    def get_metrics_token(self) -> str:
+        """The scraper's token, made if there is none yet: a scraper's settings outlive a node."""
+        file = self.metrics_token_file
+        if file.exists():
+            text = file.read_text(encoding="ascii", errors="replace")[:TOKEN_LENGTH_MAX].strip()
+            if text:
+                return text
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.write_private(file, f"{token}\n".encode())
+        return token
 
     def write_private(self, path: Path, content: bytes) -> None:
         """Write a file of this folder for its owner only; it is there whole, or as it was."""

@@ -3,13 +3,15 @@
     GET  /status      the whole peer at one moment          GET  /peers    the other nodes
     GET  /models      what can be asked for through it      GET  /process  the process itself
     GET  /facts       what happens, one JSON object a line, from now on
+    GET  /metrics     numbers for Prometheus, in its text format
     POST /invite      {} -> {"ticket"}                      POST /join     {"ticket"}
     POST /depart      {"departure": "drain" | "resume" | "leave"}
     POST /shutdown    the same as leaving
 
 Whoever reaches this API runs the node. So every request must carry the token that the node wrote
 for its owner alone, in a header no web page can set unasked, and must have come to a name of this
-machine. Refusals are `{"error": {"field", "found", "expected", "fix"}}`.
+machine. A scraper has a token of its own, which opens /metrics and nothing else; both may also come
+as `Authorization: Bearer`. Refusals are `{"error": {"field", "found", "expected", "fix"}}`.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from wwwserve.frontends.admin.json_forms import make_fact, make_member, make_model, make_status
-from wwwserve.frontends.admin.service import TOKEN_HEADER, AdminService
+from wwwserve.frontends.admin.service import TOKEN_HEADER, AdminService, AdminTokens
 from wwwserve.ports.peer_handle import PeerHandle
 
 __all__ = [
@@ -48,10 +50,19 @@ class Admin:
 
 
 async def start_admin(
-    handle: PeerHandle, token: str, *, host: str = "127.0.0.1", port: int = 0
+    handle: PeerHandle,
+    token: str,
+    *,
+    metrics_token: str = "",
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> Admin:
-    """Serve a peer's operator at `host:port` (0 = any free one). Raises `OSError` if taken."""
-    app = AdminService(handle, token).create_application()
+    """Serve a peer's operator at `host:port` (0 = any free one). Raises `OSError` if taken.
+
+    `metrics_token` opens the metrics alone; without one only `token` does.
+    """
+    tokens = AdminTokens(admin=token, metrics=metrics_token)
+    app = AdminService(handle, tokens).create_application()
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_WAIT_S
     )

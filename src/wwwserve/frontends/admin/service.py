@@ -3,13 +3,10 @@
 import asyncio
 import hmac
 import os
-import resource
-import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import TypeVar, cast
 
 import msgspec
@@ -18,6 +15,9 @@ from aiohttp import web
 from wwwserve.core.events import Departure
 from wwwserve.core.facts import Fact
 from wwwserve.frontends.admin.json_forms import make_fact, make_member, make_model, make_status
+from wwwserve.frontends.admin.metrics import NodeMetrics
+from wwwserve.frontends.admin.metrics_page import PAGE_TYPE, make_page
+from wwwserve.frontends.admin.process import read_process_use
 from wwwserve.ports.peer_handle import PeerHandle
 from wwwserve.values.hosts import is_loopback_host
 from wwwserve.values.limits import KIB
@@ -26,6 +26,7 @@ from wwwserve.values.refusals import BadInput
 TOKEN_HEADER = "x-wwwserve-admin-token"  # noqa: S105 - the header's name
 BODY_BYTES_MAX = 64 * KIB
 """The longest order is a ticket."""
+METRICS_PATH = "/metrics"
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,19 +42,32 @@ class _Depart(msgspec.Struct):
     departure: Departure
 
 
+@dataclass(frozen=True, slots=True)
+class AdminTokens:
+    """What a request must carry."""
+
+    admin: str = field(repr=False)
+    """Opens everything: whoever has it runs the node."""
+    metrics: str = field(default="", repr=False)
+    """Opens the metrics and nothing else; empty: they have no token of their own."""
+
+
 class AdminService:
     """Answers an operator's requests by way of one peer."""
 
-    __slots__ = ("_handle", "_started_at", "_token")
+    __slots__ = ("_counting", "_handle", "_metrics", "_started_at", "_tokens")
 
-    def __init__(self, handle: PeerHandle, token: str) -> None:
+    def __init__(self, handle: PeerHandle, tokens: AdminTokens) -> None:
         self._handle = handle
-        self._token = token.encode()
+        self._tokens = tokens
+        self._metrics = NodeMetrics(handle.node_id)
+        self._counting: asyncio.Task[None] | None = None
         self._started_at = time.monotonic()
 
     def create_application(self) -> web.Application:
         """All paths, behind the guard."""
         app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
+        app.cleanup_ctx.append(self._run_counting)
         app.add_routes(
             [
                 web.get("/status", self._tell_status),
@@ -61,6 +75,7 @@ class AdminService:
                 web.get("/models", self._tell_models),
                 web.get("/facts", self._stream_facts),
                 web.get("/process", self._tell_process),
+                web.get(METRICS_PATH, self._tell_metrics),
                 web.post("/invite", self._invite),
                 web.post("/join", self._join),
                 web.post("/depart", self._depart),
@@ -69,6 +84,19 @@ class AdminService:
         )
         return app
 
+    async def _run_counting(self, _: web.Application) -> AsyncIterator[None]:
+        """Count facts as long as the application lives."""
+        self._counting = asyncio.create_task(self._count_facts())
+        yield
+        self._counting.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._counting
+
+    async def _count_facts(self) -> None:
+        async with aclosing(cast("AsyncGenerator[Fact, None]", self._handle.watch())) as facts:
+            async for fact in facts:
+                self._metrics.on_fact(fact)
+
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in who knows the token, and no web page that learned to reach this address."""
@@ -76,8 +104,7 @@ class AdminService:
             return _refuse(
                 403, BadInput("host", request.host[:80], "127.0.0.1", "http://127.0.0.1")
             )
-        token = request.headers.get(TOKEN_HEADER, "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(token, self._token):
+        if not self._is_known(request):
             fix = "use the wwwserve command, which reads it from run.json in the state folder"
             return _refuse(401, BadInput(TOKEN_HEADER, "a wrong one or none", "the token", fix))
         try:
@@ -85,8 +112,17 @@ class AdminService:
         except BadInput as error:
             return _refuse(400, error)
         except web.HTTPException as error:
-            fix = "GET /status, /peers, /models, /facts, /process"
+            fix = "GET /status, /peers, /models, /facts, /process, /metrics"
             return _refuse(error.status, BadInput("request", error.reason, "another one", fix))
+
+    def _is_known(self, request: web.Request) -> bool:
+        """Whether it carries the operator's token, or for the metrics alone the scraper's."""
+        _, _, bearer = request.headers.get("authorization", "").partition("Bearer ")
+        token = (request.headers.get(TOKEN_HEADER) or bearer).encode("utf-8", "surrogateescape")
+        if hmac.compare_digest(token, self._tokens.admin.encode()):
+            return True
+        is_scraper = hmac.compare_digest(token, self._tokens.metrics.encode())
+        return is_scraper and bool(self._tokens.metrics) and request.path == METRICS_PATH
 
     async def _tell_status(self, _: web.Request) -> web.Response:
         return _make_json(make_status(self._handle.get_snapshot()))
@@ -100,14 +136,25 @@ class AdminService:
         return _make_json({"models": [make_model(model) for model in models]})
 
     async def _tell_process(self, _: web.Request) -> web.Response:
+        use = read_process_use()
         return _make_json(
             {
                 "pid": os.getpid(),
-                "cpu_s": time.process_time(),
-                "rss_bytes": _read_rss_bytes(),
+                "cpu_s": use.cpu_s,
+                "rss_bytes": use.rss_bytes,
                 "uptime_s": time.monotonic() - self._started_at,
             }
         )
+
+    async def _tell_metrics(self, _: web.Request) -> web.Response:
+        if self._counting is not None and self._counting.done():
+            # If it broke, there is no page, rather than one whose numbers have stopped.
+            self._counting.result()
+        # In a thread: a page of many models would keep requests waiting.
+        page = await asyncio.to_thread(
+            make_page, self._metrics.registry, self._handle.get_snapshot(), read_process_use()
+        )
+        return web.Response(body=page, headers={"content-type": PAGE_TYPE})
 
     async def _stream_facts(self, request: web.Request) -> web.StreamResponse:
         """All facts from now on, one JSON object a line, until either side goes."""
@@ -156,15 +203,6 @@ async def _end(step: asyncio.Future[Fact | None]) -> None:
     step.cancel()
     with suppress(asyncio.CancelledError):
         await step
-
-
-def _read_rss_bytes() -> int:
-    """Memory of this process that is in RAM; where the system does not tell, its highest so far."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * KIB
 
 
 def _make_json(value: object, status: int = 200) -> web.Response:
