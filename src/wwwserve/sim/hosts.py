@@ -62,6 +62,8 @@ class Host:
     watch: Callable[["Host", Event], None]
     """Looks at each event before the peer gets it."""
     person: Person = field(default=HONEST)
+    engine_poll_us: int | None = ENGINE_POLL_US
+    """How often the peer hears of its engine; None: never, for there are no requests."""
     peer: AnyPeer | None = None
     life: int = 0
     """Counts starts and ends of the process; what was meant for an earlier life is dropped."""
@@ -130,8 +132,9 @@ class Host:
         self.later(0, EngineRead(ENGINE_NAME, self.engine.read_state()))
 
     def _poll_engine(self) -> None:
-        self.tell(EngineRead(ENGINE_NAME, self.engine.read_state()))
-        self.do_later(ENGINE_POLL_US, self._poll_engine)
+        if self.engine_poll_us is not None:
+            self.tell(EngineRead(ENGINE_NAME, self.engine.read_state()))
+            self.do_later(self.engine_poll_us, self._poll_engine)
 
     def _arm(self, peer: AnyPeer) -> None:
         deadline = peer.next_deadline()

@@ -33,6 +33,8 @@ from wwwserve.wire import Message, Verifier, encode_message, open_message
 
 HANDSHAKE_CROSSINGS = 4
 """One-way trips until the dialling end has its link: TCP, then TLS 1.3."""
+RETRANSMISSIONS_MAX = 6
+"""Times one message is lost at most; TCP waits twice as long before each, 12.6 s in all."""
 
 
 class Cargo(Protocol):
@@ -93,6 +95,8 @@ class Network:
         self.plan = plan
         self.message_counts: dict[str, int] = {}
         """Control messages sent so far, by the name of their kind."""
+        self.watch_message: Callable[[Host, Message, bytes], None] = lambda *_: None
+        """Told of each control message that goes onto a link: sender, message, its bytes."""
         self._world = world
         self._verifier = verifier
         self._network_id = network_id
@@ -100,7 +104,8 @@ class Network:
         self._hosts: dict[NodeId, Host] = {}
         self._addresses: dict[str, Host] = {}
         self._paths: dict[tuple[int, int], Path] = {}
-        self._links: dict[tuple[int, int], Link] = {}
+        self._links: dict[int, dict[int, Link]] = {}
+        """By one end and then the other: each link twice."""
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -114,15 +119,14 @@ class Network:
             latency_us = self.plan.latency_us_min + self._entropy.below(spread)
             self._paths[host.index, other.index] = Path(latency_us)
             self._paths[other.index, host.index] = Path(latency_us)
+        self._links[host.index] = {}
         self._hosts[host.node_id] = host
         self._addresses[host.address] = host
 
     def get_links(self, host: Host) -> list[Link]:
         """The links open at a host's end."""
         return [
-            link
-            for link in self._links.values()
-            if host in link.ends and link.is_open[link.get_side(host)]
+            link for link in self._links[host.index].values() if link.is_open[link.get_side(host)]
         ]
 
     def find_link(self, host: Host, peer: NodeId) -> Link | None:
@@ -130,7 +134,7 @@ class Network:
         other = self._hosts.get(peer)
         if other is None:
             return None
-        link = self._links.get(_pair(host, other))
+        link = self._links[host.index].get(other.index)
         return link if link is not None and link.is_open[link.get_side(host)] else None
 
     # -- sending ---------------------------------------------------------------------------------
@@ -144,6 +148,7 @@ class Network:
             host.later(0, SendFailed(peer, message))
             return
         data = encode_message(message)
+        self.watch_message(host, message, data)
         self.carry(link, host, lambda: self._deliver(link.get_other(host), host.node_id, data))
 
     def carry(self, link: Link, sender: Host, action: Action, *, extra_us: int = 0) -> None:
@@ -177,8 +182,11 @@ class Network:
 
     def _draw_delay_us(self, path: Path) -> int:
         delay_us = self._entropy.jitter(path.latency_us, self.plan.jitter_permille)
-        while self.plan.loss_permille and self._entropy.chance(self.plan.loss_permille):
-            delay_us += self.plan.retransmit_us
+        if self.plan.loss_permille:
+            for attempt in range(RETRANSMISSIONS_MAX):
+                if not self._entropy.chance(self.plan.loss_permille):
+                    break
+                delay_us += self.plan.retransmit_us << attempt
         return max(1, delay_us)
 
     # -- links -----------------------------------------------------------------------------------
@@ -231,11 +239,11 @@ class Network:
         return ""
 
     def _open(self, host: Host, other: Host, address: str) -> None:
-        old = self._links.pop(_pair(host, other), None)
+        old = self._links[host.index].get(other.index)
         if old is not None:
             self._close_end(old, other, "replaced")
         link = Link((host, other))
-        self._links[_pair(host, other)] = link
+        self._links[host.index][other.index] = self._links[other.index][host.index] = link
         life = other.life
 
         def accept() -> None:
@@ -284,8 +292,8 @@ class Network:
         for cargo in list(link.cargo):
             cargo.on_link_lost(end)
         peer = link.get_other(end)
-        if not any(link.is_open) and self._links.get(_pair(end, peer)) is link:
-            del self._links[_pair(end, peer)]
+        if not any(link.is_open) and self._links[end.index].get(peer.index) is link:
+            del self._links[end.index][peer.index], self._links[peer.index][end.index]
         end.later(0, LinkClosed(peer.node_id, detail))
 
     # -- faults of paths -------------------------------------------------------------------------
@@ -299,7 +307,7 @@ class Network:
         path.blocked_since_us = since_us = self._world.now_us
 
         def notice() -> None:
-            link = self._links.get(_pair(source, target))
+            link = self._links[source.index].get(target.index)
             if path.blocks and path.blocked_since_us == since_us and link is not None:
                 self.close(link, target, "silent")
 
@@ -309,14 +317,10 @@ class Network:
         """End one `block`; when it was the last, what was held sets off."""
         path = self._paths[source.index, target.index]
         path.blocks -= 1
-        link = self._links.get(_pair(source, target))
+        link = self._links[source.index].get(target.index)
         if path.blocks or link is None:
             return
         way = link.ways[link.get_side(source)]
         held, way.held = way.held, []
         for action in held:
             action()
-
-
-def _pair(one: Host, other: Host) -> tuple[int, int]:
-    return (min(one.index, other.index), max(one.index, other.index))
