@@ -29,6 +29,14 @@ class DeadlineReached:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalTimeRead:
+    """The host's calendar was read: about once a minute, and whenever it was put right."""
+
+    week_us: int
+    """Time since Monday 00:00 where the provider is, below a week."""
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """The `Persist` effect with this number is durable in its lane."""
 
@@ -215,7 +223,7 @@ class Departure(Enum):
     DRAIN = "drain"
     """Take no work of others, finish what runs, stay a member and serve own users."""
     RESUME = "resume"
-    """Undo a drain."""
+    """Undo a drain; the policy's hours still hold."""
     LEAVE = "leave"
     """Tell the others and go; new requests are refused."""
 
@@ -230,6 +238,7 @@ class Depart:
 Event = (
     Started
     | DeadlineReached
+    | LocalTimeRead
     | Persisted
     | LinkOpened
     | LinkClosed

@@ -49,6 +49,16 @@ class EngineChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningChanged:
+    """From now on other nodes' requests are taken, or are not."""
+
+    is_open: bool
+    is_within_hours: bool
+    is_resting: bool
+    """Whether the operator paused or drained the node."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReceived:
     """An own user's request was taken on."""
 
@@ -175,6 +185,7 @@ Fact = (
     MemberChanged
     | LinkChanged
     | EngineChanged
+    | OpeningChanged
     | RequestReceived
     | RequestQueued
     | AttemptStarted

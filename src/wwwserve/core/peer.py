@@ -27,6 +27,7 @@ from wwwserve.core.events import (
     CancelRequest,
     DeadlineReached,
     Depart,
+    Departure,
     DialFailed,
     EngineRead,
     EnvelopeReceived,
@@ -35,6 +36,7 @@ from wwwserve.core.events import (
     Join,
     LinkClosed,
     LinkOpened,
+    LocalTimeRead,
     OfferCancelled,
     OfferReceived,
     Persisted,
@@ -48,6 +50,7 @@ from wwwserve.core.events import (
     StreamProgressed,
     SubmitRequest,
 )
+from wwwserve.core.facts import OpeningChanged
 from wwwserve.core.gossip import Described, Gossip, GossipEffect, GossipEvent, MemberUpdated
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
@@ -62,7 +65,7 @@ from wwwserve.core.requests import (
 from wwwserve.core.routing import Routing
 from wwwserve.core.sessions import ServedModel
 from wwwserve.core.setup import PeerSetup
-from wwwserve.core.snapshot import Snapshot
+from wwwserve.core.snapshot import OpeningView, Snapshot
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
@@ -90,6 +93,10 @@ class Peer:
         )
         self._gossip_deadline = self._gossip.next_deadline()
         """Moved by what gossip is told alone, so not asked for after each event of a request."""
+        self._is_resting = False
+        """Whether the operator paused or drained the node."""
+        self._is_open = True
+        """Whether gossip says that other nodes' requests are taken."""
         self._routing.set_models(setup.models)
         for member in self._gossip.get_members():
             self._routing.set_member(member)
@@ -98,11 +105,19 @@ class Peer:
 
     def handle(self, event: Event, now: Moment) -> list[Effect]:
         """Take in what happened; the answer is what is to be done, in order."""
-        return self._pass_on(self._tell(event, now), now)
+        opening = self._policy.opening
+        if now < opening.turn_at:
+            return self._pass_on(self._tell(event, now), now)
+        # The hours turn at their own moment, whatever else happened first at or after it.
+        opening.turn(now)
+        turned = self._pass_on(self._note_opening(now), now)
+        return turned + self._pass_on(self._tell(event, now), now)
 
     def next_deadline(self) -> Moment:
         """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
-        return min(self._gossip_deadline, self._requests.next_deadline())
+        return min(
+            self._gossip_deadline, self._requests.next_deadline(), self._policy.opening.turn_at
+        )
 
     # -- a look from outside ---------------------------------------------------------------------
 
@@ -122,6 +137,12 @@ class Peer:
             requests_queued=self._requests.queued_count,
             works_open=self._requests.works_count,
             totals=self._requests.get_totals(),
+            opening=OpeningView(
+                is_open=self._is_open,
+                is_within_hours=self._policy.opening.is_open,
+                hours_change_us=self._policy.opening.compute_rest_us(now),
+                is_resting=self._is_resting,
+            ),
         )
 
     # -- who is told what ------------------------------------------------------------------------
@@ -148,9 +169,11 @@ class Peer:
                 return self._tell_gossip(event, now)
             case LinkClosed(peer):
                 return self._tell_in_turn(event, PeersLost((peer,)), now)
-            case DeadlineReached() | Depart():
+            case DeadlineReached():
                 return self._tell_in_turn(event, event, now)
-            case Started() | SetPolicy() | SetModels():
+            case Depart():
+                return self._tell_departure(event, now)
+            case Started() | SetPolicy() | SetModels() | LocalTimeRead():
                 return self._tell_setting(event, now)
             case _:
                 assert_never(event)
@@ -162,13 +185,22 @@ class Peer:
 
     def _tell_in_turn(
         self,
-        event: LinkClosed | DeadlineReached | Depart,
-        then: PeersLost | DeadlineReached | Depart,
+        event: LinkClosed | DeadlineReached,
+        then: PeersLost | DeadlineReached,
         now: Moment,
     ) -> Iterator[_Inner]:
         """Gossip's news is passed on before requests decide: they must not choose who is lost."""
         yield from self._tell_gossip(event, now)
         yield from self._requests.handle(then, now)
+
+    def _tell_departure(self, event: Depart, now: Moment) -> Iterator[_Inner]:
+        """Requests hear the operator; gossip whether work is taken at all, by the hours too."""
+        if event.departure is Departure.LEAVE:
+            yield from self._tell_gossip(event, now)
+        else:
+            self._is_resting = event.departure is Departure.DRAIN
+            yield from self._note_opening(now)
+        yield from self._requests.handle(event, now)
 
     def _tell_message(self, event: EnvelopeReceived | SendFailed, now: Moment) -> Iterable[_Inner]:
         """Probes and quotes are for requests, all other messages for gossip."""
@@ -189,18 +221,24 @@ class Peer:
                 return self._tell_gossip(event, now)
 
     def _tell_setting(
-        self, event: Started | SetPolicy | SetModels, now: Moment
+        self, event: Started | SetPolicy | SetModels | LocalTimeRead, now: Moment
     ) -> Iterable[_Inner]:
-        """What the node says about itself follows from its models and its policy."""
+        """What the node says about itself follows from its models, its policy and the hour."""
         match event:
             case Started():
                 return [
                     *self._tell_gossip(self._describe(), now),
+                    *self._note_opening(now),
                     *self._tell_gossip(event, now),
                 ]
             case SetPolicy(policy):
                 self._policy.set(policy)
-                return self._tell_gossip(self._describe(), now)
+                self._policy.opening.turn(now)
+                return [*self._tell_gossip(self._describe(), now), *self._note_opening(now)]
+            case LocalTimeRead(week_us):
+                self._policy.opening.read(week_us, now)
+                self._policy.opening.turn(now)
+                return self._note_opening(now)
             case SetModels(models):
                 self._models = models
                 self._routing.set_models(models)
@@ -210,6 +248,17 @@ class Peer:
                 ]
             case _:
                 assert_never(event)
+
+    def _note_opening(self, now: Moment) -> list[_Inner]:
+        """Tell the others once this node has begun or ceased to take their requests."""
+        is_within_hours = self._policy.opening.is_open
+        is_open = is_within_hours and not self._is_resting
+        if is_open == self._is_open:
+            return []
+        self._is_open = is_open
+        fact = OpeningChanged(is_open, is_within_hours, self._is_resting)
+        departure = Departure.RESUME if is_open else Departure.DRAIN
+        return [Report(fact), *self._tell_gossip(Depart(departure), now)]
 
     # -- who hears of whose answers --------------------------------------------------------------
 

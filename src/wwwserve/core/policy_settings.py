@@ -13,9 +13,21 @@ from wwwserve.values.model_names import ModelId
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A part of each week, in minutes since Monday 00:00 of the provider's own time."""
+
+    start_minute: int
+    """From 0, below a week's 10080."""
+    end_minute: int
+    """Not included; above `start_minute` by a week at most, so it may lie in the week after."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
     """One provider's rules. Every field has a default that suits a first node."""
 
+    hours: tuple[Window, ...] = ()
+    """When other nodes' requests are taken; none = always. Own users are served at any time."""
     accept_permille: int = 1000
     """`accept_frequency`: share of other nodes' admissible requests that is accepted."""
     offload_permille: int = 1000

@@ -47,6 +47,19 @@ class ModelView:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningView:
+    """Whether other nodes' requests are taken, and if not, who says so."""
+
+    is_open: bool = True
+    is_within_hours: bool = True
+    """What the policy's hours say."""
+    hours_change_us: int | None = None
+    """How long they will go on to say so; None = for good, or nobody has told the time yet."""
+    is_resting: bool = False
+    """Whether the operator paused or drained the node."""
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Counts since the node started."""
 
@@ -76,3 +89,4 @@ class Snapshot:
     requests_queued: int
     works_open: int
     totals: Totals
+    opening: OpeningView = OpeningView()

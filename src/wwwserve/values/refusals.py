@@ -65,6 +65,8 @@ class DeclineReason(IntEnum):
     """This peer asks too often."""
     UNSUPPORTED = 9
     """A field or version this node does not speak."""
+    CLOSED = 10
+    """Outside the hours in which this provider takes other nodes' requests."""
 
 
 class FailureKind(IntEnum):

@@ -2,9 +2,11 @@
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.placing import LoadView, Partners, PeerRequest, Verdict
+from wwwserve.core.policy.opening import Opening
 from wwwserve.core.policy.rules import decide_offer, decide_own, decide_wait, is_shared
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.values.ids import NodeId
+from wwwserve.values.moments import Moment
 from wwwserve.wire import ModelOffer, RequestSummary
 
 _PERMILLE = 1000
@@ -17,6 +19,8 @@ class Policy:
         self._settings = settings
         self._entropy = entropy
         self._never = frozenset(settings.deny_nodes)
+        self.opening = Opening(settings.hours)
+        """What the hours say, now and next."""
 
     @property
     def settings(self) -> PolicySettings:
@@ -27,6 +31,11 @@ class Policy:
         """From the next decision on, these settings hold."""
         self._settings = settings
         self._never = frozenset(settings.deny_nodes)
+        self.opening.set(settings.hours)
+
+    def compute_closed_us(self, now: Moment) -> int:
+        """For how long the hours keep other nodes' requests out; 0 = they are taken now."""
+        return self.opening.compute_closed_us(now)
 
     def decide_own(self, summary: RequestSummary, load: LoadView | None) -> Verdict:
         """Whether an own user's request runs here, looks for another node, or waits here."""

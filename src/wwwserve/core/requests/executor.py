@@ -103,7 +103,8 @@ class Executor:
         else:
             found = self._choose(event.peer, summary, summary.models, now)
         if isinstance(found, DeclineReason):
-            quote = Quote(event.probe.probe, decline=found, retry_after_us=compute_retry_us(found))
+            retry_us = self._compute_retry_us(found, now)
+            quote = Quote(event.probe.probe, decline=found, retry_after_us=retry_us)
             self._report_decline(event.peer, RequestId(summary.request), found, is_probe=True)
         else:
             quote = self._quote(event, found, now)
@@ -118,7 +119,7 @@ class Executor:
         if isinstance(found, DeclineReason):
             self._tally.works_declined += 1
             self._report_decline(event.peer, RequestId(summary.request), found, is_probe=False)
-            decline = Decline(found, compute_retry_us(found))
+            decline = Decline(found, self._compute_retry_us(found, now))
             self.effects.append(DeclineOffer(event.session, decline))
             return
         work = Work(event.session, RequestId(summary.request), event.peer, found, started_at=now)
@@ -187,6 +188,8 @@ class Executor:
         """The first own model that may and can run it now, or the most hopeful reason why none."""
         if self._is_draining:
             return DeclineReason.DRAINING
+        if self._policy.compute_closed_us(now) > 0:
+            return DeclineReason.CLOSED
         if len(self._works) >= WORKS_OPEN_MAX:
             return DeclineReason.BUSY
         reasons: list[DeclineReason] = []
@@ -220,6 +223,11 @@ class Executor:
         if is_lasting or self._capacity.is_ready(served, now):
             return reason
         return DeclineReason.ENGINE_DOWN
+
+    def _compute_retry_us(self, reason: DeclineReason, now: Moment) -> int:
+        if reason is DeclineReason.CLOSED:
+            return self._policy.compute_closed_us(now)
+        return compute_retry_us(reason)
 
     def _get_load(self, peer: NodeId, served: ServedModel, now: Moment) -> LoadView:
         return replace(

@@ -37,6 +37,10 @@ class AsksPolicy(Protocol):
         """Whether another node's request runs here."""
         ...
 
+    def compute_closed_us(self, now: Moment) -> int:
+        """For how long nothing of other nodes is taken, whatever it is; 0 = it is taken now."""
+        ...
+
     def get_partners(self, summary: RequestSummary, allowed: tuple[NodeId, ...]) -> Partners:
         """The nodes an own user's request may be sent to."""
         ...

@@ -58,6 +58,7 @@ _BY_HOPE = (
     DeclineReason.ENGINE_DOWN,
     DeclineReason.RATE,
     DeclineReason.DRAINING,
+    DeclineReason.CLOSED,
     DeclineReason.POLICY,
     DeclineReason.NOT_ALLOWED,
     DeclineReason.TOO_LARGE,

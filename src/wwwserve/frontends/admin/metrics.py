@@ -19,6 +19,7 @@ from wwwserve.core.facts import (
     FactsDropped,
     LinkChanged,
     MemberChanged,
+    OpeningChanged,
     PeerRefused,
     RequestFinished,
     RequestQueued,
@@ -72,6 +73,7 @@ class NodeMetrics:
         self._links = self._count("link_changes", "Links that came or went.", "change")
         self._members = self._count("member_changes", "Nodes that changed their status.", "status")
         self._engines = self._count("engine_changes", "Engines that changed.", "health")
+        self._openings = self._count("opening_changes", "Openings to others, and ends.", "change")
         self._refused = self._count("messages_refused", "Peers' messages not accepted.", "rule")
         self._dropped = Counter(
             "wwwserve_facts_dropped",
@@ -88,7 +90,9 @@ class NodeMetrics:
                 self._on_request_finished(fact)
             case WorkStarted() | WorkDeclined() | WorkFinished():
                 self._on_work(fact)
-            case LinkChanged() | MemberChanged() | EngineChanged() | PeerRefused():
+            case (
+                LinkChanged() | MemberChanged() | EngineChanged() | OpeningChanged() | PeerRefused()
+            ):
                 self._on_surroundings(fact)
             case FactsDropped():
                 self._dropped.inc(fact.count)
@@ -96,7 +100,8 @@ class NodeMetrics:
                 assert_never(fact)
 
     def _on_surroundings(
-        self, fact: LinkChanged | MemberChanged | EngineChanged | PeerRefused
+        self,
+        fact: LinkChanged | MemberChanged | EngineChanged | OpeningChanged | PeerRefused,
     ) -> None:
         match fact:
             case LinkChanged():
@@ -105,6 +110,8 @@ class NodeMetrics:
                 self._members.labels(fact.status.value).inc()
             case EngineChanged():
                 self._engines.labels(fact.health.value).inc()
+            case OpeningChanged():
+                self._openings.labels("opened" if fact.is_open else "closed").inc()
             case PeerRefused():
                 self._refused.labels(fact.rule).inc()
             case _:
