@@ -70,3 +70,16 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(BadInput, match="state folder"):
         StateFolder(tmp_path / "file" / "home").create()
+
+
+def test_a_scrapers_token_outlives_the_node_and_is_kept_private(tmp_path: Path) -> None:
+    home = StateFolder(tmp_path / "home")
+    home.create()
+    token = home.get_metrics_token()
+    assert len(token) > 30
+    assert home.get_metrics_token() == token
+    assert home.metrics_token_file.stat().st_mode & 0o777 == 0o600
+    home.metrics_token_file.write_text("chosen by hand\n")
+    assert home.get_metrics_token() == "chosen by hand"
+    home.metrics_token_file.write_text(" \n")
+    assert len(home.get_metrics_token()) > 30
