@@ -210,6 +210,15 @@ class SetModels:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAddresses:
+    """Command: from now on links are accepted at these addresses, and the others are to know."""
+
+    addresses: tuple[str, ...]
+    region: str
+    """A hint for people and policies, of its provider's choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """Command: meet these addresses (and with a ticket, this node at them)."""
 
@@ -257,6 +266,7 @@ Event = (
     | StreamFailed
     | SetPolicy
     | SetModels
+    | SetAddresses
     | Join
     | Depart
 )

@@ -41,6 +41,7 @@ from wwwserve.core.events import (
     OfferReceived,
     Persisted,
     SendFailed,
+    SetAddresses,
     SetModels,
     SetPolicy,
     Started,
@@ -165,7 +166,7 @@ class Peer:
                 return self._requests.handle(event, now)
             case EnvelopeReceived() | SendFailed():
                 return self._tell_message(event, now)
-            case Persisted() | LinkOpened() | DialFailed() | Join():
+            case Persisted() | LinkOpened() | DialFailed() | Join() | SetAddresses():
                 return self._tell_gossip(event, now)
             case LinkClosed(peer):
                 return self._tell_in_turn(event, PeersLost((peer,)), now)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from wwwserve.core.effects import Dial
 from wwwserve.core.gossip.agenda import Task
+from wwwserve.core.gossip.own import OwnRecord
 from wwwserve.core.gossip.rules import JITTER_PERMILLE, compute_backoff_us, is_live
 from wwwserve.core.gossip.state import (
     DIALS_BURST_MAX,
@@ -39,11 +40,16 @@ class Dialler:
     """Who is dialled, when, and when again. Duplicate links are resolved by the shell."""
 
     def __init__(
-        self, state: State, table: Table, bootstrap: Iterable[tuple[str, NodeId | None]]
+        self,
+        state: State,
+        table: Table,
+        own: OwnRecord,
+        bootstrap: Iterable[tuple[str, NodeId | None]],
     ) -> None:
         """The bootstrap addresses are met from `on_started` on, and never given up."""
         self._state = state
         self._table = table
+        self._own = own
         self._attempts: dict[str, Attempt] = {}
         self._ration = DIALS_BURST_MAX
         """Members that may be dialled at once."""
@@ -118,10 +124,11 @@ class Dialler:
         state, meeting = self._state, self._meetings.get(subject)
         if meeting is None:
             return
-        if meeting.expected == state.node or self._is_linked_at(meeting):
+        address = meeting.addresses[meeting.attempts % len(meeting.addresses)]
+        is_own = meeting.expected == state.node or address in self._own.opened.record.addresses
+        if is_own or self._is_linked_at(meeting):
             self._on_met(meeting)
             return
-        address = meeting.addresses[meeting.attempts % len(meeting.addresses)]
         self._dial(address, meeting.expected, Task.MEET, subject)
 
     def on_knock_due(self) -> None:

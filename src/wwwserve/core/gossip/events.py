@@ -12,6 +12,7 @@ from wwwserve.core.events import (
     LinkOpened,
     Persisted,
     SendFailed,
+    SetAddresses,
     Started,
 )
 from wwwserve.core.sessions import ServedModel
@@ -36,6 +37,7 @@ GossipEvent = (
     | EnvelopeReceived
     | SendFailed
     | Join
+    | SetAddresses
     | Depart
     | Described
 )

@@ -18,6 +18,7 @@ from wwwserve.core.events import (
     LinkOpened,
     Persisted,
     SendFailed,
+    SetAddresses,
     Started,
 )
 from wwwserve.core.facts import LinkChanged, MemberStatus, PeerRefused
@@ -30,7 +31,7 @@ from wwwserve.core.gossip.exchange import Exchange
 from wwwserve.core.gossip.own import OwnRecord
 from wwwserve.core.gossip.probing import Prober
 from wwwserve.core.gossip.roster import Roster
-from wwwserve.core.gossip.rules import compute_offers, get_doubts
+from wwwserve.core.gossip.rules import get_doubts
 from wwwserve.core.gossip.spreading import Spreader
 from wwwserve.core.gossip.state import (
     ANSWERS_PER_PEER_MAX,
@@ -76,8 +77,7 @@ class Gossip:
         self._table = Table(self._state, self._book, roster)
         self._spreader = Spreader(self._state, self._own)
         self._prober = Prober(self._state, self._table, roster, self._spreader)
-        bootstrap = (entry for entry in setup.bootstrap if entry[0] not in setup.addresses)
-        self._dialler = Dialler(self._state, self._table, bootstrap)
+        self._dialler = Dialler(self._state, self._table, self._own, setup.bootstrap)
         self._exchange = Exchange(self._state, self._table, self._own)
 
     # -- asking ----------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Gossip:
             case SendFailed():
                 if isinstance(event.message, Ping):
                     self._prober.on_unreachable(event.peer, event.message.number)
-            case Join() | Depart() | Described():
+            case Join() | SetAddresses() | Depart() | Described():
                 self._on_command(event)
             case _:
                 assert_never(event)
@@ -304,22 +304,18 @@ class Gossip:
 
     # -- the operator and the rest of the peer ---------------------------------------------------
 
-    def _on_command(self, event: Join | Depart | Described) -> None:
+    def _on_command(self, event: Join | SetAddresses | Depart | Described) -> None:
         match event:
+            case SetAddresses():
+                self._own.move(event.addresses, event.region)
             case Join():
                 self._dialler.on_join(event.addresses, event.expected)
             case Depart():
                 self._on_depart(event.departure)
             case Described():
-                self._on_described(event)
+                self._own.describe(event.models, event.slots)
             case _:
                 assert_never(event)
-
-    def _on_described(self, event: Described) -> None:
-        record = self._own.opened.record
-        bare = msgspec.structs.replace(record, models=(), slots=event.slots)
-        offers = compute_offers(event.models, bare)
-        self._own.announce(msgspec.structs.replace(bare, models=offers))
 
     def _on_depart(self, departure: Departure) -> None:
         if self._state.has_left:

@@ -7,6 +7,7 @@ from wwwserve.core.gossip.book import Book, read_own_version
 from wwwserve.core.gossip.rules import compute_offers, compute_slots
 from wwwserve.core.gossip.state import VERSION_JUMP_MAX, VERSION_MAX, State
 from wwwserve.core.lanes import Lane
+from wwwserve.core.sessions import ServedModel
 from wwwserve.core.setup import PeerSetup
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import NAME_LENGTH_MAX, RECORD_ADDRESSES_MAX
@@ -42,6 +43,7 @@ class OwnRecord:
         self._durable_number = 0
         self._refuted_at: Moment | None = None
         self._floor = 0
+        self._models = setup.models
         bare = PeerRecord(
             format=RECORD_FORMAT,
             node=setup.node_id,
@@ -87,6 +89,26 @@ class OwnRecord:
         """
         if record != self.opened.record:
             self._sign(record)
+
+    def describe(self, models: tuple[ServedModel, ...], slots: int) -> None:
+        """Serve these models from now on, and say so."""
+        self._models = models
+        self._announce_whole(msgspec.structs.replace(self.opened.record, slots=slots))
+
+    def move(self, addresses: tuple[str, ...], region: str) -> None:
+        """Accept links at these addresses from now on, and say so; links that are there stay."""
+        record = msgspec.structs.replace(
+            self.opened.record,
+            addresses=addresses[:RECORD_ADDRESSES_MAX],
+            region=region[:NAME_LENGTH_MAX],
+        )
+        self._announce_whole(record)
+
+    def _announce_whole(self, record: PeerRecord) -> None:
+        """Announce with as many of the models as there is room for beside all else."""
+        bare = msgspec.structs.replace(record, models=())
+        offers = compute_offers(self._models, bare)
+        self.announce(msgspec.structs.replace(bare, models=offers))
 
     def on_doubt(self, doubt: Suspect | Dead, sender: NodeId) -> None:
         """Somebody holds us suspect or dead: refute it, unless it is refuted already.

@@ -1,13 +1,14 @@
 """What a node says of itself is signed, durable before it is heard, and stronger than any doubt.
 
 Node 5 is linked to 1 and 2. Its disk answers at once, except where a test holds it. Claims:
-[GOSSIP-OWN.1] to [GOSSIP-OWN.5], [GOSSIP-DEPART.1], [GOSSIP-DEPART.2].
+[GOSSIP-OWN.1] to [GOSSIP-OWN.6], [GOSSIP-DEPART.1], [GOSSIP-DEPART.2].
 """
 
 import msgspec
 import pytest
 
 from tests.unit.core.gossip.driver import (
+    ME,
     Driver,
     claims_about,
     dead,
@@ -20,16 +21,18 @@ from tests.unit.core.gossip.driver import (
 from tests.unit.core.gossip.pretend import (
     NETWORK_ID,
     PretendVerifier,
+    address_of,
     make_model,
     make_record,
     name,
 )
-from wwwserve.core.effects import Persist, SendMessage
-from wwwserve.core.events import Depart, Departure
+from wwwserve.core.effects import CloseLink, Persist, SendMessage
+from wwwserve.core.events import Depart, Departure, SetAddresses
 from wwwserve.core.facts import PeerRefused
 from wwwserve.core.gossip import Described, GossipEffect
 from wwwserve.core.gossip.book import OWN_VERSION_KEY
 from wwwserve.core.lanes import Lane
+from wwwserve.core.sessions import ServedModel
 from wwwserve.values.limits import RECORD_BYTES_MAX, RECORD_MODELS_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.parameters import TINY
@@ -249,3 +252,45 @@ def test_who_left_comes_back_by_restarting(node: Driver) -> None:
     again = Driver(restored=node.disk)
     assert again.version > node.version
     assert not again.gossip.own.record.is_leaving
+
+
+# -- moving --------------------------------------------------------------------------------------
+
+
+def test_a_node_that_moves_says_so_and_keeps_its_links() -> None:
+    # [GOSSIP-OWN.6]
+    node = Driver()
+    node.link(1)
+    effects = node.feed(SetAddresses(("elsewhere:2",), "north"))
+    effects += node.wait(TINY.probe_period_us)
+    record = node.gossip.own.record
+    assert (record.version, record.addresses, record.region) == (2, ("elsewhere:2",), "north")
+    (told, *_) = claims_about(effects, ME)
+    assert told == Alive(node.gossip.own.sealed)
+    assert not any(isinstance(effect, CloseLink) for effect in node.effects)
+    assert node.gossip.is_routable(name(1))
+
+
+def test_to_move_to_where_one_is_says_nothing() -> None:
+    # [GOSSIP-OWN.6]
+    node = Driver()
+    node.link(1)
+    node.feed(SetAddresses((address_of(ME),), ""))
+    assert node.version == 1
+
+
+def test_a_move_leaves_out_the_models_there_is_no_more_room_for() -> None:
+    # [GOSSIP-OWN.6]
+    node = Driver()
+    aliases = tuple("alias" * 38 + str(number) for number in range(16))
+    models = tuple(
+        ServedModel(ModelOffer(f"org/m{n}", aliases=aliases), "engine", f"m{n}", slots=1)
+        for n in range(5)
+    )
+    node.feed(Described(models, 1))
+    before = node.gossip.own.record.models
+    node.feed(SetAddresses(tuple(f"{'host' * 45}-{n}:1" for n in range(8)), ""))
+    assert len(node.gossip.own.sealed.body) <= RECORD_BYTES_MAX
+    assert node.gossip.own.record.models == before[:-1]
+    node.feed(SetAddresses((address_of(ME),), ""))
+    assert node.gossip.own.record.models == before
