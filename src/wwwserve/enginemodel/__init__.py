@@ -18,6 +18,14 @@ from wwwserve.enginemodel.batching import (
     SequenceId,
 )
 from wwwserve.enginemodel.catalogue import find_profile, list_profiles
+from wwwserve.enginemodel.estimating import (
+    compute_alone_first_us,
+    compute_alone_us,
+    compute_saturated_us,
+    compute_share_us,
+    create_plain_profile,
+    speed_up,
+)
 from wwwserve.enginemodel.measured import MEASURED_RUNS, MeasuredRun, MeasuredTimes, load_times
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.enginemodel.replaying import Arrival, Lateness, replay
@@ -37,9 +45,15 @@ __all__ = [
     "MeasuredRun",
     "MeasuredTimes",
     "SequenceId",
+    "compute_alone_first_us",
+    "compute_alone_us",
     "compute_iteration_us",
+    "compute_saturated_us",
+    "compute_share_us",
+    "create_plain_profile",
     "find_profile",
     "list_profiles",
     "load_times",
     "replay",
+    "speed_up",
 ]

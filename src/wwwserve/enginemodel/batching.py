@@ -89,9 +89,14 @@ class _Plan:
     """The iteration that is being computed."""
 
     ends: Moment
+    span_us: int
     making: list[_Sequence]
     """Sequences that make a token at its end."""
     preempted: tuple[SequenceId, ...]
+    sequences: int
+    """Those of them that have made one before."""
+    context_tokens: int
+    """What those read of the cache."""
 
 
 @dataclass(slots=True, eq=False)
@@ -190,16 +195,37 @@ class BatchingEngine:
             return self._clock
         return max(self._clock, self._waiting[0].arrived) if self._waiting else NEVER
 
+    def find_news(self) -> Moment:
+        """An instant before which nobody makes a first or last token, or is preempted.
+
+        It holds until the next `submit` or `cancel`; so whoever wants no more than such news may
+        `advance` then. `NEVER` when idle.
+        """
+        if self._plan is None:
+            return self.next_deadline()
+        # Contexts only grow, so what follows takes at least as long as what is computed now.
+        quiet = self._count_quiet()
+        return Moment(self._plan.ends + quiet * self._plan.span_us)
+
     def advance(self, now: Moment) -> list[Iteration]:
         """Every iteration that ended until `now`, in order; then the next ones have begun."""
         ended: list[Iteration] = []
         while self.next_deadline() <= now:
             if self._plan is None:
                 self._plan = self._begin(self.next_deadline())
+                continue
+            quiet = self._count_quiet() if now - self._plan.ends > self._plan.span_us else 0
+            if quiet > 1:
+                self._coast(ended, quiet, now)
             else:
                 ended.append(self._end(self._plan))
                 self._plan = None
         return ended
+
+    def count_made(self, sequence: SequenceId) -> int:
+        """Tokens a sequence has made in the iterations that ended; 0 once it is over."""
+        known = self._known.get(sequence)
+        return 0 if known is None else known.made_tokens
 
     def read_load(self) -> EngineLoad:
         """What it is doing."""
@@ -223,7 +249,14 @@ class BatchingEngine:
         )
         span_us = compute_iteration_us(self._profile.iteration_model, work)
         making = [one for one in self._running if one.computed_tokens == one.context_tokens]
-        return _Plan(Moment(now + span_us), making, tuple(preempted))
+        return _Plan(
+            Moment(now + span_us),
+            span_us,
+            making,
+            tuple(preempted),
+            batch.sequences,
+            batch.context_tokens,
+        )
 
     def _continue_running(self, batch: _Batch) -> list[SequenceId]:
         """Let running sequences compute, oldest first; gives those that were preempted for it."""
@@ -279,6 +312,52 @@ class BatchingEngine:
         if finished:
             self._running = [one for one in self._running if one.is_alive]
         return Iteration(plan.ends, tuple(first), tuple(further), tuple(finished), plan.preempted)
+
+    # -- many iterations alike ---------------------------------------------------------------------
+
+    def _count_quiet(self) -> int:
+        """How many iterations, the one being computed included, only make a token for each."""
+        plan, running = self._plan, self._running
+        assert plan is not None
+        if not plan.sequences == len(plan.making) == len(running) or self._may_admit():
+            return 0
+        if not running:
+            return 0
+        # In so many tokens nobody needs more new blocks than there are for each.
+        roomy = self._blocks_free // len(running) * KV_BLOCK_TOKENS
+        return min(roomy, *(one.demand.output_tokens - one.made_tokens - 1 for one in running))
+
+    def _may_admit(self) -> bool:
+        """Whether who waits first would be admitted with the blocks that are free now."""
+        if not self._waiting or len(self._running) >= self._profile.max_num_seqs:
+            return False
+        return _count_blocks(self._waiting[0].context_tokens) <= self._blocks_free
+
+    def _coast(self, ended: list[Iteration], quiet: int, now: Moment) -> None:
+        """End up to `quiet` iterations by `now`, counting once what is alike in all of them.
+
+        The last one is left as the one being computed, so that it ends like any other.
+        """
+        plan = self._plan
+        assert plan is not None
+        further = tuple(one.name for one in plan.making)
+        preempted, done = plan.preempted, 0
+        ends, span_us, context = plan.ends, plan.span_us, plan.context_tokens
+        while done < quiet - 1 and ends <= now:
+            ended.append(Iteration(ends, (), further, (), preempted))
+            preempted, done = (), done + 1
+            context += plan.sequences
+            work = IterationWork(0, 0.0, plan.sequences, context)
+            span_us = compute_iteration_us(self._profile.iteration_model, work)
+            ends = Moment(ends + span_us)
+        for sequence in plan.making:
+            sequence.made_tokens += done
+            sequence.computed_tokens += done
+            missing = _count_blocks(sequence.computed_tokens) - sequence.blocks
+            if missing > 0:
+                self._take_blocks(sequence, missing)
+        self._clock = Moment(ends - span_us)
+        self._plan = _Plan(ends, span_us, plan.making, preempted, plan.sequences, context)
 
     def _preempt(self, sequence: _Sequence) -> None:
         self._running.remove(sequence)

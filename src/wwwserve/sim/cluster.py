@@ -41,6 +41,7 @@ from wwwserve.sim.keys import PretendSigner, PretendVerifier
 from wwwserve.sim.network import Network
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
+from wwwserve.sim.profiles import compute_context_tokens, get_profile
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import (
@@ -368,12 +369,13 @@ class Cluster:
 
 def _create_models(plan: NodePlan) -> tuple[ServedModel, ...]:
     """What a plan's node serves; the slots are shared out, so no model can starve another."""
-    slots = max(1, plan.engine.slots // len(plan.models))
+    profile = get_profile(plan.engine)
+    slots = max(1, profile.max_num_seqs // len(plan.models))
     return tuple(
         ServedModel(
             offer=ModelOffer(
                 model=ModelId(model),
-                context_tokens=plan.engine.context_tokens,
+                context_tokens=compute_context_tokens(plan.engine, profile),
                 capabilities=CAPABILITIES,
             ),
             engine=ENGINE_NAME,

@@ -1,31 +1,31 @@
-"""A pretend engine: slots, a queue, a speed, and everything an engine can do wrong.
+"""A pretend engine: the model of a GPU in virtual time, and everything an engine can do wrong.
 
-A request takes its prompt's prefill, then its answer's tokens, each at the engine's speed for one
-slot. The engine may be loading, down or hung; it may refuse a request, break one before its first
-token or mid-way. What it reports of itself is true.
+How long things take, who waits and what the cache holds is `wwwserve.enginemodel`, the same code as
+behind the emulated server. Around it the engine may be loading, down or hung; it may refuse a
+request, break one before its first token or mid-way. What it reports of itself is true.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 from wwwserve.core.entropy import Entropy
+from wwwserve.enginemodel import BatchingEngine, Demand, EngineProfile, SequenceId
 from wwwserve.sim.plans import EnginePlan
+from wwwserve.sim.profiles import compute_context_tokens, get_profile
 from wwwserve.sim.truth import UserRequest
 from wwwserve.sim.world import Action, World
 from wwwserve.values.limits import PROGRESS_PERIOD_US
-from wwwserve.values.moments import MILLISECOND, SECOND
-from wwwserve.values.refusals import FailureKind
+from wwwserve.values.moments import MILLISECOND, NEVER, Moment
+from wwwserve.values.refusals import FailureKind, Refusal, Severity
 from wwwserve.wire import Usage
 
 ENGINE_NAME = "pretend"
 CAPABILITIES = ("chat", "completions", "tools")
-ENGINE_QUEUE_MAX = 64
-"""Requests an engine queues by itself; one more is refused as a real one's 503."""
-_OVERHEAD_US = 2 * MILLISECOND
-"""What a request costs besides its tokens: parsing, tokenising, scheduling."""
+_REFUSAL_US = 2 * MILLISECOND
+"""What it takes to read a request and say no."""
+_PERMILLE = 1000
 
 
 class Listener(Protocol):
@@ -51,7 +51,8 @@ class Listener(Protocol):
 class _Fate(Enum):
     WHOLE = "whole"
     WRONG = "wrong"
-    """A 4xx after the prompt was read."""
+    """A 4xx once it was read."""
+    TOO_LONG = "longer than the cache"
     UNAVAILABLE = "unavailable"
     BROKEN_BEFORE = "broken before the first token"
     BROKEN_MIDWAY = "broken mid-way"
@@ -61,11 +62,13 @@ class _Fate(Enum):
 class Run:
     """One request inside an engine."""
 
+    name: SequenceId
     request: UserRequest
     listener: Listener
     fate: _Fate
     is_alive: bool = True
-    first_us: int = 0
+    has_begun: bool = False
+    """Its first token was made."""
 
 
 class PretendEngine:
@@ -73,10 +76,13 @@ class PretendEngine:
 
     __slots__ = (
         "_entropy",
+        "_model",
         "_models",
         "_plan",
-        "_queue",
-        "_running",
+        "_profile",
+        "_runs",
+        "_started",
+        "_wake_us",
         "_world",
         "health",
         "is_hung",
@@ -86,13 +92,17 @@ class PretendEngine:
     def __init__(
         self, world: World, plan: EnginePlan, models: tuple[str, ...], entropy: Entropy
     ) -> None:
-        """`models` are the engine's own names for what it serves."""
+        """`models` are the engine's own names for what it serves. Raises `BadInput`."""
         self._world = world
         self._plan = plan
-        self._models = tuple(EngineModel(name, plan.context_tokens) for name in models)
+        self._profile: EngineProfile = get_profile(plan)
+        context_tokens = compute_context_tokens(plan, self._profile)
+        self._models = tuple(EngineModel(name, context_tokens) for name in models)
         self._entropy = entropy
-        self._running: list[Run] = []
-        self._queue: deque[Run] = deque()
+        self._model = BatchingEngine(self._profile)
+        self._runs: dict[SequenceId, Run] = {}
+        self._started = 0
+        self._wake_us: int = NEVER
         self.health = EngineHealth.READY
         self.is_hung = False
         """Takes requests, says it is well, and answers nothing."""
@@ -103,54 +113,56 @@ class PretendEngine:
 
     @property
     def running(self) -> int:
-        """Requests being worked on."""
-        return len(self._running)
-
-    @property
-    def slots(self) -> int:
-        """Requests it works on at once."""
-        return self._plan.slots
+        """Requests it has taken on and not finished, those it has queued included."""
+        return len(self._runs)
 
     def read_state(self) -> EngineReading:
         """What a node's adapter would read from it now."""
         if self.health is not EngineHealth.READY:
             return EngineReading(self.health, detail=f"the pretend engine is {self.health.value}")
+        self._advance()
+        load = self._model.read_load()
         return EngineReading(
             EngineHealth.READY,
             models=self._models,
-            running=len(self._running),
-            waiting=len(self._queue),
-            slots=self._plan.slots,
+            running=load.running,
+            waiting=load.waiting,
+            kv_used_permille=load.kv_blocks_used * _PERMILLE // load.kv_blocks,
+            # An engine that stands for a GPU tells no more than vLLM does.
+            slots=None if self._plan.profile else self._profile.max_num_seqs,
             capabilities=CAPABILITIES,
             software="pretend",
         )
 
     def start(self, request: UserRequest, listener: Listener) -> Run:
         """Take a request on; nothing is told to `listener` before the current instant is over."""
-        run = Run(request, listener, self._draw_fate(request))
-        if self.health is not EngineHealth.READY or len(self._queue) >= ENGINE_QUEUE_MAX:
-            run.fate = _Fate.UNAVAILABLE
-            self._world.after(_OVERHEAD_US, lambda: self._end_early(run))
-        elif len(self._running) < self._plan.slots:
-            self._begin(run)
-        else:
-            self._queue.append(run)
+        self._started += 1
+        run = Run(SequenceId(self._started), request, listener, self._draw_fate(request))
+        if run.fate not in {_Fate.WRONG, _Fate.UNAVAILABLE}:
+            self._submit(run)
+        if run.fate in {_Fate.WRONG, _Fate.TOO_LONG, _Fate.UNAVAILABLE}:
+            self._world.after(_REFUSAL_US, lambda: self._refuse(run))
         return run
 
     def stop(self, run: Run) -> None:
         """Stop working on it; nothing more is told of it. Harmless after its end."""
         if run.is_alive:
+            self._advance()
+        if run.is_alive:
             self._release(run)
+            self._model.cancel(run.name)
+            self._arm()
 
     def go_down(self, *, for_us: int) -> None:
         """The engine dies under all it runs, is away for a while, then loads its model."""
         self.health = EngineHealth.UNAVAILABLE
-        for run in [*self._running, *self._queue]:
+        for run in self._runs.values():
             run.is_alive = False
-            kind = FailureKind.BROKEN if run.first_us else FailureKind.UNAVAILABLE
+            kind = FailureKind.BROKEN if run.has_begun else FailureKind.UNAVAILABLE
             self._world.after(0, _fail(run, kind, 0, "the engine dropped the connection"))
-        self._running.clear()
-        self._queue.clear()
+        self._runs.clear()
+        self._model = BatchingEngine(self._profile)
+        self._wake_us = NEVER
         self._world.after(for_us, self._load)
 
     def _load(self) -> None:
@@ -160,7 +172,11 @@ class PretendEngine:
     def _be_ready(self) -> None:
         self.health = EngineHealth.READY
 
+    # -- one request -------------------------------------------------------------------------------
+
     def _draw_fate(self, request: UserRequest) -> _Fate:
+        if self.health is not EngineHealth.READY:
+            return _Fate.UNAVAILABLE
         if request.is_wrong:
             return _Fate.WRONG
         failure_permille = 0 if self.is_reliable else self._plan.failure_permille
@@ -168,78 +184,91 @@ class PretendEngine:
             return self._entropy.pick((_Fate.UNAVAILABLE, _Fate.BROKEN_BEFORE, _Fate.BROKEN_MIDWAY))
         return _Fate.WHOLE
 
-    def _begin(self, run: Run) -> None:
-        self._running.append(run)
-        if self.is_hung:
+    def _submit(self, run: Run) -> None:
+        tokens = {_Fate.BROKEN_BEFORE: 1, _Fate.BROKEN_MIDWAY: run.request.completion_tokens // 2}
+        wanted = max(1, tokens.get(run.fate, run.request.completion_tokens))
+        self._advance()
+        try:
+            demand = Demand(run.request.prompt_tokens, wanted)
+            self._model.submit(run.name, demand, Moment(self._world.now_us))
+        except Refusal as refusal:
+            may_fit_later = refusal.severity is Severity.IGNORE
+            run.fate = _Fate.UNAVAILABLE if may_fit_later else _Fate.TOO_LONG
             return
-        prefill_us = compute_prefill_us(self._plan, run.request.prompt_tokens)
-        if run.fate in {_Fate.WHOLE, _Fate.BROKEN_MIDWAY}:
-            self._world.after(prefill_us, lambda: self._give_first_output(run))
-        else:
-            self._world.after(prefill_us // 2, lambda: self._end_early(run))
+        self._runs[run.name] = run
+        self._arm()
 
-    def _end_early(self, run: Run) -> None:
+    def _refuse(self, run: Run) -> None:
         if not run.is_alive:
             return
-        self._release(run)
+        run.is_alive = False
         match run.fate:
             case _Fate.WRONG:
                 run.listener.on_failure(FailureKind.REJECTED, 400, "the request is wrong")
-            case _Fate.BROKEN_BEFORE:
-                run.listener.on_failure(FailureKind.BROKEN, 500, "the engine failed")
+            case _Fate.TOO_LONG:
+                run.listener.on_failure(FailureKind.REJECTED, 400, "longer than the context")
             case _:
                 run.listener.on_failure(FailureKind.UNAVAILABLE, 503, "the engine has no room")
 
-    def _give_first_output(self, run: Run) -> None:
-        if not run.is_alive:
-            return
-        run.first_us = self._world.now_us
-        decode_us = compute_decode_us(self._plan, run.request.completion_tokens)
-        if run.fate is _Fate.BROKEN_MIDWAY:
-            self._world.after(decode_us // 2, lambda: self._break(run))
-        else:
-            self._world.after(decode_us, lambda: self._end(run))
-        if decode_us > PROGRESS_PERIOD_US:
-            self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
-        run.listener.on_first_output()
-
-    def _give_progress(self, run: Run) -> None:
-        if not run.is_alive or self.is_hung:
-            return
-        spent_us = self._world.now_us - run.first_us
-        tokens = 1 + spent_us * self._plan.decode_tokens_per_s // SECOND
-        self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
-        run.listener.on_progress(min(tokens, run.request.completion_tokens))
-
-    def _break(self, run: Run) -> None:
-        if run.is_alive and not self.is_hung:
-            self._release(run)
-            run.listener.on_failure(FailureKind.BROKEN, 0, "the engine broke off mid-way")
-
-    def _end(self, run: Run) -> None:
-        if run.is_alive and not self.is_hung:
-            self._release(run)
-            request = run.request
-            run.listener.on_end(Usage(request.prompt_tokens, request.completion_tokens))
-
     def _release(self, run: Run) -> None:
         run.is_alive = False
-        if run in self._running:
-            self._running.remove(run)
-        elif run in self._queue:
-            self._queue.remove(run)
-        while self._queue and len(self._running) < self._plan.slots:
-            self._begin(self._queue.popleft())
+        self._runs.pop(run.name, None)
 
+    # -- the model's time --------------------------------------------------------------------------
 
-def compute_prefill_us(plan: EnginePlan, prompt_tokens: int) -> int:
-    """Time from a free slot to the first token."""
-    return _OVERHEAD_US + prompt_tokens * SECOND // plan.prefill_tokens_per_s
+    def _arm(self) -> None:
+        """See that the next news is not missed."""
+        news_us = max(self._model.find_news(), self._world.now_us)
+        if self.is_hung or news_us >= self._wake_us:
+            return
+        self._wake_us = news_us
+        self._world.at(news_us, lambda: self._wake(news_us))
 
+    def _wake(self, news_us: int) -> None:
+        if news_us == self._wake_us:
+            self._wake_us = NEVER
+            self._advance()
+            self._arm()
 
-def compute_decode_us(plan: EnginePlan, completion_tokens: int) -> int:
-    """Time from the first token to the last."""
-    return (completion_tokens - 1) * SECOND // plan.decode_tokens_per_s
+    def _advance(self) -> None:
+        """Tell what has happened in the model until now."""
+        if self.is_hung:
+            return
+        for iteration in self._model.advance(Moment(self._world.now_us)):
+            for name in iteration.first:
+                self._give_first(name)
+            for name in iteration.finished:
+                self._finish(name)
+
+    def _give_first(self, name: SequenceId) -> None:
+        run = self._runs.get(name)
+        if run is None:
+            return
+        run.has_begun = True
+        if run.fate is not _Fate.BROKEN_BEFORE:
+            self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
+            run.listener.on_first_output()
+
+    def _give_progress(self, run: Run) -> None:
+        if run.is_alive:
+            self._advance()
+        if run.is_alive and not self.is_hung:
+            self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
+            run.listener.on_progress(self._model.count_made(run.name))
+
+    def _finish(self, name: SequenceId) -> None:
+        run = self._runs.get(name)
+        if run is None:
+            return
+        self._release(run)
+        request = run.request
+        match run.fate:
+            case _Fate.BROKEN_BEFORE:
+                run.listener.on_failure(FailureKind.BROKEN, 500, "the engine failed")
+            case _Fate.BROKEN_MIDWAY:
+                run.listener.on_failure(FailureKind.BROKEN, 0, "the engine broke off mid-way")
+            case _:
+                run.listener.on_end(Usage(request.prompt_tokens, request.completion_tokens))
 
 
 def _fail(run: Run, kind: FailureKind, status: int, detail: str) -> Action:

@@ -7,8 +7,8 @@ by themselves count neither way. Times become seconds only here, where people re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wwwserve.sim.engines import compute_decode_us, compute_prefill_us
-from wwwserve.sim.plans import EnginePlan
+from wwwserve.enginemodel import Demand, EngineProfile, compute_alone_us
+from wwwserve.sim.profiles import get_profile
 from wwwserve.sim.runs import RunResult
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.values.moments import SECOND
@@ -63,7 +63,7 @@ def measure(result: RunResult) -> Measures:
     # A request that every engine refuses has its right answer when it is refused.
     counted = [one for one in counted if not one.is_wrong]
     completed = [one for one in counted if one.outcome is Outcome.ANSWERED]
-    reference = next(iter(result.scenario.nodes.values())).engine
+    reference = get_profile(next(iter(result.scenario.nodes.values())).engine)
     slo = compute_attainment(counted, reference)
     seconds = max(1, result.ended_us) / SECOND
     arriving_s = result.scenario.duration_us / SECOND
@@ -90,7 +90,9 @@ def measure(result: RunResult) -> Measures:
     )
 
 
-def compute_attainment(requests: Sequence[UserRequest], reference: EnginePlan) -> dict[str, float]:
+def compute_attainment(
+    requests: Sequence[UserRequest], reference: EngineProfile
+) -> dict[str, float]:
     """The share of requests that met each objective."""
     slo: dict[str, float] = {}
     for factor in SLO_FACTORS:
@@ -108,11 +110,9 @@ def compute_attainment(requests: Sequence[UserRequest], reference: EnginePlan) -
     return slo
 
 
-def compute_unloaded_us(request: UserRequest, engine: EnginePlan) -> int:
+def compute_unloaded_us(request: UserRequest, engine: EngineProfile) -> int:
     """How long an idle engine takes for a request."""
-    return compute_prefill_us(engine, request.prompt_tokens) + compute_decode_us(
-        engine, request.completion_tokens
-    )
+    return compute_alone_us(engine, Demand(request.prompt_tokens, request.completion_tokens))
 
 
 def compute_spread(times_us: Sequence[int]) -> Spread:

@@ -26,14 +26,20 @@ PolicyValue = int | bool | tuple[str, ...]
 class EnginePlan(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """One engine: how much at once, how fast, how reliable."""
+    """One engine: which GPU or how fast, how much at once, how reliable."""
 
-    slots: Annotated[int, Meta(ge=1, le=4096)] = 4
+    profile: str = ""
+    """GPU:MODEL, one of `wwwserve engine profiles`; empty = a plain engine of the two speeds."""
+    speedup: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """How much faster than the real one, as of an emulated engine."""
+    slots: Annotated[int, Meta(ge=0, le=4096)] = 0
+    """Requests at once; 0 = the profile's own number, or 4 of a plain engine."""
     prefill_tokens_per_s: Positive = 4_000
-    """For one slot."""
+    """Of a plain engine, for all its slots together."""
     decode_tokens_per_s: Positive = 40
-    """For one slot."""
+    """Of a plain engine, for each slot."""
     context_tokens: Positive = 32_768
+    """Prompt and answer of one request; less where the profile's cache holds less."""
     failure_permille: Permille = 0
     """Share of requests that fail in the engine, in one of three ways."""
     load_us: Natural = 0

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.sessions import Route
-from wwwserve.sim.engines import compute_decode_us, compute_prefill_us
+from wwwserve.enginemodel import Demand
 from wwwserve.sim.plans import LengthPlan, NodePlan, Piece, Scenario, WorkloadPlan
+from wwwserve.sim.profiles import compute_pooled_us
 from wwwserve.sim.truth import UserRequest
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.moments import SECOND
@@ -20,6 +21,8 @@ from wwwserve.values.refusals import BadInput
 TRACE_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens")
 TRACE_ROWS_MAX = 1_000_000
 _RESOLUTION = 2**32
+_TYPICAL_REQUESTS = 1_000
+"""Drawn to know what a workload costs on average."""
 _PERMILLE = 1000
 
 
@@ -83,18 +86,15 @@ def compute_mean_length(plan: LengthPlan) -> int:
 
 def compute_interval_us(scenario: Scenario) -> int:
     """Mean time between requests at which all engines together would just be saturated."""
-    prompt = compute_mean_length(scenario.workload.prompt_tokens)
-    completion = compute_mean_length(scenario.workload.completion_tokens)
-    return _compute_saturated_us(scenario, prompt, completion)
-
-
-def _compute_saturated_us(scenario: Scenario, prompt: int, completion: int) -> int:
-    per_hour = 0
-    for node in scenario.nodes.values():
-        service_us = compute_prefill_us(node.engine, prompt)
-        service_us += compute_decode_us(node.engine, completion)
-        per_hour += 3600 * SECOND * node.engine.slots // service_us
-    return 3600 * SECOND // max(1, per_hour)
+    entropy = Entropy(b"a typical workload")
+    plan = scenario.workload
+    demands = [
+        Demand(
+            draw_length(entropy, plan.prompt_tokens), draw_length(entropy, plan.completion_tokens)
+        )
+        for _ in range(_TYPICAL_REQUESTS)
+    ]
+    return compute_pooled_us(scenario, demands)
 
 
 def create_requests(
@@ -132,9 +132,8 @@ def create_traced_requests(
 
 def fit_trace(trace: Sequence[Arrival], scenario: Scenario, load_permille: int) -> list[Arrival]:
     """The trace played faster or slower, so that its mean rate is the wanted load."""
-    prompt = sum(row.prompt_tokens for row in trace) // len(trace)
-    completion = max(1, sum(row.completion_tokens for row in trace) // len(trace))
-    interval_us = _compute_saturated_us(scenario, prompt, completion)
+    demands = [Demand(max(1, row.prompt_tokens), row.completion_tokens) for row in trace]
+    interval_us = compute_pooled_us(scenario, demands)
     wanted_us = len(trace) * interval_us * _PERMILLE // max(1, load_permille)
     span_us = max(1, trace[-1].at_us)
     return [
