@@ -20,6 +20,7 @@ from wwwserve.node.config import (
     NetworkConfig,
     PolicyConfig,
 )
+from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engines import open_engine
 from wwwserve.node.setup_parts import make_parameters
 from wwwserve.ports.peer_handle import Reply, UserRequest
@@ -53,16 +54,17 @@ class World:
         config = Config(
             network=NetworkConfig(bootstrap=bootstrap),
             links=LinksConfig(listen="127.0.0.1:0"),
-            engine=EngineConfig(url=mock.url, kind=EngineKind.OPENAI, slots=SLOTS),
+            engines=(EngineConfig(url=mock.url, kind=EngineKind.OPENAI, slots=SLOTS),),
             policy=PolicyConfig(target_utilisation=1.0),
         )
         key = NodeKey(bytes([len(self.nodes) + 1]) * 32)
         network_id = compute_network_id(make_parameters(config))
         transport = LoopbackTransport(self.network, key.node_id, network_id)
         self._stack.push_async_callback(transport.close)
-        opened = open_engine(config.engine)
+        opened = EngineTable()
         self._stack.push_async_callback(opened.close)
-        parts = Parts(key, MemoryStore(), transport, {config.engine.name: opened})
+        opened.put(open_engine(config.engines[0]))
+        parts = Parts(key, MemoryStore(), transport, opened)
         node = await connect(config, parts, self._tasks, asyncio.Event())
         told: list[Fact] = []
         node.carrier.facts.listen(told.append)

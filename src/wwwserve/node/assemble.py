@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from wwwserve.frontends.gateway import start_gateway
 from wwwserve.node.bodies import BodyStore
 from wwwserve.node.carrier import NodeCarrier
 from wwwserve.node.config import Config, validate_exposure
+from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.engines import open_engine
 from wwwserve.node.fact_hub import FactHub
@@ -34,12 +35,10 @@ from wwwserve.node.setup_parts import (
     make_groups,
     make_parameters,
     make_policy,
-    make_served_models,
 )
 from wwwserve.node.state_folder import RunInfo, StateFolder
 from wwwserve.node.streams import Replies, Works
 from wwwserve.node.verifying import RememberingVerifier
-from wwwserve.ports.engine import Engine
 from wwwserve.ports.store import Store
 from wwwserve.ports.transport import Transport
 from wwwserve.values.ids import node_text
@@ -85,7 +84,7 @@ class Parts:
     key: Signer
     store: Store
     transport: Transport
-    engines: Mapping[str, Engine]
+    engines: EngineTable
 
 
 async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) -> Parts:
@@ -93,11 +92,13 @@ async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) 
     key = NodeKey.load(home.node_key_file)
     store = SqliteStore(home.store_folder)
     stack.push_async_callback(store.close)
-    engine = open_engine(config.engine)
-    stack.push_async_callback(engine.close)
+    engines = EngineTable()
+    stack.push_async_callback(engines.close)
+    for engine in config.engines:
+        engines.put(open_engine(engine))
     transport = TcpTransport(key, compute_network_id(make_parameters(config)))
     stack.push_async_callback(transport.close)
-    return Parts(key, store, transport, {config.engine.name: engine})
+    return Parts(key, store, transport, engines)
 
 
 async def connect(
@@ -106,9 +107,7 @@ async def connect(
     """Introduce the parts to each other: the peer in the middle, and what carries its effects."""
     clock, facts, bodies = MonotonicClock(), FactHub(), BodyStore()
     runner = Runner(clock, parts.store)
-    engines = EngineWatch(
-        parts.engines, lambda reading: make_served_models(config, reading), runner.deliver
-    )
+    engines = EngineWatch(parts.engines, config, tasks, runner.deliver)
     works = Works(
         engines=parts.engines,
         bodies=bodies,
@@ -220,13 +219,14 @@ class Node:
         self.background.append(self.tasks.create_task(self.runner.wait_failed()))
         self.carrier.links.is_open = True
         self.runner.start(self.handle.peer, self.carrier, Started())
-        self.background += self.engines.start(self.tasks)
+        self.engines.start()
 
     def end(self) -> None:
         """Stop at once; the parts are closed by whoever opened them."""
         self.runner.stop()
         self.carrier.links.end()
         self.carrier.works.stop_all()
+        self.engines.end()
         for task in self.background:
             task.cancel()
 

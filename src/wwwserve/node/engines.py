@@ -37,7 +37,7 @@ def _read_key(engine: EngineConfig) -> str:
     if not key:
         raise BadInput(
             field="engine.api_key_env",
-            found=f"{engine.api_key_env}, which is not set",
+            found=f"{engine.api_key_env}, which is not set (for the engine {engine.name!r})",
             expected="the name of an environment variable that holds the engine's key",
             fix=f"export {engine.api_key_env}=... before `wwwserve up`",
         )

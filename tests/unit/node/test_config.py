@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 from wwwserve.node import (
     Config,
     Layer,
@@ -18,14 +17,19 @@ from wwwserve.node import (
     load_config,
     parse_config,
 )
-from wwwserve.node.config import EngineKind, GatewayConfig, validate_exposure
+from wwwserve.node.config import (
+    ConfigChange,
+    EngineConfig,
+    EngineKind,
+    GatewayConfig,
+    list_changes,
+    validate_exposure,
+)
 from wwwserve.node.setup_parts import (
-    compute_model_id,
     make_bootstrap,
     make_groups,
     make_parameters,
     make_policy,
-    make_served_models,
 )
 from wwwserve.values.ids import NodeId, node_text
 from wwwserve.values.parameters import MAIN, compute_network_id
@@ -57,7 +61,7 @@ def test_no_configuration_is_a_safe_one(tmp_path: Path) -> None:
     assert config == Config()
     assert config.gateway.host == config.admin.host == "127.0.0.1"
     assert not config.gateway.open
-    assert config.engine.is_local
+    assert config.engines[0].is_local
 
 
 def test_each_layer_replaces_single_settings_of_the_one_before(tmp_path: Path) -> None:
@@ -94,7 +98,7 @@ def test_lists_and_switches_can_come_as_text(tmp_path: Path) -> None:
     assert not loaded.config.policy.own_first
     assert loaded.config.policy.deny_models == ("a/b", "c/d")
     assert loaded.config.groups == {"small": ("a/b", "c/d")}
-    assert loaded.config.engine.kind is EngineKind.OPENAI
+    assert loaded.config.engines[0].kind is EngineKind.OPENAI
 
 
 @pytest.mark.parametrize(
@@ -206,7 +210,7 @@ def test_an_engine_is_described_once(engine: dict[str, object]) -> None:
 def test_secrets_are_not_printed() -> None:
     url = "http://127.0.0.1:8000"
     loaded = parse_config([Layer("file", {"engine": {"url": url, "api_key": "sk-secret"}})])
-    assert loaded.config.engine.api_key == "sk-secret"
+    assert loaded.config.engines[0].api_key == "sk-secret"
     assert "sk-secret" not in repr(loaded)
     assert "sk-secret" not in repr(list_values(loaded))
     assert "sk-secret" not in str(refuse(engine={"api_key": ["sk-secret"]}))
@@ -224,12 +228,121 @@ def test_every_setting_is_listed_with_its_origin() -> None:
 def test_models_are_read_and_refused_one_by_one() -> None:
     config = parse(models=[{"id": "Qwen/Qwen3-8B", "aliases": ["qwen"]}, {"id": "a/b"}])
     assert [model.id for model in config.models] == ["Qwen/Qwen3-8B", "a/b"]
-    assert refuse(models=[{"id": "a/b"}, {"id": "a/b"}]).expected == "each model once"
+    assert refuse(models=[{"id": "a/b"}, {"id": "a/b"}]).expected == "each model once for an engine"
     assert refuse(models=[{"id": "a/b"}, {"name": "c/d"}]).field == "models[2].name"
     assert refuse(models=[{"aliases": ["x"]}]).field == "models[1].id"
     assert refuse(models={"id": "a/b"}).fix == "write [[models]] above each model"
     assert refuse(groups={"auto": ["a/b"]}).field == "groups"
     assert refuse(groups={"small": []}).field == "groups.small"
+
+
+SEVERAL = """
+[[engines]]
+name = "large"
+url = "http://127.0.0.1:8000/v1"
+slots = 64
+weight = 3
+[[engines]]
+name = "small"
+[[models]]
+id = "Qwen/Qwen3-8B"
+engine = "large"
+"""
+
+
+def test_several_engines_are_tables_with_names(tmp_path: Path) -> None:
+    loaded = read(tmp_path / "config.toml", SEVERAL)
+    large, small = loaded.config.engines
+    assert (large.name, large.slots, large.weight, large.is_local) == ("large", 64, 3, False)
+    assert (small.name, small.weight, small.is_local) == ("small", 1, True)
+    assert loaded.config.models[0].engine == "large"
+    rows = {key: (value, origin) for key, value, origin in list_values(loaded)}
+    assert rows["engines.large.slots"] == (64, str(tmp_path / "config.toml"))
+    assert rows["engines.small.slots"] == (0, "default")
+    assert "engine.slots" not in rows
+
+
+def test_one_engine_in_the_short_form_is_the_only_one() -> None:
+    assert parse(engine={"weight": 2}).engines == (EngineConfig(weight=2),)
+    assert parse().engines == (EngineConfig(),)
+
+
+@pytest.mark.parametrize(
+    ("engines", "field", "expected"),
+    [
+        ([{"name": "a"}, {"name": "a"}], "engines.name", "each name once"),
+        ([{"url": "http://127.0.0.1:8000"}], "engines[1].name", "one for each"),
+        ([{"name": "a"}, {"name": "b", "kind": "vllm"}], "engines[2].url", "base URL"),
+        ([{"name": "a", "weight": 0}], "engines[1].weight", "a whole number from 1 to 1000"),
+        ([{"name": "a", "slot": 1}], "engines[1].slot", "a known one"),
+        ([], "engines", "1 to 16"),
+        ([{"name": f"engine-{number}"} for number in range(17)], "engines", "1 to 16"),
+        ({"name": "a", "api_key": "sk-secret"}, "engines", "tables"),
+    ],
+)
+def test_engines_that_cannot_be_told_apart_or_used_are_refused(
+    engines: object, field: str, expected: str
+) -> None:
+    error = refuse(engines=engines)
+    assert error.field == field
+    assert expected in error.expected
+    assert "sk-secret" not in str(error)
+
+
+def test_both_forms_at_once_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(tmp_path / "config.toml", SEVERAL, WWWSERVE_ENGINE__URL="http://127.0.0.1:1")
+    assert "engine.url (from environment)" in caught.value.found
+    assert "set engine.url there" in caught.value.fix
+    assert refuse(engine=[{"name": "a"}]).fix.startswith("write [[engines]] above each engine")
+    with pytest.raises(BadInput, match=r"\[\[engines\]\] in config.toml"):
+        load_config(None, {"WWWSERVE_ENGINES__URL": "http://127.0.0.1:1"})
+
+
+def test_a_model_is_on_an_engine_that_is_there() -> None:
+    engines = [{"name": "large"}, {"name": "small"}]
+    error = refuse(engines=engines, models=[{"id": "a/b", "engine": "lrge"}])
+    assert (error.field, error.expected) == ("models.engine", "an engine's name: large, small")
+    twice = [{"id": "a/b", "engine": "large"}, {"id": "a/b", "engine": "large"}]
+    assert refuse(engines=engines, models=twice).field == "models.id"
+    assert (
+        len(parse(engines=engines, models=[{"id": "a/b"}, {"id": "a/b", "engine": "large"}]).models)
+        == 2
+    )
+
+
+def test_secrets_of_several_engines_are_not_printed() -> None:
+    engines = [{"name": "a", "url": "http://127.0.0.1:1", "api_key": "sk-secret"}]
+    loaded = parse_config([Layer("file", {"engines": engines})])
+    assert loaded.config.engines[0].api_key == "sk-secret"
+    assert "sk-secret" not in repr(list_values(loaded))
+    assert "sk-secret" not in str(refuse(engines=[{"name": "a", "api_key": ["sk-secret"]}]))
+
+
+def test_what_changed_is_told_setting_by_setting() -> None:
+    url, keyed = "http://127.0.0.1:1", {"name": "a", "url": "http://127.0.0.1:1"}
+    old = parse_config([Layer("file", {"engines": [keyed | {"api_key": "one"}, {"name": "b"}]})])
+    new = parse_config(
+        [
+            Layer(
+                "file",
+                {
+                    "engines": [keyed | {"api_key": "two"}, {"name": "c", "url": url}],
+                    "policy": {"own_first": False},
+                    "groups": {"small": ["a/b"]},
+                },
+            )
+        ]
+    )
+    assert list_changes(old, old) == ()
+    assert list_changes(old, new) == (
+        ConfigChange("engines.a.api_key", "(set)", "(set)"),
+        ConfigChange("engines.c.name", "-", "c"),
+        ConfigChange("engines.c.url", "", url),
+        ConfigChange("policy.own_first", old=True, new=False),
+        ConfigChange("groups.small", [], ["a/b"]),
+        ConfigChange("engines.b.name", "b", "-"),
+    )
 
 
 def test_the_policy_becomes_whole_thousandths() -> None:
@@ -262,66 +375,3 @@ def test_another_network_is_another_identity() -> None:
     assert private.network == "private"
     assert compute_network_id(private) != compute_network_id(MAIN)
     assert make_parameters(Config()) == MAIN
-
-
-def test_models_nobody_configured_are_what_the_engine_says() -> None:
-    reading = EngineReading(
-        EngineHealth.READY,
-        models=(EngineModel("Qwen/Qwen3-8B", 4096), EngineModel("qwen3:8b"), EngineModel("a b")),
-        slots=3,
-        capabilities=("chat",),
-    )
-    served = make_served_models(Config(), reading)
-    assert [model.offer.model for model in served] == [
-        "Qwen/Qwen3-8B",
-        "local/qwen3-8b",
-        "local/a-b",
-    ]
-    assert [model.engine_model for model in served] == ["Qwen/Qwen3-8B", "qwen3:8b", "a b"]
-    assert served[0].offer.context_tokens == 4096
-    assert served[1].offer.aliases == ("qwen3:8b",)
-    assert {model.slots for model in served} == {3}
-
-
-def test_what_an_engine_says_of_one_model_goes_before_what_it_says_of_all() -> None:
-    reading = EngineReading(
-        EngineHealth.READY,
-        models=(EngineModel("org/embeds", None, ("embeddings",)), EngineModel("org/talks")),
-        capabilities=("chat",),
-    )
-    served = make_served_models(Config(), reading)
-    assert [model.offer.capabilities for model in served] == [("embeddings",), ("chat",)]
-
-
-def test_configured_models_come_first_and_are_completed_by_the_engine() -> None:
-    reading = EngineReading(
-        EngineHealth.READY,
-        models=(EngineModel("qwen3:8b", 4096), EngineModel("other", 100)),
-        capabilities=("chat", "tools"),
-    )
-    config = parse(
-        models=[
-            {"id": "Qwen/Qwen3-8B"},
-            {"id": "me/mine", "engine_model": "other", "context_tokens": 50, "slots": 2},
-            {"id": "me/absent"},
-        ]
-    )
-    folded, named, absent = make_served_models(config, reading)
-    assert (folded.engine_model, folded.offer.context_tokens) == ("qwen3:8b", 4096)
-    assert folded.offer.capabilities == ("chat", "tools")
-    assert folded.slots == 4
-    assert (named.engine_model, named.offer.context_tokens, named.slots) == ("other", 50, 2)
-    assert absent.engine_model == "me/absent"
-
-
-@pytest.mark.parametrize(
-    ("engine_name", "model"),
-    [
-        ("org/name", "org/name"),
-        ("models/deep/Some Model-Q4_K_M.gguf", "local/some-model"),
-        ("C:\\models\\x.gguf", "local/x"),
-        ("???", "local/model"),
-    ],
-)
-def test_an_engines_name_becomes_a_canonical_id(engine_name: str, model: str) -> None:
-    assert compute_model_id(engine_name) == model

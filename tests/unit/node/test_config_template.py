@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import fields
 
 from wwwserve.node import Config, Layer, make_config_text, parse_config
-from wwwserve.node.config import ModelConfig
+from wwwserve.node.config import EngineConfig, ModelConfig
 
 SETTING = re.compile(r"^# (\w+ = |\[)")
 
@@ -26,13 +26,16 @@ def test_a_new_file_changes_nothing() -> None:
 
 def test_every_setting_is_there_with_its_default() -> None:
     values = tomllib.loads(uncomment(make_config_text()))
-    for section in ("network", "links", "gateway", "admin", "engine", "logs", "policy"):
+    for section in ("network", "links", "gateway", "admin", "logs", "policy"):
         known = {field.name for field in fields(getattr(Config(), section))}
         assert values[section].keys() == known
+    assert values["engine"].keys() == {field.name for field in fields(EngineConfig)}
+    several = [Layer("config.toml", {"engines": values["engines"]})]
+    assert [engine.name for engine in parse_config(several).config.engines] == ["large", "small"]
     (model,) = values["models"]
     assert model.keys() == {field.name for field in fields(ModelConfig)}
     assert values["groups"].keys() == {"small"}
-    del values["models"], values["groups"]
+    del values["models"], values["groups"], values["engines"]
     assert parse_config([Layer("config.toml", values)]).config == Config()
 
 

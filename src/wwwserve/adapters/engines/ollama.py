@@ -42,13 +42,14 @@ async def read_ollama_state(pages: Pages) -> EngineReading:
         return fault
     here = {get_text(tag, "name"): tag for tag in get_items(tags.get_json(), "models")}
     found = [
-        model for model in read_models(models.get_json()) if not _is_remote(here.get(model.name))
+        replace(model, is_on_demand=_is_remote(here.get(model.name)))
+        for model in read_models(models.get_json())
     ]
     contexts = _read_contexts(loaded.get_json())
     abilities = await _read_abilities(pages, found, here)
     return EngineReading(
         EngineHealth.READY,
-        detail="" if found else _NO_MODEL,
+        detail="" if any(not model.is_on_demand for model in found) else _NO_MODEL,
         models=tuple(
             replace(
                 model,

@@ -2,19 +2,19 @@
 
 Values of these classes have been checked: whatever makes one, from a file or in a test, raises
 `BadInput` naming the field if a node could not run with it. Each module holds the sections that
-change together, `whole` joins them, `file` reads them from files, the environment and flags, and
-`template` is the file a new node starts with: a new setting has its place in both.
+change together, `whole` joins them, `sections` names them, `layers` and `file` read them, and
+`template` is the file a new node starts with: a new setting has its place there, too.
 """
 
 from wwwserve.node.config.doors import AdminConfig, GatewayConfig, validate_exposure
 from wwwserve.node.config.engines import EngineConfig, EngineKind, ModelConfig
-from wwwserve.node.config.file import (
+from wwwserve.node.config.file import LoadedConfig, load_config, parse_config
+from wwwserve.node.config.layers import Layer
+from wwwserve.node.config.listing import (
     DEFAULT_ORIGIN,
-    Layer,
-    LoadedConfig,
+    ConfigChange,
+    list_changes,
     list_values,
-    load_config,
-    parse_config,
 )
 from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_ORIGIN",
     "AdminConfig",
     "Config",
+    "ConfigChange",
     "EngineConfig",
     "EngineKind",
     "GatewayConfig",
@@ -38,6 +39,7 @@ __all__ = [
     "ModelConfig",
     "NetworkConfig",
     "PolicyConfig",
+    "list_changes",
     "list_values",
     "load_config",
     "make_config_text",

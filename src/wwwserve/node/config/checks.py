@@ -64,7 +64,7 @@ def validate_url(name: str, text: str) -> None:
             field=name,
             found="a URL with a user or password in it" if "@" in text else text,
             expected="an http:// or https:// URL",
-            fix='for example "http://127.0.0.1:8000/v1"; a key goes into engine.api_key_env',
+            fix='for example "http://127.0.0.1:8000/v1"; a key goes into api_key_env',
         )
 
 

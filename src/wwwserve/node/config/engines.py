@@ -8,7 +8,10 @@ from msgspec import Meta
 
 from wwwserve.node.config.bounds import ShortText, SlotsOrUnset, Tokens
 from wwwserve.node.config.checks import validate_model_id, validate_url
+from wwwserve.values.limits import ENGINES_MAX, RECORD_MODELS_MAX
 from wwwserve.values.refusals import BadInput
+
+WEIGHT_MAX = 1_000
 
 
 class EngineKind(Enum):
@@ -39,7 +42,7 @@ class EngineConfig:
     """The LLM server behind this node."""
 
     name: Annotated[str, Meta(min_length=1, max_length=64)] = "engine"
-    """What commands and facts call it."""
+    """What commands, facts and `models.engine` call it."""
     kind: EngineKind = EngineKind.AUTO
     """How the node gets at it."""
     url: str = ""
@@ -56,6 +59,8 @@ class EngineConfig:
     """Longest prompt plus answer of one request; 0 = what it says (local: 2048)."""
     threads: Annotated[int, Meta(ge=0, le=1_024)] = 0
     """Processor threads of the local engine; 0 = half of the cores."""
+    weight: Annotated[int, Meta(ge=1, le=WEIGHT_MAX)] = 1
+    """Its share of the work among engines of this node that serve the same model and have room."""
 
     def __post_init__(self) -> None:
         """Refuse an engine that could not be found, or is described twice."""
@@ -68,15 +73,15 @@ class EngineConfig:
                 field="engine.url",
                 found="nothing",
                 expected=f"the base URL of the engine, as kind is {self.kind.value!r}",
-                fix='for example engine.url = "http://127.0.0.1:8000/v1"',
+                fix='for example url = "http://127.0.0.1:8000/v1"',
             )
         if self.api_key and self.api_key_env:
-            raise _contradiction("engine.api_key", "engine.api_key_env is set too", "one of them")
+            raise _contradiction("engine.api_key", "api_key_env is set too", "that one alone")
         if self.model and not self.is_local:
             raise _contradiction(
                 "engine.model",
                 "only the local engine loads a file",
-                "[[models]] to name what the engine at engine.url serves",
+                "[[models]] to name what the engine at its url serves",
             )
 
     @property
@@ -104,11 +109,51 @@ class ModelConfig:
     engine is known to do."""
     slots: SlotsOrUnset = 0
     """Requests of this model run at once; 0 = the engine's slots."""
+    engine: ShortText = ""
+    """Name of the engine that serves it; empty = every engine that has it."""
 
     def __post_init__(self) -> None:
         """Refuse an id that is not `org/name`."""
         validate_model_id("models.id", self.id)
 
 
+def validate_engines(engines: tuple[EngineConfig, ...]) -> None:
+    """Refuse engines that could not be told apart, or too many to read each second."""
+    if not 1 <= len(engines) <= ENGINES_MAX:
+        found = f"{len(engines)} engines"
+        raise BadInput("engines", found, f"1 to {ENGINES_MAX}", "run a second node for the others")
+    names = [engine.name for engine in engines]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(
+                "engines.name", repr(name), "each name once", "give one of them another name"
+            )
+
+
+def validate_models(models: tuple[ModelConfig, ...], engines: tuple[EngineConfig, ...]) -> None:
+    """Refuse models described twice, or said to be on an engine that is not there."""
+    if len(models) > RECORD_MODELS_MAX:
+        raise BadInput(
+            "models", f"{len(models)} entries", f"1 to {RECORD_MODELS_MAX}", "leave some out"
+        )
+    names = [engine.name for engine in engines]
+    places = [(model.id, model.engine) for model in models]
+    for model in models:
+        if model.engine and model.engine not in names:
+            raise BadInput(
+                field="models.engine",
+                found=repr(model.engine),
+                expected=f"an engine's name: {', '.join(names)}",
+                fix=f"correct it for {model.id}, or leave it out: any engine that has the model",
+            )
+        if places.count((model.id, model.engine)) > 1:
+            raise BadInput(
+                field="models.id",
+                found=model.id,
+                expected="each model once for an engine",
+                fix="remove one of them",
+            )
+
+
 def _contradiction(name: str, why: str, instead: str) -> BadInput:
-    return BadInput(name, "a value", f"nothing, because {why}", f"remove {name}, or use {instead}")
+    return BadInput(name, "a value", f"nothing, because {why}", f"remove it, or use {instead}")

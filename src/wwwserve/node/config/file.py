@@ -5,55 +5,35 @@ single settings of an earlier one. An unknown key is an error that names the nea
 that a misspelled setting is never silently the default.
 """
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_type_hints
 
 import msgspec
 
-from wwwserve.node.config.doors import AdminConfig, GatewayConfig
-from wwwserve.node.config.engines import EngineConfig, ModelConfig
 from wwwserve.node.config.kinds import describe_type, is_list
-from wwwserve.node.config.logs import LogsConfig
-from wwwserve.node.config.network import LinksConfig, NetworkConfig
-from wwwserve.node.config.policy import PolicyConfig
+from wwwserve.node.config.layers import (
+    Layer,
+    read_environment,
+    read_file_layer,
+    read_overrides,
+)
+from wwwserve.node.config.sections import (
+    ENGINE,
+    ENGINES,
+    GROUPS,
+    SECTIONS,
+    TABLES,
+    get_types,
+    is_secret,
+    make_unknown,
+    make_unknown_section,
+    validate_key,
+)
 from wwwserve.node.config.whole import Config
 from wwwserve.values.refusals import BadInput
 
-ENVIRONMENT_PREFIX = "WWWSERVE_"
-CONFIG_FILE_BYTES_MAX = 1024 * 1024
-"""A larger file is not a configuration."""
-DEFAULT_ORIGIN = "default"
-SECRETS = frozenset({"engine.api_key"})
-"""Settings that are never printed."""
-
-_SECTIONS: Mapping[str, type] = {
-    "network": NetworkConfig,
-    "links": LinksConfig,
-    "gateway": GatewayConfig,
-    "admin": AdminConfig,
-    "engine": EngineConfig,
-    "logs": LogsConfig,
-    "policy": PolicyConfig,
-}
-MODELS = "models"
-GROUPS = "groups"
 _GROUP_TYPE = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Some settings and where they came from."""
-
-    origin: str
-    """For a person: a file's path, `environment` or `flag`."""
-    values: Mapping[str, object]
-    """Sections with their keys, as in the file."""
-    is_text: bool = False
-    """Values are text to be read (environment, flags), lists parted by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +42,8 @@ class LoadedConfig:
 
     config: Config
     origins: Mapping[str, str]
-    """By dotted key; a key that is absent has its default."""
+    """By dotted key, `engines.NAME.key` for one of several engines; a key that is absent has its
+    default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +52,10 @@ class _Setting:
 
     value: object
     origin: str
-    is_text: bool
+    is_text: bool = False
+
+
+_Tables = list[dict[str, object]]
 
 
 def load_config(
@@ -91,133 +75,94 @@ def parse_config(layers: Iterable[Layer]) -> LoadedConfig:
     settings: dict[str, _Setting] = {}
     for layer in layers:
         settings.update(_list_settings(layer))
-    tree: dict[str, object] = {name: {} for name in (*_SECTIONS, GROUPS)}
+    if ENGINES in settings:
+        _refuse_both_forms(settings)
+    tables = {key: _read_tables(key, settings[key]) for key in TABLES if key in settings}
+    tree: dict[str, dict[str, object]] = {name: {} for name in (*SECTIONS, GROUPS)}
     for key, setting in settings.items():
-        if key == MODELS:
-            tree[MODELS] = _read_models(setting)
-            continue
-        section, _, name = key.partition(".")
-        table = tree[section]
-        assert isinstance(table, dict), "made above"
-        kind = _GROUP_TYPE if section == GROUPS else _get_types(_SECTIONS[section])[name]
-        table[name] = _read_value(key, setting, kind)
+        section, dot, name = key.partition(".")
+        if dot:
+            kind = _GROUP_TYPE if section == GROUPS else get_types(SECTIONS[section])[name]
+            tree[section][name] = _read_value(key, setting, kind)
+    one_engine: _Tables = [tree.pop(ENGINE)]
     try:
-        config = msgspec.convert(tree, Config)
+        config = msgspec.convert({ENGINES: one_engine, **tree, **tables}, Config)
     except BadInput as error:
         _name_origin(error, settings.get(error.field))
         raise
-    return LoadedConfig(config, {key: setting.origin for key, setting in settings.items()})
-
-
-def read_file_layer(path: Path) -> Layer:
-    """The settings of one TOML file. Raises `BadInput`."""
-    try:
-        if path.stat().st_size > CONFIG_FILE_BYTES_MAX:
-            raise _bad_file(path, f"over {CONFIG_FILE_BYTES_MAX} bytes")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _bad_file(path, error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _bad_file(path, str(error)) from error
-    return Layer(str(path), values)
-
-
-def read_environment(environ: Mapping[str, str]) -> Layer:
-    """The settings among the environment's variables: `WWWSERVE_SECTION__KEY`.
-
-    Variables without the double underscore belong to others (`WWWSERVE_HOME`), unless they look
-    like a setting written with a single one, which raises `BadInput`.
-    """
-    tree: dict[str, dict[str, str]] = {}
-    for variable, text in environ.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        section, mark, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-        if mark:
-            tree.setdefault(section, {})[key] = text
-        elif section.partition("_")[0] in _SECTIONS and "_" in section:
-            raise BadInput(
-                field=variable,
-                found="one underscore between section and key",
-                expected="two",
-                fix=f"{ENVIRONMENT_PREFIX}{section.replace('_', '__', 1).upper()}",
-            )
-    return Layer("environment", tree, is_text=True)
-
-
-def read_overrides(overrides: Sequence[str]) -> Layer:
-    """The settings given as `section.key=value` flags. Raises `BadInput`."""
-    tree: dict[str, dict[str, str]] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        section, dot, name = key.strip().partition(".")
-        if not (equals and dot and name):
-            raise BadInput(
-                "--set", override, "section.key=value", "for example --set gateway.port=8080"
-            )
-        tree.setdefault(section, {})[name] = text.strip()
-    return Layer("flag", tree, is_text=True)
-
-
-def list_values(loaded: LoadedConfig) -> list[tuple[str, object, str]]:
-    """Every setting as (dotted key, value as it may be printed, origin), in the file's order."""
-    rows: list[tuple[str, object, str]] = []
-    for section in _SECTIONS:
-        values = getattr(loaded.config, section)
-        for entry in fields(values):
-            key = f"{section}.{entry.name}"
-            value = getattr(values, entry.name)
-            shown = "(set)" if key in SECRETS and value else msgspec.to_builtins(value)
-            rows.append((key, shown, loaded.origins.get(key, DEFAULT_ORIGIN)))
-    models = msgspec.to_builtins(loaded.config.models)
-    rows.append((MODELS, models, loaded.origins.get(MODELS, DEFAULT_ORIGIN)))
-    rows.extend(
-        (f"{GROUPS}.{name}", list(ids), loaded.origins[f"{GROUPS}.{name}"])
-        for name, ids in loaded.config.groups.items()
-    )
-    return rows
+    return LoadedConfig(config, _list_origins(settings, tables))
 
 
 def _list_settings(layer: Layer) -> Iterable[tuple[str, _Setting]]:
     for section, table in layer.values.items():
-        if section == MODELS and not layer.is_text:
-            yield MODELS, _Setting(table, layer.origin, is_text=False)
+        if section in TABLES and not layer.is_text:
+            yield section, _Setting(table, layer.origin)
             continue
-        if section not in _SECTIONS and section != GROUPS:
-            raise _unknown_section(section, layer.origin)
+        if section not in SECTIONS and section != GROUPS:
+            raise make_unknown_section(section, layer.origin)
         if not isinstance(table, Mapping):
-            raise BadInput(
-                section, repr(table)[:80], "a section with keys", f"write [{section}] above them"
-            )
+            raise _make_no_section(section, table)
         for name, value in table.items():
             if section != GROUPS:
-                _validate_key(section, name, layer.origin)
+                validate_key(section, name, layer.origin)
             yield f"{section}.{name}", _Setting(value, layer.origin, layer.is_text)
 
 
-def _read_models(setting: _Setting) -> list[dict[str, object]]:
-    if not (isinstance(setting.value, list) and all(isinstance(v, dict) for v in setting.value)):
+def _make_no_section(section: str, value: object) -> BadInput:
+    fix = f"write [{section}] above them"
+    if section == ENGINE and isinstance(value, list):
+        fix = f"write [[{ENGINES}]] above each engine, or [{ENGINE}] if there is one"
+    return BadInput(section, _describe(value), "a section with keys", fix)
+
+
+def _refuse_both_forms(settings: Mapping[str, _Setting]) -> None:
+    """One engine is written `[engine]`, several are `[[engines]]`: both would be two truths."""
+    for key, setting in settings.items():
+        if key.startswith(f"{ENGINE}."):
+            raise BadInput(
+                field=ENGINES,
+                found=f"[[{ENGINES}]], and {key} (from {setting.origin})",
+                expected=f"one of the two: [{ENGINE}] for one engine, [[{ENGINES}]] for several",
+                fix=f"give the engine of [{ENGINE}] a table and a name under [[{ENGINES}]], "
+                f"and set {key} there",
+            )
+
+
+def _read_tables(section: str, setting: _Setting) -> _Tables:
+    """The tables of a section that may have several, each checked by itself."""
+    value = setting.value
+    if not (isinstance(value, list) and all(isinstance(table, dict) for table in value)):
+        kind = section.removesuffix("s")
         raise BadInput(
-            MODELS, repr(setting.value)[:80], "tables", "write [[models]] above each model"
+            section, _describe(value), "tables", f"write [[{section}]] above each {kind}"
         )
-    types = _get_types(ModelConfig)
-    models: list[dict[str, object]] = []
-    for number, table in enumerate(setting.value, start=1):
-        where = f"{MODELS}[{number}]"
-        for name in table:
-            if name not in types:
-                raise _unknown(f"{where}.{name}", name, list(types), setting.origin)
-        if "id" not in table:
-            raise BadInput(f"{where}.id", "nothing", "org/name", 'for example id = "Qwen/Qwen3-8B"')
-        models.append(
-            {
-                name: _read_value(
-                    f"{where}.{name}", _Setting(value, setting.origin, is_text=False), types[name]
-                )
-                for name, value in table.items()
-            }
-        )
-    return models
+    return [
+        _read_table(section, f"{section}[{number}]", table, setting.origin)
+        for number, table in enumerate(value, start=1)
+    ]
+
+
+def _read_table(
+    section: str, where: str, table: Mapping[str, object], origin: str
+) -> dict[str, object]:
+    kind, required, example = TABLES[section]
+    types = get_types(kind)
+    for name in table:
+        if name not in types:
+            raise make_unknown(f"{where}.{name}", name, list(types), origin)
+    if required not in table:
+        raise BadInput(f"{where}.{required}", "nothing", "one for each", example)
+    values = {
+        name: _read_value(f"{where}.{name}", _Setting(value, origin), types[name])
+        for name, value in table.items()
+    }
+    try:
+        msgspec.convert(values, kind)
+    except BadInput as error:
+        # It speaks of its section; which of the tables it was, is known only here.
+        error.field = f"{where}.{error.field.rpartition('.')[2]}"
+        raise
+    return values
 
 
 def _read_value(key: str, setting: _Setting, kind: object) -> object:
@@ -228,51 +173,33 @@ def _read_value(key: str, setting: _Setting, kind: object) -> object:
     try:
         return msgspec.to_builtins(msgspec.convert(value, kind, strict=not setting.is_text))
     except msgspec.ValidationError:
-        shown = "a value of another kind" if key in SECRETS else repr(setting.value)[:80]
+        shown = "a value of another kind" if is_secret(key) else repr(setting.value)[:80]
         error = BadInput(key, shown, describe_type(kind), f"change {key}")
         _name_origin(error, setting)
         raise error from None
 
 
-def _get_types(section: type) -> Mapping[str, object]:
-    return get_type_hints(section, include_extras=True)
+def _list_origins(
+    settings: Mapping[str, _Setting], tables: Mapping[str, _Tables]
+) -> dict[str, str]:
+    origins = {key: setting.origin for key, setting in settings.items() if key != ENGINES}
+    for table in tables.get(ENGINES, ()):
+        for name in table:
+            origins[f"{ENGINES}.{table['name']}.{name}"] = settings[ENGINES].origin
+    return origins
 
 
-def _validate_key(section: str, name: str, origin: str) -> None:
-    known = list(_get_types(_SECTIONS[section]))
-    if name not in known:
-        elsewhere = [other for other in _SECTIONS if name in _get_types(_SECTIONS[other])]
-        candidates = [f"{section}.{key}" for key in known]
-        nearest = f"{elsewhere[0]}.{name}" if elsewhere else ""
-        raise _unknown(f"{section}.{name}", f"{section}.{name}", candidates, origin, nearest)
-
-
-def _unknown_section(section: str, origin: str) -> BadInput:
-    if section == MODELS:
-        return BadInput(
-            MODELS,
-            f"a value from {origin}",
-            "tables in the file",
-            "write [[models]] in config.toml",
-        )
-    return _unknown(section, section, [*_SECTIONS, MODELS, GROUPS], origin)
-
-
-def _unknown(key: str, name: str, known: Sequence[str], origin: str, nearest: str = "") -> BadInput:
-    close = [nearest] if nearest else get_close_matches(name, known, n=1, cutoff=0.5)
-    fix = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-    return BadInput(key, f"an unknown key (from {origin})", "a known one", fix)
+def _describe(value: object) -> str:
+    """A misplaced value, without what it holds: that may be an engine's key."""
+    match value:
+        case Mapping():
+            return "a single table"
+        case list():
+            return "a list"
+        case _:
+            return repr(value)[:80]
 
 
 def _name_origin(error: BadInput, setting: _Setting | None) -> None:
     if setting is not None:
         error.fix = f"{error.fix} (it is set by {setting.origin})"
-
-
-def _bad_file(path: Path, why: str) -> BadInput:
-    return BadInput(
-        field=str(path),
-        found=why,
-        expected="a readable TOML file",
-        fix="correct it, and see `wwwserve config check FILE`",
-    )

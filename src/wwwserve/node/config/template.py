@@ -23,6 +23,16 @@ _TEMPLATE = """\
 # context_tokens = 0       # longest prompt plus answer; 0 = what it says (local: 2048)
 # threads = 0              # processor threads of the local engine; 0 = half of the cores
 # name = "engine"          # what commands call it
+# weight = 1               # its share of the work among engines that serve the same model
+
+# Several engines? Instead of [engine], a table for each, with the settings of [engine] and a name.
+# [[engines]]
+# name = "large"
+# url = "http://127.0.0.1:8000/v1"
+# weight = 3
+# [[engines]]
+# name = "small"
+# url = "http://127.0.0.1:8001/v1"
 
 [gateway]
 # The OpenAI-compatible API for your users. Keys: `wwwserve keys add NAME`.
@@ -70,7 +80,7 @@ _TEMPLATE = """\
 # allow_models = []        # if any: only these models are shared
 # deny_models = []         # never shared
 
-# What the engine serves; leave it out to offer whatever the engine says it has.
+# What the engines serve; leave it out to offer whatever an engine says it has.
 # [[models]]
 # id = "Qwen/Qwen3-8B"     # org/name: equal on every node with the same weights
 # engine_model = ""        # what the engine calls it
@@ -79,6 +89,7 @@ _TEMPLATE = """\
 # quantisation = ""        # for people
 # capabilities = []        # chat, completions, embeddings, tools, vision, logprobs, continuation
 # slots = 0                # 0 = the engine's
+# engine = ""              # name of the engine that serves it; empty = each that has it
 
 # Names users may ask for, each standing for several models, the best first.
 # [groups]

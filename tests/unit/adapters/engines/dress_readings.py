@@ -58,6 +58,7 @@ READINGS = {
         EngineHealth.READY,
         models=(
             EngineModel("qwen3:8b", 16_384, (*TEXT, "tools")),
+            EngineModel("gpt-oss:120b-cloud", None, (*TEXT, "tools"), is_on_demand=True),
             EngineModel("embeddinggemma:latest", None, ("embeddings",)),
         ),
         software="Ollama 0.20.0",
