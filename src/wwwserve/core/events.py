@@ -4,6 +4,7 @@ Events come through one door, `Peer.handle(event, now)`. Bodies never enter: pro
 stay in the body store, the core sees summaries, counts and digests.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,6 +13,7 @@ from wwwserve.core.lanes import Lane
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Route, ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.model_names import ModelId
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Envelope, Message, Offer, RequestSummary, Usage
 
@@ -210,6 +212,13 @@ class SetModels:
 
 
 @dataclass(frozen=True, slots=True)
+class SetGroups:
+    """Command: from now on these names each stand for several models, the best first."""
+
+    groups: Mapping[str, tuple[ModelId, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class SetAddresses:
     """Command: from now on links are accepted at these addresses, and the others are to know."""
 
@@ -266,6 +275,7 @@ Event = (
     | StreamFailed
     | SetPolicy
     | SetModels
+    | SetGroups
     | SetAddresses
     | Join
     | Depart

@@ -42,6 +42,7 @@ from wwwserve.core.events import (
     Persisted,
     SendFailed,
     SetAddresses,
+    SetGroups,
     SetModels,
     SetPolicy,
     Started,
@@ -174,7 +175,7 @@ class Peer:
                 return self._tell_in_turn(event, event, now)
             case Depart():
                 return self._tell_departure(event, now)
-            case Started() | SetPolicy() | SetModels() | LocalTimeRead():
+            case Started() | SetPolicy() | SetModels() | SetGroups() | LocalTimeRead():
                 return self._tell_setting(event, now)
             case _:
                 assert_never(event)
@@ -222,7 +223,7 @@ class Peer:
                 return self._tell_gossip(event, now)
 
     def _tell_setting(
-        self, event: Started | SetPolicy | SetModels | LocalTimeRead, now: Moment
+        self, event: Started | SetPolicy | SetModels | SetGroups | LocalTimeRead, now: Moment
     ) -> Iterable[_Inner]:
         """What the node says about itself follows from its models, its policy and the hour."""
         match event:
@@ -247,6 +248,9 @@ class Peer:
                     *self._tell_gossip(self._describe(), now),
                     *self._requests.handle(event, now),
                 ]
+            case SetGroups(groups):
+                self._routing.set_groups(groups)
+                return []
             case _:
                 assert_never(event)
 

@@ -36,6 +36,10 @@ class Catalogue:
 
     # -- what changes it -------------------------------------------------------------------------
 
+    def set_groups(self, groups: Mapping[str, tuple[ModelId, ...]]) -> None:
+        """These names stand for several models from now on."""
+        self._groups = groups
+
     def set_own(self, models: tuple[ServedModel, ...]) -> None:
         """These models are served here from now on."""
         self._own = {ModelId(served.offer.model): served.offer for served in models}

@@ -47,6 +47,10 @@ class Routing:
         """These models are served here from now on."""
         self._catalogue.set_own(models)
 
+    def set_groups(self, groups: Mapping[str, tuple[ModelId, ...]]) -> None:
+        """These names stand for several models from now on."""
+        self._catalogue.set_groups(groups)
+
     def set_member(self, member: MemberView) -> None:
         """This is known of a member from now on."""
         if member.node != self._own:
