@@ -121,7 +121,11 @@ class EndRequest:
 
 @dataclass(frozen=True, slots=True)
 class AcceptOffer:
-    """Tell the origin yes and run the request on an own engine; its output goes to the origin."""
+    """Tell the origin yes and run the request on an own engine; its output goes to the origin.
+
+    A second one for a session follows the failure of its engine before any output: another engine
+    is to run it, and the origin is told nothing.
+    """
 
     session: SessionId
     accept: Accept

@@ -3,6 +3,13 @@
 from dataclasses import dataclass
 from enum import Enum
 
+REQUEST_TOKENS_USUAL = 1_024
+"""Prompt and answer of a request of a conversation, before any was seen."""
+FIRST_SLOTS_MIN = 4
+"""Requests tried at once on an engine that tells neither its slots nor its cache."""
+FIRST_SLOTS_MAX = 64
+"""Nor are more tried at first however large its cache: its operator may have set a lower bound."""
+
 
 class EngineHealth(Enum):
     """Whether an engine can take work."""
@@ -25,7 +32,7 @@ class EngineModel:
     capabilities: tuple[str, ...] = ()
     """What this model can do, where its engine says so for each; empty = as the whole engine."""
     is_on_demand: bool = False
-    """Offered only if its operator names it: it costs them money elsewhere."""
+    """Offered only if its operator names it: it runs elsewhere, on their account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +57,9 @@ class EngineReading:
     """Of: chat, completions, embeddings, tools, vision, logprobs, continuation."""
     software: str = ""
     """Kind and version, for people."""
+
+
+def compute_first_slots(reading: EngineReading) -> int:
+    """Requests to begin with on an engine that does not tell how many it works on at once."""
+    held = (reading.kv_tokens or 0) // REQUEST_TOKENS_USUAL
+    return max(FIRST_SLOTS_MIN, min(held, FIRST_SLOTS_MAX))

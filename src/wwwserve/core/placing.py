@@ -21,6 +21,7 @@ class LoadView:
     """How busy one served model is at the moment of a decision."""
 
     slots: int
+    """Requests it works on at once: told, or expected of its cache and its queue."""
     used: int
     """Slots in use: own users' requests, other nodes', and what others sent the engine directly."""
     kv_used_permille: int | None = None
@@ -31,6 +32,8 @@ class LoadView:
     """Other nodes' requests running here, of all models."""
     asker_running: int = 0
     """Of these, the asking node's."""
+    engine: str = ""
+    """The engine the model is served on: what was learned of its speed holds for it alone."""
 
     @property
     def has_room(self) -> bool:
@@ -153,6 +156,8 @@ class RunMeasured:
     """For a run here: requests of the model running beside it, itself included."""
     quoted_us: int
     """For a run elsewhere: what its quote had promised for `total_us`; 0 = nothing."""
+    engine: str = ""
+    """For a run here: the engine it ran on."""
 
 
 @dataclass(frozen=True, slots=True)

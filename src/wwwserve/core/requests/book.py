@@ -59,6 +59,16 @@ class Choice:
     alternatives: tuple[Alternative, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An own engine, chosen to run a request, and what it was chosen from."""
+
+    served: ServedModel
+    tokens: int
+    """What the request is expected to come to in the engine's cache."""
+    alternatives: tuple[Alternative, ...] = ()
+
+
 class Book:
     """All own users' requests, by phase."""
 
@@ -129,19 +139,14 @@ class Book:
         self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
         self.set_deadline(request)
 
-    def start_here(
-        self,
-        request: OpenRequest,
-        served: ServedModel,
-        alternatives: tuple[Alternative, ...],
-        now: Moment,
-    ) -> None:
+    def start_here(self, request: OpenRequest, place: Place, now: Moment) -> None:
         """It runs on an own engine."""
-        concurrency = self._capacity.occupy(served, Role.ORIGIN)
+        served = place.served
         run = self._begin(request, self._own, served.offer.model, now)
         run.served = served
-        run.concurrency = concurrency
-        self._report_start(run, alternatives)
+        run.tokens = place.tokens
+        run.concurrency = self._capacity.occupy(served, Role.ORIGIN, place.tokens)
+        self._report_start(run, place.alternatives)
         self.effects.append(StartLocal(run.session, request.request, served))
 
     def start_there(self, request: OpenRequest, choice: Choice, now: Moment) -> None:
@@ -200,6 +205,7 @@ class Book:
                 total_us=now - run.started_at,
                 concurrency=run.concurrency,
                 quoted_us=run.quoted_us,
+                engine=run.served.engine if run.served is not None else "",
             )
         )
         self._tally.answered += 1
@@ -285,7 +291,7 @@ class Book:
     def _finish_run(self, run: Run) -> OpenRequest:
         del self._runs[run.session]
         if run.served is not None:
-            self._capacity.release(run.served, Role.ORIGIN)
+            self._capacity.release(run.served, Role.ORIGIN, run.tokens)
         request = self._requests[run.request]
         request.run = None
         return request

@@ -1,45 +1,25 @@
-"""The own engines: how they are, what is served on them, and how many slots are in use.
+"""The own engines: how they are, what is served on them, and how much more they take.
 
 Rules: only a READY engine whose reading is fresh takes work. What an engine runs beyond what this
 node sent it, others sent it directly; it counts as used. What it does not report is unknown: then
-this node's own count is all there is.
+this node's own count is all there is. Of several engines that serve a model and have room, the one
+least used for its weight and slots goes first; one that failed lately comes last.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from wwwserve.core.engines import EngineHealth, EngineReading
 from wwwserve.core.placing import LoadView, fits_context, has_capabilities
+from wwwserve.core.requests.allowance import Allowance
+from wwwserve.core.requests.own_engine import OwnEngine
 from wwwserve.core.requests.state import PlaceKey, get_place_key
 from wwwserve.core.sessions import Role, ServedModel
 from wwwserve.core.snapshot import EngineView
-from wwwserve.values.limits import ENGINE_STALE_US
-from wwwserve.values.moments import Moment, after
+from wwwserve.values.moments import Moment
 from wwwserve.wire import RequestSummary
 
-
-@dataclass(slots=True)
-class _EngineState:
-    """One engine as last read, and what this node has it do."""
-
-    reading: EngineReading | None = None
-    read_at: Moment | None = None
-    own_running: int = 0
-    peer_running: int = 0
-    peak: int = 0
-    """Most this node had running there since the last reading."""
-    foreign: int = 0
-    """Requests others sent it directly, as of the last reading."""
-
-    @property
-    def running(self) -> int:
-        return self.own_running + self.peer_running
-
-    def get_fresh(self, now: Moment) -> EngineReading | None:
-        """The reading, unless it is so old that it says nothing."""
-        is_fresh = self.read_at is not None and now < after(self.read_at, ENGINE_STALE_US)
-        return self.reading if is_fresh else None
+_MILLION = 1_000_000
 
 
 class Capacity:
@@ -48,8 +28,9 @@ class Capacity:
     def __init__(self, models: tuple[ServedModel, ...]) -> None:
         self._models: tuple[ServedModel, ...] = ()
         self._by_name: dict[str, tuple[ServedModel, ...]] = {}
-        self._engines: dict[str, _EngineState] = {}
+        self._engines: dict[str, OwnEngine] = {}
         self._running: Counter[PlaceKey] = Counter()
+        self._starts = 0
         self.set_models(models)
 
     # -- what changes it -------------------------------------------------------------------------
@@ -61,58 +42,56 @@ class Capacity:
             name: tuple(served for served in models if served.offer.model == name)
             for name in dict.fromkeys(served.offer.model for served in models)
         }
+        first: dict[str, int] = {}
         for served in models:
-            self._engines.setdefault(served.engine, _EngineState())
-        named = {served.engine for served in models}
-        for engine, state in list(self._engines.items()):
-            if engine not in named and state.running == 0 and state.reading is None:
-                del self._engines[engine]
+            self._engines.setdefault(served.engine, OwnEngine())
+            if not served.is_slots_known:
+                first[served.engine] = max(served.slots, first.get(served.engine, 1))
+        for name, engine in self._engines.items():
+            if name not in first:
+                engine.allowance = None
+            elif engine.allowance is None:
+                engine.allowance = Allowance(first[name])
+        self._forget_if(lambda engine: engine.reading is None)
 
-    def set_reading(self, engine: str, reading: EngineReading, now: Moment) -> bool:
+    def set_reading(self, name: str, reading: EngineReading, now: Moment) -> bool:
         """An engine was read; returns whether its health is news.
 
         One that serves nothing yet counts as well: its operator wants to know why.
         """
-        state = self._engines.setdefault(engine, _EngineState())
-        is_news = state.reading is None or state.reading.health is not reading.health
-        state.reading = reading
-        state.read_at = now
-        if reading.running is None:
-            state.foreign = 0
-        else:
-            # Against the most that was ours lately: a reading may be older than our last count.
-            at_engine = reading.running + (reading.waiting or 0)
-            state.foreign = max(at_engine - state.peak, 0)
-        state.peak = state.running
+        engine = self._engines.setdefault(name, OwnEngine())
+        is_news = engine.reading is None or engine.reading.health is not reading.health
+        engine.set_reading(reading, now)
+        self._forget_if(lambda engine: engine.get_fresh(now) is None)
         return is_news
 
-    def occupy(self, served: ServedModel, role: Role) -> int:
-        """One more request runs on a model; returns how many now do."""
-        state = self._engines.get(served.engine)
-        if state is None:
-            state = self._engines[served.engine] = _EngineState()
-        if role is Role.ORIGIN:
-            state.own_running += 1
-        else:
-            state.peer_running += 1
-        state.peak = max(state.peak, state.running)
+    def occupy(self, served: ServedModel, role: Role, tokens: int) -> int:
+        """One more request, of so many tokens, runs on a model; returns how many now do."""
+        engine = self._engines.get(served.engine)
+        if engine is None:
+            engine = self._engines[served.engine] = OwnEngine()
+        engine.start(role, tokens)
+        self._starts += 1
+        engine.started_at = self._starts
         place = get_place_key(served)
         self._running[place] += 1
         return self._running[place]
 
-    def release(self, served: ServedModel, role: Role) -> int:
-        """One request on a model is over; returns how many ran until now."""
-        state = self._engines[served.engine]
-        if role is Role.ORIGIN:
-            state.own_running -= 1
-        else:
-            state.peer_running -= 1
-        assert min(state.own_running, state.peer_running) >= 0, served
+    def release(self, served: ServedModel, role: Role, tokens: int) -> None:
+        """One request on a model, started with so many tokens, is over."""
+        self._engines[served.engine].end(role, tokens)
         place = get_place_key(served)
         running = self._running.pop(place)
         if running > 1:
             self._running[place] = running - 1
-        return running
+
+    def note_failure(self, served: ServedModel, now: Moment) -> None:
+        """A model's engine failed a request: others go first for a while."""
+        self._engines[served.engine].note_failure(now)
+
+    def note_success(self, served: ServedModel) -> None:
+        """A model's engine answered a request."""
+        self._engines[served.engine].note_success()
 
     # -- what it is asked ------------------------------------------------------------------------
 
@@ -126,19 +105,23 @@ class Capacity:
             and (any_context or fits_context(served.offer, summary))
         ]
 
-    def find(self, able: Iterable[ServedModel], now: Moment) -> ServedModel | None:
-        """The first of some own models that is ready, one with room before one without."""
-        first = None
-        for served in able:
-            if self.is_ready(served, now):
-                if self.has_room(served):
-                    return served
-                first = first or served
-        return first
+    def find(self, able: Sequence[ServedModel], now: Moment) -> ServedModel | None:
+        """The best of some own models that is ready, one with room before one without."""
+        ready = [served for served in able if self.is_ready(served, now)]
+        if len(ready) < 2:  # noqa: PLR2004 - nothing to choose from, as mostly
+            return ready[0] if ready else None
+        roomy = [served for served in ready if self.has_room(served)] or ready
+        same = [served for served in roomy if served.offer.model == roomy[0].offer.model]
+        return min(same, key=lambda served: self._rank(served, now))
 
-    def list_named(self, model: str) -> tuple[ServedModel, ...]:
-        """The own offerings of a model by its exact name."""
-        return self._by_name.get(model, ())
+    def list_ranked(self, model: str, now: Moment) -> Sequence[ServedModel]:
+        """The own offerings of a model by its exact name, the best first."""
+        named = self._by_name.get(model, ())
+        if len(named) < 2:  # noqa: PLR2004 - nothing to choose from, as mostly
+            return named
+        return sorted(
+            named, key=lambda served: (not self.has_room(served), self._rank(served, now))
+        )
 
     def is_ready(self, served: ServedModel, now: Moment) -> bool:
         """Whether a model's engine was lately read as ready."""
@@ -146,8 +129,8 @@ class Capacity:
         return reading is not None and reading.health is EngineHealth.READY
 
     def has_room(self, served: ServedModel) -> bool:
-        """Whether one more request of a model would start at once."""
-        return self._count_used(served) < served.slots
+        """Whether one more request of the usual size would start at once."""
+        return self._count_used(served) < self._count_slots(served)
 
     def list_roomy(self, now: Moment) -> tuple[ServedModel, ...]:
         """The models that could start one more request now."""
@@ -157,21 +140,65 @@ class Capacity:
             if self.has_room(served) and self.is_ready(served, now)
         )
 
-    def get_load(self, served: ServedModel, now: Moment) -> LoadView:
-        """How busy a model is; who waits and who asks is for the caller to add."""
-        reading = self._engines[served.engine].get_fresh(now)
+    def get_load(self, served: ServedModel, tokens: int, now: Moment) -> LoadView:
+        """How busy a model is for a request of so many tokens; who waits is for others to add."""
+        engine = self._engines[served.engine]
+        if served.is_slots_known:
+            reading = engine.get_fresh(now)
+            kv_used_permille = reading.kv_used_permille if reading is not None else None
+        else:
+            kv_used_permille = engine.get_kv_permille()
         return LoadView(
-            slots=served.slots,
+            slots=self._count_slots(served, tokens),
             used=self._count_used(served),
-            kv_used_permille=reading.kv_used_permille if reading is not None else None,
+            kv_used_permille=kv_used_permille,
+            engine=served.engine,
         )
+
+    def compute_share(self, served: ServedModel, waiting: int, now: Moment) -> int:
+        """How many of those waiting for a model will come to one engine of those that serve it."""
+        others = [
+            other
+            for other in self._by_name.get(served.offer.model, ())
+            if other.engine != served.engine and self.is_ready(other, now)
+        ]
+        if not waiting or not others:
+            return waiting
+        here = served.weight * self._count_slots(served)
+        total = here + sum(other.weight * self._count_slots(other) for other in others)
+        return -(-waiting * here // total)
 
     def get_views(self, now: Moment) -> tuple[EngineView, ...]:
         """All engines, for a snapshot."""
         return tuple(
-            EngineView(name, state.get_fresh(now), state.own_running, state.peer_running)
-            for name, state in self._engines.items()
+            EngineView(name, engine.get_fresh(now), engine.own_running, engine.peer_running)
+            for name, engine in self._engines.items()
         )
 
+    # -- how it is counted -----------------------------------------------------------------------
+
     def _count_used(self, served: ServedModel) -> int:
-        return self._running[get_place_key(served)] + self._engines[served.engine].foreign
+        engine = self._engines[served.engine]
+        if served.is_slots_known:
+            return self._running[get_place_key(served)] + engine.foreign
+        return engine.used
+
+    def _count_slots(self, served: ServedModel, tokens: int = 0) -> int:
+        """Told, or expected for requests of so many tokens."""
+        if served.is_slots_known:
+            return served.slots
+        return self._engines[served.engine].compute_slots(tokens)
+
+    def _rank(self, served: ServedModel, now: Moment) -> tuple[bool, int, int]:
+        """The least goes first: how used it would be for its size, then the longest unused."""
+        engine = self._engines[served.engine]
+        size = max(served.weight * self._count_slots(served), 1)
+        used = (self._count_used(served) + 1) * _MILLION // size
+        return engine.is_avoided(now), used, engine.started_at
+
+    def _forget_if(self, is_unknown: Callable[[OwnEngine], bool]) -> None:
+        """Forget the engines that serve nothing, run nothing, and of which nothing is known."""
+        named = {served.engine for served in self._models}
+        for name, engine in list(self._engines.items()):
+            if name not in named and engine.running == 0 and is_unknown(engine):
+                del self._engines[name]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from wwwserve.core.effects import AcceptOffer, DeclineOffer, Report, SendMessage
-from wwwserve.core.events import OfferReceived, StreamEnded
+from wwwserve.core.events import OfferReceived, StreamEnded, StreamFailed
 from wwwserve.core.facts import WorkDeclined, WorkFinished, WorkStarted
 from wwwserve.core.placing import (
     Accepted,
@@ -30,6 +30,7 @@ from wwwserve.core.requests.rules import (
     PROBES_PER_SECOND_MAX,
     choose_reason,
     compute_retry_us,
+    is_retried,
 )
 from wwwserve.core.requests.state import Tally, Work, get_place_key
 from wwwserve.core.requests.waiting import Queue
@@ -122,15 +123,21 @@ class Executor:
             decline = Decline(found, self._compute_retry_us(found, now))
             self.effects.append(DeclineOffer(event.session, decline))
             return
-        work = Work(event.session, RequestId(summary.request), event.peer, found, started_at=now)
-        work.concurrency = self._capacity.occupy(found, Role.EXECUTOR)
+        self._tally.works += 1
+        fact = WorkStarted(event.session, RequestId(summary.request), event.peer, found.offer.model)
+        self.effects.append(Report(fact))
+        self._run(Work(event.session, summary, event.peer, now, found, now), now)
+
+    def _run(self, work: Work, now: Moment) -> None:
+        """An own engine is to run a work."""
+        model = work.served.offer.model
+        work.began_at = now
+        work.tokens = self._routing.predict_tokens(work.summary, ModelId(model))
+        work.concurrency = self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
         self._works[work.session] = work
         self._running[work.origin] += 1
-        self._tally.works += 1
-        fact = WorkStarted(work.session, work.request, work.origin, found.offer.model)
-        self.effects.append(Report(fact))
-        accept = Accept(OFFER_VERSION, found.offer.model)
-        self.effects.append(AcceptOffer(work.session, accept, found))
+        accept = Accept(OFFER_VERSION, model)
+        self.effects.append(AcceptOffer(work.session, accept, work.served))
 
     # -- ends ------------------------------------------------------------------------------------
 
@@ -143,28 +150,63 @@ class Executor:
                 model=ModelId(work.served.offer.model),
                 prompt_tokens=event.usage.prompt_tokens,
                 completion_tokens=event.usage.completion_tokens,
-                first_output_us=first_output_at - work.started_at,
-                total_us=now - work.started_at,
+                first_output_us=first_output_at - work.began_at,
+                total_us=now - work.began_at,
                 concurrency=work.concurrency,
                 quoted_us=0,
+                engine=work.served.engine,
             )
         )
         self._tally.works_answered += 1
+        self._capacity.note_success(work.served)
         self._end(work, "", event.usage, now)
+
+    def take_failure(self, work: Work, event: StreamFailed, now: Moment) -> None:
+        """A work's engine failed: another own engine takes over while its origin saw nothing."""
+        self._release(work)
+        is_seen = event.is_delivered or work.first_output_at is not None
+        other = None
+        if is_retried(event.kind):
+            self._capacity.note_failure(work.served, now)
+            work.failed_on += (work.served.engine,)
+            other = None if is_seen else self._find_other(work, now)
+        if other is None:
+            usage = Usage(0, work.completion_tokens)
+            self._report_end(work, event.kind.name.lower(), usage, now)
+        else:
+            work.served = other
+            self._run(work, now)
+
+    def _find_other(self, work: Work, now: Moment) -> ServedModel | None:
+        """An own engine with room that has not failed a work yet.
+
+        The work was taken on already: neither draining nor the hours keep it from going on.
+        """
+        for served in self._capacity.list_ranked(work.served.offer.model, now):
+            request = PeerRequest(work.origin, work.summary, served.offer)
+            if served.engine not in work.failed_on and self._judge(request, served, now) is None:
+                return served
+        return None
 
     def fail(self, work: Work, error: str, now: Moment) -> None:
         """A work came to nothing, or its origin does not want it any more."""
         self._end(work, error, Usage(0, work.completion_tokens), now)
 
     def _end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
+        self._release(work)
+        self._report_end(work, error, usage, now)
+
+    def _release(self, work: Work) -> None:
         del self._works[work.session]
         self._running[work.origin] -= 1
         if self._running[work.origin] == 0:
             del self._running[work.origin]
-        self._capacity.release(work.served, Role.EXECUTOR)
+        self._capacity.release(work.served, Role.EXECUTOR, work.tokens)
+
+    def _report_end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
         fact = WorkFinished(
             session=work.session,
-            request=work.request,
+            request=RequestId(work.summary.request),
             origin=work.origin,
             model=work.served.offer.model,
             error=error,
@@ -194,7 +236,7 @@ class Executor:
             return DeclineReason.BUSY
         reasons: list[DeclineReason] = []
         for model in models:
-            for served in self._capacity.list_named(model):
+            for served in self._capacity.list_ranked(model, now):
                 reason = self._judge(PeerRequest(peer, summary, served.offer), served, now)
                 if reason is None:
                     return served
@@ -209,7 +251,7 @@ class Executor:
             return DeclineReason.UNSUPPORTED
         if not fits_context(request.offer, request.summary):
             return DeclineReason.TOO_LARGE
-        load = self._get_load(request.asker, served, now)
+        load = self._get_load(request.asker, request.summary, served, now)
         match self._policy.decide_offer(request, load):
             case Accepted():
                 reason = None
@@ -229,17 +271,21 @@ class Executor:
             return self._policy.compute_closed_us(now)
         return compute_retry_us(reason)
 
-    def _get_load(self, peer: NodeId, served: ServedModel, now: Moment) -> LoadView:
+    def _get_load(
+        self, peer: NodeId, summary: RequestSummary, served: ServedModel, now: Moment
+    ) -> LoadView:
+        tokens = self._routing.predict_tokens(summary, ModelId(served.offer.model))
+        waiting = self._queue.count_waiting(get_place_key(served))
         return replace(
-            self._capacity.get_load(served, now),
-            own_waiting=self._queue.count_waiting(get_place_key(served)),
+            self._capacity.get_load(served, tokens, now),
+            own_waiting=self._capacity.compute_share(served, waiting, now),
             peer_running=len(self._works),
             asker_running=self._running[peer],
         )
 
     def _quote(self, event: ProbeReceived, served: ServedModel, now: Moment) -> Quote:
         model = ModelId(served.offer.model)
-        load = self._get_load(event.peer, served, now)
+        load = self._get_load(event.peer, event.probe.summary, served, now)
         estimate = self._routing.estimate(event.probe.summary, model, load)
         return Quote(
             event.probe.probe,

@@ -214,7 +214,7 @@ class Requests:
                 self._executor.finish(work, event, now)
                 self._origin.note_room()
             case StreamFailed():
-                self._executor.fail(work, event.kind.name.lower(), now)
+                self._executor.take_failure(work, event, now)
                 self._origin.note_room()
             case _:
                 assert_never(event)

@@ -28,7 +28,7 @@ from wwwserve.core.requests.rules import (
     describe_no_place,
     is_retried,
 )
-from wwwserve.core.requests.state import OpenRequest, Phase, Run, Tally, get_place_key
+from wwwserve.core.requests.state import START, OpenRequest, Phase, Run, Tally, get_place_key
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import ATTEMPTS_MAX, REQUESTS_OPEN_MAX
 from wwwserve.values.moments import NEVER, Moment, after
@@ -134,6 +134,8 @@ class Origin:
     def finish_run(self, run: Run, event: StreamEnded, now: Moment) -> None:
         """An answer is whole."""
         self._note_room(run)
+        if run.served is not None:
+            self._capacity.note_success(run.served)
         self.book.end_well(run, event, now)
 
     def fail_run(self, run: Run, event: StreamFailed, now: Moment) -> None:
@@ -158,7 +160,9 @@ class Origin:
             return
         request.failures += 1
         if run.served is not None:
-            request.here_from = after(now, RETRY_HERE_US)
+            request.avoided[run.served.engine] = after(now, RETRY_HERE_US)
+            if is_retried(event.kind):
+                self._capacity.note_failure(run.served, now)
         elif is_retried(event.kind):
             request.excluded[run.executor] = NEVER
             self.book.blame(run)
@@ -222,6 +226,8 @@ class Origin:
                     return
                 if not self._capacity.has_room(served):
                     break
+                if request.avoided.get(served.engine, START) > now:
+                    continue
                 started += self._placement.start_queued(request, now)
         self._has_room_news = self.book.is_placing
 

@@ -18,7 +18,7 @@ from wwwserve.core.placing import (
     Queued,
     Wanted,
 )
-from wwwserve.core.requests.book import Book, Choice
+from wwwserve.core.requests.book import Book, Choice, Place
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
 from wwwserve.core.requests.rounds import Rounds
@@ -31,7 +31,7 @@ from wwwserve.core.requests.rules import (
     describe_no_place,
     is_willing,
 )
-from wwwserve.core.requests.state import OpenRequest, Phase, Round, get_place_key
+from wwwserve.core.requests.state import START, OpenRequest, Phase, Round, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
@@ -68,7 +68,7 @@ class Placement:
             case Route.LOCAL:
                 self._start_or_wait(request, here, now)
             case Route.AUTO:
-                load = None if here is None else self._get_load(here, now)
+                load = None if here is None else self._get_load(request, here, now)
                 match self._policy.decide_own(request.summary, load):
                     case Accepted() | Queued():
                         self._start_or_wait(request, here, now)
@@ -94,7 +94,7 @@ class Placement:
         here = self._find_here(request, now)
         if here is None or not self._capacity.has_room(here):
             return False
-        self._book.start_here(request, here, (), now)
+        self._start_here(request, here, now)
         return True
 
     def waive_context(self, request: OpenRequest) -> None:
@@ -106,20 +106,38 @@ class Placement:
 
     def _find_here(self, request: OpenRequest, now: Moment) -> ServedModel | None:
         """The own model it would run on, with room or without."""
-        if request.route is Route.NETWORK or now < request.here_from:
+        if request.route is Route.NETWORK:
             return None
         able = self._capacity.list_able(request.summary, any_context=request.any_context)
+        if request.avoided:
+            able = [one for one in able if request.avoided.get(one.engine, START) <= now]
         return self._capacity.find(able, now)
 
-    def _get_load(self, served: ServedModel, now: Moment) -> LoadView:
+    def _get_load(self, request: OpenRequest, served: ServedModel, now: Moment) -> LoadView:
         waiting = self._book.queue.count_waiting(get_place_key(served))
-        return replace(self._capacity.get_load(served, now), own_waiting=waiting)
+        load = self._capacity.get_load(served, self._predict_tokens(request, served), now)
+        if not waiting:
+            return load
+        return replace(load, own_waiting=self._capacity.compute_share(served, waiting, now))
+
+    def _predict_tokens(self, request: OpenRequest, served: ServedModel) -> int:
+        return self._routing.predict_tokens(request.summary, ModelId(served.offer.model))
 
     def _start_or_wait(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> None:
         if here is not None and self._capacity.has_room(here):
-            self._book.start_here(request, here, (), now)
+            self._start_here(request, here, now)
         else:
             self._wait(request, now)
+
+    def _start_here(
+        self,
+        request: OpenRequest,
+        here: ServedModel,
+        now: Moment,
+        alternatives: tuple[Alternative, ...] = (),
+    ) -> None:
+        place = Place(here, self._predict_tokens(request, here), alternatives)
+        self._book.start_here(request, place, now)
 
     # -- elsewhere -------------------------------------------------------------------------------
 
@@ -149,7 +167,7 @@ class Placement:
                 return False
             case Route.AUTO:
                 here = self._find_here(request, now)
-                load = None if here is None else self._get_load(here, now)
+                load = None if here is None else self._get_load(request, here, now)
                 return isinstance(self._policy.decide_own(request.summary, load), Declined)
             case _:
                 assert_never(request.route)
@@ -212,7 +230,7 @@ class Placement:
             choice = Choice(best.node, best.model, quoted_us, alternatives)
             self._book.start_there(request, choice, now)
         elif here is not None and self._capacity.has_room(here):
-            self._book.start_here(request, here, alternatives, now)
+            self._start_here(request, here, now, alternatives)
         else:
             self._wait(request, now)
 
@@ -220,7 +238,7 @@ class Placement:
         """What this node itself expects, its queue included where the request may wait."""
         if here is None:
             return None
-        load = self._get_load(here, now)
+        load = self._get_load(request, here, now)
         if request.phase is Phase.QUEUED:
             # Those probed for are the first of the queue: hardly anybody is before them.
             load = replace(load, own_waiting=0)

@@ -61,6 +61,10 @@ class AsksRouting(Protocol):
         """Up to `count` candidates that could run it now."""
         ...
 
+    def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
+        """What a request will come to in an engine's cache: its prompt and its answer."""
+        ...
+
     def estimate(self, summary: RequestSummary, model: ModelId, load: LoadView) -> Estimate:
         """When a request would begin and finish on this node."""
         ...

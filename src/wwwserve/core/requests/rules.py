@@ -34,7 +34,7 @@ RETRY_MIN_US = 250 * MILLISECOND
 RETRY_MAX_US = 60 * SECOND
 """Nor does a node that declined stay away longer, whatever it says."""
 RETRY_HERE_US = 1 * SECOND
-"""After a failure on an own engine: by then its state has been read anew."""
+"""A request is not run again sooner on an own engine that failed it: by then that was read anew."""
 USER_RETRY_US = 2 * SECOND
 """What a user is told to wait who found no capacity."""
 USER_DEADLINE_MAX_US = 24 * 3600 * SECOND

@@ -72,8 +72,8 @@ class OpenRequest:
     """Candidates asked in the next round; 0 = the usual number."""
     excluded: dict[NodeId, Moment] = field(default_factory=dict)
     """Nodes not to be asked again until then; `NEVER` = for good."""
-    here_from: Moment = START
-    """After a failure here: not before this on an own engine."""
+    avoided: dict[str, Moment] = field(default_factory=dict)
+    """Own engines that failed it: not on these again before then."""
     any_context: bool = False
     """It fits no context anybody is known to have: an own engine may say so in its own words."""
     queue_until: Moment = NEVER
@@ -100,6 +100,8 @@ class Run:
     started_at: Moment
     served: ServedModel | None = None
     """The own model when it runs here."""
+    tokens: int = 0
+    """Here: what it is expected to come to in the engine's cache."""
     concurrency: int = 0
     """Here: runs of the model at the start, itself included."""
     quoted_us: int = 0
@@ -113,10 +115,17 @@ class Work:
     """Another node's request that runs here."""
 
     session: SessionId
-    request: RequestId
+    summary: RequestSummary
     origin: NodeId
-    served: ServedModel
     started_at: Moment
+    served: ServedModel
+    """The own model that runs it; another one after an engine failed."""
+    began_at: Moment
+    """When its engine began."""
+    tokens: int = 0
+    """What it is expected to come to in the engine's cache."""
+    failed_on: tuple[str, ...] = ()
+    """Own engines that failed it before any output."""
     concurrency: int = 0
     first_output_at: Moment | None = None
     completion_tokens: int = 0

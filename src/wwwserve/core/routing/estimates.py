@@ -3,9 +3,13 @@
 A run is an overhead, a prefill in proportion to the prompt, and a decode in proportion to the
 answer. Decode slows down as an engine works on more at once, so it is learned for each power of two
 of runs at once. All averages are exponential, an eighth (lengths: a sixteenth) of each newcomer.
+Speeds are learned of each engine, lengths of each model, wherever it ran.
 """
 
+from bisect import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from wwwserve.core.placing import Estimate, LoadView, RunMeasured
 from wwwserve.values.model_names import ModelId
@@ -13,7 +17,7 @@ from wwwserve.values.moments import SECOND
 from wwwserve.wire import Endpoint, RequestSummary
 
 MODELS_LEARNED_MAX = 256
-"""Models with an estimate of their own; the longest known makes room."""
+"""Models (and models on engines) with an estimate of their own; the longest known makes room."""
 
 OVERHEAD_COLD_US = 20_000
 """Before any run: time to a first token that no prompt explains."""
@@ -30,20 +34,27 @@ ESTIMATE_MAX_US = 24 * 3600 * SECOND
 and learned."""
 _SHORT_PROMPT_TOKENS = 64
 """Below this the first token's time is overhead; above it, prefill can be told from it."""
+_BATCHING_SLOTS_MIN = 16
+"""An engine that takes so many at once computes them together: shared out, its speed would be of
+use to nobody."""
+_BATCHING_STEPS = 8
+"""It slows down by one of so many parts each time its runs double, until that was measured."""
 _SPEED_SHIFT = 3
 _LENGTH_SHIFT = 4
 _NS = 1_000
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 @dataclass(slots=True)
 class ModelSpeed:
-    """What was learned of one model."""
+    """What was learned of one model on one engine."""
 
     overhead_us: int = OVERHEAD_COLD_US
     prefill_ns: int = PREFILL_COLD_NS
     decode_ns: dict[int, int] = field(default_factory=dict)
     """Per token, by the power of two of runs at once."""
-    completion_tokens: int = COMPLETION_COLD_TOKENS
     runs: int = 0
 
 
@@ -51,11 +62,17 @@ class Estimates:
     """What this node expects of its own engines."""
 
     def __init__(self) -> None:
-        self._speeds: dict[ModelId, ModelSpeed] = {}
+        self._speeds: dict[tuple[str, ModelId], ModelSpeed] = {}
+        self._lengths: dict[ModelId, int] = {}
+        """Tokens of a model's answers, on average."""
 
     def learn_speed(self, run: RunMeasured) -> None:
         """A run here took so long."""
-        speed = self._get_or_add(run.model)
+        place = (run.engine, run.model)
+        speed = self._speeds.get(place)
+        if speed is None:
+            _make_room(self._speeds)
+            speed = self._speeds[place] = ModelSpeed()
         is_first = speed.runs == 0
         speed.runs += 1
         if run.prompt_tokens < _SHORT_PROMPT_TOKENS:
@@ -75,18 +92,23 @@ class Estimates:
 
     def learn_length(self, run: RunMeasured) -> None:
         """An answer of a model, from wherever it came, was so long."""
-        if run.completion_tokens > 0:
-            speed = self._get_or_add(run.model)
-            speed.completion_tokens += (
-                run.completion_tokens - speed.completion_tokens
-            ) >> _LENGTH_SHIFT
+        if run.completion_tokens <= 0:
+            return
+        if run.model not in self._lengths:
+            _make_room(self._lengths)
+        known = self._get_length(run.model)
+        self._lengths[run.model] = known + ((run.completion_tokens - known) >> _LENGTH_SHIFT)
+
+    def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
+        """What a request will come to: its prompt and its answer."""
+        return summary.prompt_tokens + self._predict_completion(summary, model)
 
     def estimate(self, summary: RequestSummary, model: ModelId, load: LoadView) -> Estimate:
         """When a request would begin and finish here, its turn in the queue included."""
-        speed = self._speeds.get(model) or ModelSpeed()
-        tokens = _predict_completion(summary, speed)
+        speed = self._speeds.get((load.engine, model)) or ModelSpeed()
+        tokens = self._predict_completion(summary, model)
         running = min(load.used, load.slots) + (1 if load.has_room else 0)
-        decode_ns = _get_decode_ns(speed, max(running, 1))
+        decode_ns = _compute_decode_ns(speed.decode_ns, _level(running), load.slots)
         prefill_us = speed.overhead_us + summary.prompt_tokens * speed.prefill_ns // _NS
         service_us = prefill_us + tokens * decode_ns // _NS
         wait_us = 0
@@ -99,32 +121,47 @@ class Estimates:
             finish_us=min(wait_us + service_us, ESTIMATE_MAX_US),
         )
 
-    def _get_or_add(self, model: ModelId) -> ModelSpeed:
-        if model not in self._speeds:
-            if len(self._speeds) >= MODELS_LEARNED_MAX:
-                del self._speeds[next(iter(self._speeds))]
-            self._speeds[model] = ModelSpeed()
-        return self._speeds[model]
+    def _predict_completion(self, summary: RequestSummary, model: ModelId) -> int:
+        """The running mean of the model's answers, never more than the user allows."""
+        if summary.endpoint is Endpoint.EMBEDDINGS:
+            return 0
+        length = self._get_length(model)
+        return min(length, summary.completion_tokens_max or length)
+
+    def _get_length(self, model: ModelId) -> int:
+        return self._lengths.get(model, COMPLETION_COLD_TOKENS)
 
 
-def _predict_completion(summary: RequestSummary, speed: ModelSpeed) -> int:
-    """The running mean of the model's answers, never more than the user allows."""
-    if summary.endpoint is Endpoint.EMBEDDINGS:
-        return 0
-    bound = summary.completion_tokens_max or speed.completion_tokens
-    return min(speed.completion_tokens, bound)
-
-
-def _get_decode_ns(speed: ModelSpeed, running: int) -> int:
-    """Time per token with so many runs at once, from the nearest number that was measured."""
-    level = _level(running)
-    if not speed.decode_ns:
+def _compute_decode_ns(known: Mapping[int, int], level: int, slots: int) -> int:
+    """Time per token at a level of runs at once: measured, or from the levels that were."""
+    if not known:
         return DECODE_COLD_NS
-    nearest = min(speed.decode_ns, key=lambda known: (abs(known - level), known))
-    decode_ns = speed.decode_ns[nearest]
+    if level in known:
+        return known[level]
+    levels = sorted(known)
+    above = bisect(levels, level)
+    if above in {0, len(levels)}:
+        return _extrapolate(known, levels[min(above, len(levels) - 1)], level, slots)
+    low, high = levels[above - 1], levels[above]
+    return known[low] + (known[high] - known[low]) * (level - low) // (high - low)
+
+
+def _extrapolate(known: Mapping[int, int], measured: int, wanted: int, slots: int) -> int:
+    """Time per token at a level beyond all that were measured, from the nearest."""
+    decode_ns = known[measured]
+    if slots >= _BATCHING_SLOTS_MIN:
+        steps = _BATCHING_STEPS + abs(wanted - measured)
+        if wanted > measured:
+            return decode_ns * steps // _BATCHING_STEPS
+        return decode_ns * _BATCHING_STEPS // steps
     # Between batching for free (no change) and sharing (in proportion) the middle is assumed.
-    measured, wanted = 1 << nearest, 1 << level
-    return decode_ns * (measured + wanted) // (2 * measured)
+    return decode_ns * ((1 << measured) + (1 << wanted)) // (2 << measured)
+
+
+def _make_room(learned: dict[K, V]) -> None:
+    """Forget the longest known of as many as may be."""
+    if len(learned) >= MODELS_LEARNED_MAX:
+        del learned[next(iter(learned))]
 
 
 def _level(running: int) -> int:

@@ -104,6 +104,10 @@ class Routing:
         )
         return self._stake.draw(count, self._entropy, tuple(eligible))
 
+    def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
+        """What a request will come to in an engine's cache: its prompt and its answer."""
+        return self._estimates.predict_tokens(summary, model)
+
     def estimate(self, summary: RequestSummary, model: ModelId, load: LoadView) -> Estimate:
         """When a request would begin and finish on this node."""
         return self._estimates.estimate(summary, model, load)
