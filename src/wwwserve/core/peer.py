@@ -65,7 +65,7 @@ from wwwserve.core.requests import (
     RequestsEffect,
 )
 from wwwserve.core.routing import Routing
-from wwwserve.core.sessions import ServedModel
+from wwwserve.core.sessions import ServedModel, unite_offers
 from wwwserve.core.setup import PeerSetup
 from wwwserve.core.snapshot import OpeningView, Snapshot
 from wwwserve.values.ids import NodeId
@@ -308,7 +308,7 @@ class Peer:
     def _describe(self) -> Described:
         """The models shared with others, and how many requests their engines run at once."""
         shared = tuple(served for served in self._models if self._policy.is_shared(served.offer))
-        return Described(shared, _count_slots(shared))
+        return Described(unite_offers(shared), _count_slots(shared))
 
 
 def _count_slots(models: tuple[ServedModel, ...]) -> int:

@@ -1,10 +1,12 @@
 """What names a running stream of a request, and what is served here."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import msgspec
 
+from wwwserve.values.limits import RECORD_ALIASES_MAX
 from wwwserve.wire import ModelOffer
 
 
@@ -53,3 +55,32 @@ class ServedModel:
     """False: `slots` is only where to begin, and what the engine reports says how many it takes."""
     weight: int = 1
     """Share of the work among engines of this node that serve the same model and have room."""
+
+
+def unite_offers(models: Sequence[ServedModel]) -> tuple[ServedModel, ...]:
+    """The same models, each with all that the engines that serve it can do together.
+
+    What one of them leaves out (no capabilities, context 0) is unknown, and may be anything; what
+    each can do is looked at again where a request is placed.
+    """
+    offers: dict[str, ModelOffer] = {}
+    for served in models:
+        known = offers.get(served.offer.model)
+        offers[served.offer.model] = _unite(known, served.offer) if known else served.offer
+    return tuple(replace(served, offer=offers[served.offer.model]) for served in models)
+
+
+def _unite(one: ModelOffer, other: ModelOffer) -> ModelOffer:
+    is_told = bool(one.capabilities and other.capabilities)
+    contexts = (one.context_tokens, other.context_tokens)
+    return msgspec.structs.replace(
+        one,
+        aliases=_merge(one.aliases, other.aliases)[:RECORD_ALIASES_MAX],
+        context_tokens=max(contexts) if all(contexts) else 0,
+        quantisation=one.quantisation or other.quantisation,
+        capabilities=_merge(one.capabilities, other.capabilities) if is_told else (),
+    )
+
+
+def _merge(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(some + others))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from wwwserve.core.facts import MemberStatus
-from wwwserve.core.sessions import ServedModel
+from wwwserve.core.sessions import ServedModel, unite_offers
 from wwwserve.core.snapshot import MemberView, ModelView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import MEMBERS_MAX
@@ -42,7 +42,8 @@ class Catalogue:
 
     def set_own(self, models: tuple[ServedModel, ...]) -> None:
         """These models are served here from now on."""
-        self._own = {ModelId(served.offer.model): served.offer for served in models}
+        united = unite_offers(models)
+        self._own = {ModelId(served.offer.model): served.offer for served in united}
 
     def set_member(self, member: MemberView) -> None:
         """What is now known of a member; a stranger above `MEMBERS_MAX` is not taken in."""
