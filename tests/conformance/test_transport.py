@@ -83,6 +83,24 @@ async def test_strangers_part_with_a_reason(
     assert there.links.empty()
 
 
+async def test_an_address_given_up_takes_no_more_links_and_keeps_those_it_took(
+    world: World,
+) -> None:
+    node, owner = world.make(2), Echo()
+    first = await node.listen("127.0.0.1:0", owner.on_link)
+    link = await world.make(1).dial(first, None, Recorder().on_link)
+    second = await node.listen("127.0.0.1:0", owner.on_link)
+    node.stop_listening(first)
+    node.stop_listening(first)
+    with pytest.raises(LinkEnded) as refused:
+        await world.make(3).dial(first, None, Recorder().on_link)
+    assert refused.value.reason is CloseReason.LOST
+    assert (await world.make(4).dial(second, None, Recorder().on_link)).peer == get_id(2)
+    stream = link.open_stream()
+    await stream.send(b"still here")
+    assert await stream.receive() == b"still here"
+
+
 async def test_nobody_there_is_a_lost_link(world: World) -> None:
     gone = world.make(2)
     address = await gone.listen("127.0.0.1:0", Recorder().on_link)

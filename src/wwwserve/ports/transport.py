@@ -176,6 +176,13 @@ class Transport(Protocol):
         """
         ...
 
+    def stop_listening(self, bound: str) -> None:
+        """Accept no more links at an address that `listen` gave; links made there stay.
+
+        Nothing happens if it is none, or not any more.
+        """
+        ...
+
     async def dial(
         self, address: str, expected: NodeId | None, on_link: Callable[[Link], LinkOwner]
     ) -> Link:

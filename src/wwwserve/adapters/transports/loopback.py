@@ -45,10 +45,13 @@ class LoopbackNetwork:
         """Who listens at an address."""
         return self._listeners.get(address)
 
-    def remove(self, transport: "LoopbackTransport") -> None:
-        """Stop listening everywhere."""
-        kept = {key: held for key, held in self._listeners.items() if held[0] is not transport}
-        self._listeners = kept
+    def remove(self, transport: "LoopbackTransport", address: str = "") -> None:
+        """Stop listening at an address, or everywhere."""
+        self._listeners = {
+            key: held
+            for key, held in self._listeners.items()
+            if held[0] is not transport or key != (address or key)
+        }
 
 
 class LoopbackTransport:
@@ -75,6 +78,10 @@ class LoopbackTransport:
         bound = self._network.add(address, self, on_link)
         self._address = bound
         return bound
+
+    def stop_listening(self, bound: str) -> None:
+        """Accept no more links at an address that `listen` gave; links made there stay."""
+        self._network.remove(self, bound)
 
     async def dial(self, address: str, expected: NodeId | None, on_link: OnLink) -> Link:
         """Make a link to whoever listens there. Raises `LinkEnded`."""

@@ -81,7 +81,7 @@ class TcpTransport:
         """Who this transport is, to its peers."""
         self.hello = Hello(versions[0], versions[1], network_id)
         self._contexts = make_contexts(key.seed)
-        self._servers: list[asyncio.Server] = []
+        self._servers: dict[str, asyncio.Server] = {}
         self._connections: dict[_Connection, None] = {}
         self._finishing: dict[_Connection, None] = {}
         self._dials: dict[asyncio.Timeout, None] = {}
@@ -102,9 +102,16 @@ class TcpTransport:
                 expected="a free host:port of this machine",
                 fix=f"another port, or 0 for any free one ({error})",
             ) from error
-        self._servers.append(server)
-        bound = server.sockets[0].getsockname()
-        return format_address(bound[0], bound[1])
+        host, port = server.sockets[0].getsockname()[:2]
+        bound = format_address(host, port)
+        self._servers[bound] = server
+        return bound
+
+    def stop_listening(self, bound: str) -> None:
+        """Accept no more links at an address that `listen` gave; links made there stay."""
+        server = self._servers.pop(bound, None)
+        if server is not None:
+            server.close()
 
     async def dial(self, address: str, expected: NodeId | None, on_link: OnLink) -> Link:
         """Make a link to `host:port`. Raises `LinkEnded`."""
@@ -133,8 +140,8 @@ class TcpTransport:
     async def close(self) -> None:
         """End everything as LEAVING and wait for it, at most `FINISH_US`."""
         self._is_closed = True
-        for server in self._servers:
-            server.close()
+        for bound in tuple(self._servers):
+            self.stop_listening(bound)
         for limit in list(self._dials):
             limit.reschedule(asyncio.get_running_loop().time())
         connections = list(self._connections)
