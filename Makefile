@@ -39,11 +39,12 @@ sim: $(VENV)/.run-installed  ## one simulated network, from SEED
 	@$(BIN)/wwwserve sim run --seed $(SEED) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.run-installed  ## what the gateway, a link and the core cost here
+bench: $(VENV)/.run-installed  ## what the gateway, a link, the core and membership cost here
 	@$(BIN)/wwwserve bench gateway $(ARGS)
 	@$(BIN)/wwwserve bench link $(ARGS)
 	@$(BIN)/wwwserve bench core $(ARGS)
 	@$(BIN)/wwwserve bench engine $(ARGS)
+	@$(BIN)/wwwserve bench gossip $(ARGS)
 
 ##@ Work on it
 .PHONY: setup
@@ -65,6 +66,10 @@ test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and 
 	@$(BIN)/pytest --quiet -n auto -m slow $(FAST_TESTS) || [ $$? -eq 5 ]
 	@$(BIN)/pytest --quiet -n auto tests/simulation
 	@$(BIN)/pytest --quiet tests/integration
+
+.PHONY: sim-night
+sim-night: $(VENV)/.dev-installed  ## the simulation tests at full length, on more seeds
+	@WWWSERVE_NIGHT=1 $(BIN)/pytest --quiet -n auto tests/simulation
 
 .PHONY: format
 format: $(VENV)/.dev-installed  ## lay out the code and fix what lint can fix

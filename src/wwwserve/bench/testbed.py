@@ -69,15 +69,15 @@ async def open_testbed() -> AsyncIterator[Testbed]:
         plain = await stack.enter_async_context(
             Child(("-m", "wwwserve.bench.pass_through", engine_url))
         )
-        first = await _start_node(stack, folder / "executor", engine_url, bootstrap=())
-        second = await _start_node(stack, folder / "origin", engine_url, bootstrap=first.links)
+        first = await start_node(stack, folder / "executor", engine_url, bootstrap=())
+        second = await start_node(stack, folder / "origin", engine_url, bootstrap=first.links)
         testbed = _describe(engine_url, str(plain.ready["url"]), first, second)
-        await _settle(second)
+        await wait_met(second)
         yield testbed
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class Node:
     """A node process, and how to call it."""
 
     gateway: str
@@ -92,9 +92,9 @@ class _Node:
         return (f"{self.admin}/process", {"x-wwwserve-admin-token": self.admin_token})
 
 
-async def _start_node(
+async def start_node(
     stack: AsyncExitStack, home: Path, engine_url: str, *, bootstrap: tuple[str, ...]
-) -> _Node:
+) -> Node:
     """Make and start one node in front of the mock engine, on free ports."""
     made = await _run_json("init", "--home", str(home), "--json")
     settings = (
@@ -113,7 +113,7 @@ async def _start_node(
         Child((*_CLI, "up", "--home", str(home), "--json", "--stop-with-stdin", *flags))
     )
     running = json.loads((home / "run.json").read_bytes())
-    return _Node(
+    return Node(
         gateway=running["gateway"],
         admin=running["admin"],
         admin_token=running["admin_token"],
@@ -134,7 +134,7 @@ async def _run_json(*arguments: str) -> Mapping[str, object]:
     return found
 
 
-def _describe(engine_url: str, plain_url: str, executor: _Node, origin: _Node) -> Testbed:
+def _describe(engine_url: str, plain_url: str, executor: Node, origin: Node) -> Testbed:
     local = {"authorization": f"Bearer {executor.api_key}", "x-wwwserve-route": "local"}
     hop = {"authorization": f"Bearer {origin.api_key}", "x-wwwserve-route": "network"}
     here, there = executor.process_page, origin.process_page
@@ -148,9 +148,9 @@ def _describe(engine_url: str, plain_url: str, executor: _Node, origin: _Node) -
     )
 
 
-async def _settle(origin: _Node) -> None:
-    """Wait until the origin knows the executor and its models."""
-    page, headers = f"{origin.admin}/status", dict(origin.process_page[1])
+async def wait_met(node: Node) -> None:
+    """Wait until a node knows another one and its models."""
+    page, headers = f"{node.admin}/status", dict(node.process_page[1])
     for _ in range(SETTLE_TRIES):
         status = await get_json(page, headers)
         members = status["members"]

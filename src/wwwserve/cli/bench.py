@@ -1,12 +1,12 @@
-"""`wwwserve bench`: what the gateway, a link and the core cost on this machine.
+"""`wwwserve bench`: what the gateway, a link, the core and membership cost on this machine.
 
-`engine` is different: it holds the engine model against measured runs. Elsewhere each number
-stands beside the plainest thing that could do the job, measured in the same run: only the ratio
-means something on another machine.
+`engine` is different: it holds the engine model against measured runs; and `gossip` mostly runs in
+virtual time, beside the project's own bars. Elsewhere each number stands beside the plainest thing
+that could do the job, measured in the same run: only the ratio means something on another machine.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -14,11 +14,18 @@ from cyclopts.validators import Number
 
 from wwwserve.bench import BenchReport, BenchResult, make_report
 from wwwserve.cli.terminal import JsonFlag, open_side_console, print_json, print_table
+from wwwserve.values.refusals import BadInput
 
 REPEATS = 3
 REPEATS_MAX = 100
+CROWD_REPEATS = 1
+"""For `gossip`, where one repeat watches many crashes already."""
+CROWD_MIN = 5
+"""Fewer are no crowd: one is crashed, and one comes last."""
+CROWD_MAX = 1_000
+"""Nodes of the largest crowd; ten times as many would take hours."""
 
-app = App(name="bench", help="What the gateway, a link and the core cost here.")
+app = App(name="bench", help="What the gateway, a link, the core and membership cost here.")
 
 RepeatsFlag = Annotated[
     int,
@@ -26,6 +33,10 @@ RepeatsFlag = Annotated[
         help="How often each number is taken; the median is shown.",
         validator=Number(gte=1, lte=REPEATS_MAX),
     ),
+]
+
+NodesFlag = Annotated[
+    str, Parameter(help="Sizes of the crowds; the largest answers the long questions.")
 ]
 
 
@@ -53,21 +64,42 @@ def engine(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None
     _run("engine", repeats, as_json=as_json)
 
 
-def _run(name: str, repeats: int, *, as_json: bool) -> None:
+@app.command
+def gossip(
+    *,
+    repeats: RepeatsFlag = CROWD_REPEATS,
+    nodes: NodesFlag = "10,50,200",
+    as_json: JsonFlag = False,
+) -> None:
+    """What membership costs and how soon it knows, in crowds of so many nodes; minutes."""
+    _run("gossip", repeats, as_json=as_json, nodes=_parse_sizes(nodes))
+
+
+def _run(name: str, repeats: int, *, as_json: bool, **options: Sequence[int]) -> None:
     measure = _load(name)
     with open_side_console().status(f"measuring {name}, {repeats} times ..."):
-        report = make_report(name, repeats, measure(repeats))
+        report = make_report(name, repeats, measure(repeats, **options))
     if as_json:
         print_json(report)
     else:
         _show(report)
 
 
-def _load(name: str) -> Callable[[int], list[BenchResult]]:
+def _load(name: str) -> Callable[..., list[BenchResult]]:
     """The bench of one part; only that part is loaded."""
     module = importlib.import_module(f"wwwserve.bench.{name}")
-    measure: Callable[[int], list[BenchResult]] = getattr(module, f"measure_{name}")
+    measure: Callable[..., list[BenchResult]] = getattr(module, f"measure_{name}")
     return measure
+
+
+def _parse_sizes(text: str) -> tuple[int, ...]:
+    """The sizes of crowds that were typed. Raises `BadInput`."""
+    words = text.split(",")
+    sizes = tuple(int(word) for word in words if word.strip().isdecimal())
+    if len(sizes) != len(words) or not all(CROWD_MIN <= size <= CROWD_MAX for size in sizes):
+        expected = f"numbers of nodes from {CROWD_MIN} to {CROWD_MAX}, as 10,50,200"
+        raise BadInput("--nodes", text, expected, "wwwserve bench gossip --nodes 10,50,200")
+    return sizes
 
 
 def _show(report: BenchReport) -> None:

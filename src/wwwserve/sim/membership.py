@@ -88,12 +88,14 @@ class Crowd:
         self._entropy = entropy
         self._create_core = create_core
         secret = entropy.bytes(32)
+        self.verifier = PretendVerifier(secret)
+        self.network_id = compute_network_id(plan.parameters)
         self._signers = [PretendSigner(secret, str(index)) for index in range(plan.node_count)]
         self.network = Network(
             self.world,
             NetworkPlan(latency_us=plan.latency_us, loss_permille=plan.loss_permille),
-            PretendVerifier(secret),
-            compute_network_id(plan.parameters),
+            self.verifier,
+            self.network_id,
         )
         self.hosts = [self._create_host(index) for index in range(plan.node_count)]
         for host in self.hosts:
@@ -115,6 +117,11 @@ class Crowd:
         chosen = list(hosts)
         for number, host in enumerate(chosen):
             self.world.after(within_us * number // len(chosen), self._create_starter(host))
+
+    def start_now(self, host: Host) -> None:
+        """Start one at this instant."""
+        self.standing.on_birth(host.index)
+        host.start()
 
     def run_for(self, span_us: int) -> None:
         """Let virtual time pass. Raises `PeerSpins`, or whatever a peer raises."""
@@ -191,11 +198,7 @@ class Crowd:
         )
 
     def _create_starter(self, host: Host) -> Callable[[], None]:
-        def start() -> None:
-            self.standing.on_birth(host.index)
-            host.start()
-
-        return start
+        return lambda: self.start_now(host)
 
     # -- events and effects ----------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""What is asked of a crowd, each question one trial: how fast news spreads, how soon a crash is known,
-what silence costs, who is wrongly doubted, how newcomers and healed halves are taken in.
+"""What is asked of a crowd: each question is one trial.
 
-All times are virtual, so they are the same on every machine. What has not come after `WAIT_US_MAX`
-counts as having taken that long.
+How fast news spreads, how soon a crash is known, what silence costs, who is wrongly doubted, how
+soon newcomers and healed halves are taken in. All times are virtual, so they are the same on every
+machine. What has not come after `WAIT_US_MAX` counts as having taken that long.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from wwwserve.core.facts import Fact, MemberChanged, MemberStatus
 from wwwserve.sim.hosts import Host
 from wwwserve.sim.membership import Crowd
 from wwwserve.sim.traffic import Kind, compute_kinds, compute_node_bytes_per_s
-from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import SECOND
 
 WAIT_US_MAX = 120 * SECOND
@@ -125,15 +124,14 @@ def measure_crash(crowd: Crowd, host: Host, *, is_silent: bool) -> Crash:
     suspected_us = crowd.wait_until(is_suspected, within_us=WAIT_US_MAX)
     buried = crowd.wait_until(is_buried, within_us=WAIT_US_MAX)
     confirmed_us = WAIT_US_MAX if buried is None else crowd.now_us - began_us
-    crowd.start([host])
+    crowd.start_now(host)
     _wait_agreed(crowd)
     return Crash(WAIT_US_MAX if suspected_us is None else suspected_us, confirmed_us)
 
 
 def measure_newcomer(crowd: Crowd, host: Host) -> int:
     """A node starts; how long until it and all others hold each other alive."""
-    crowd.start([host])
-    crowd.wait_until(lambda: host.is_up, within_us=WAIT_US_MAX)
+    crowd.start_now(host)
     return _wait_agreed(crowd)
 
 
