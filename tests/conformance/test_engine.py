@@ -167,11 +167,11 @@ async def test_a_wrong_request_is_rejected_in_the_engines_own_words(subject: Sub
     ("wish", "kind", "status"),
     [
         ("status:400", FailureKind.REJECTED, 400),
-        ("status:404", FailureKind.REJECTED, 404),
         ("status:413", FailureKind.REJECTED, 413),
         ("status:422", FailureKind.REJECTED, 422),
         ("status:401", FailureKind.UNAVAILABLE, 401),
         ("status:403", FailureKind.UNAVAILABLE, 403),
+        ("status:404", FailureKind.UNAVAILABLE, 404),
         ("status:408", FailureKind.UNAVAILABLE, 408),
         ("status:409", FailureKind.UNAVAILABLE, 409),
         ("status:429", FailureKind.UNAVAILABLE, 429),

@@ -11,6 +11,7 @@ up and is computed again later. The same demands at the same instants give the s
 """
 
 from wwwserve.enginemodel.batching import (
+    KV_BLOCK_TOKENS,
     BatchingEngine,
     Demand,
     EngineLoad,
@@ -32,6 +33,7 @@ from wwwserve.enginemodel.replaying import Arrival, Lateness, replay
 from wwwserve.enginemodel.timing import IterationTiming, IterationWork, compute_iteration_us
 
 __all__ = [
+    "KV_BLOCK_TOKENS",
     "MEASURED_RUNS",
     "Arrival",
     "BatchingEngine",

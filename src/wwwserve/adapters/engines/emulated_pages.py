@@ -6,7 +6,7 @@ import msgspec
 
 from wwwserve.adapters.engines.emulated_pace import PaceCounts
 from wwwserve.adapters.engines.mock_answers import CREATED
-from wwwserve.enginemodel import EngineLoad
+from wwwserve.enginemodel import KV_BLOCK_TOKENS, EngineLoad
 from wwwserve.values.moments import SECOND
 
 VERSION = "0.19.0+emulated"
@@ -60,6 +60,9 @@ def _list_metrics(
         for name, value in values.items():
             yield f"# TYPE {name} {kind}"
             yield f"{name}{{{label}}} {value}"
+    cache = f'block_size="{KV_BLOCK_TOKENS}",engine="0",num_gpu_blocks="{load.kv_blocks}"'
+    yield "# TYPE vllm:cache_config_info gauge"
+    yield f"vllm:cache_config_info{{{cache}}} 1"
     yield "# TYPE vllm:request_success_total counter"
     for reason, count in finished.items():
         yield f'vllm:request_success_total{{{label},finished_reason="{reason}"}} {count}'

@@ -3,8 +3,9 @@
 Rules of a run:
 
 - The request's body reaches the engine untouched. The only credential sent is the node's own key.
-- Only a 200 yields bytes. Before the first byte a failure is UNAVAILABLE (another node may do it)
+- Only a 200 yields bytes. Before the first byte a failure is UNAVAILABLE (another engine may do it)
   or REJECTED (the request is wrong, nobody else will do it either); after it, BROKEN or TIMEOUT.
+- A 404 is the engine's fault: path and model are what this node knows of it, not the user's words.
 - A kept connection that the engine closed just as the request was sent is not the engine's failure:
   the request is sent once more, on a new connection, if not a byte of an answer had come.
 - `stop` closes the connection: engines stop a *streamed* request when its reader has left.
@@ -45,7 +46,8 @@ _PATHS = {
     Endpoint.EMBEDDINGS: "/v1/embeddings",
 }
 _OK = 200
-_REQUEST_IS_WRONG = frozenset({400, 404, 413, 422})
+_REQUEST_IS_WRONG = frozenset({400, 413, 422})
+_NOT_FOUND = 404
 _KEY_IS_WRONG = frozenset({401, 403})
 
 
@@ -286,6 +288,8 @@ async def _explain_status(answer: Exchange) -> EngineFailure:
         return EngineFailure(FailureKind.REJECTED, detail, status, body)
     if status in _KEY_IS_WRONG:
         detail = describe_wrong_key(status)
+    elif status == _NOT_FOUND:
+        detail = "the engine answered 404: it does not have this model any more, or never had"
     elif is_loading_answer(status, body):
         detail = "the engine is loading its model"
     else:

@@ -1,7 +1,8 @@
 """Read an engine's metrics page (Prometheus text format 0.0.4), forgiving whatever is odd in it.
 
-Only sample values are kept, by name: an engine that serves several models labels one sample for
-each. What is not there, or not a number that could be true, is unknown.
+Sample values are kept by name: an engine that serves several models labels one sample for each.
+Facts that are no numbers stand in the labels of samples that are always 1 (`list_labels`). What is
+not there, or not a number that could be true, is unknown.
 """
 
 import re
@@ -15,7 +16,9 @@ METRIC_LINES_MAX = 20_000
 SHARE_MAX = 1.05
 """A share of 1 may come out a little larger by rounding; what is larger is something else."""
 
+_DIGITS_MAX = len(str(COUNT_MAX))
 _SAMPLE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(\{.*\})?\s+(\S+)")
+_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="([^"\\]*)"')
 # SGLang counts requests once more for each priority, beside the sample that counts them all.
 _COUNTED_ALREADY = re.compile(r'[{,]priority="[^"]')
 
@@ -34,6 +37,19 @@ def parse_metrics(text: str) -> Metrics:
         if value is not None:
             found.setdefault(match[1], []).append(value)
     return found
+
+
+def list_labels(text: str, name: str) -> list[Mapping[str, str]]:
+    """The labels of each sample of a name, in the page's order, without values with escapes."""
+    lines = text.splitlines()[:METRIC_LINES_MAX]
+    matches = (_SAMPLE.match(line) for line in lines if line.startswith(name))
+    return [dict(_LABEL.findall(match[2] or "")) for match in matches if match and match[1] == name]
+
+
+def parse_count(text: str) -> int | None:
+    """A plausible count in a label, or None."""
+    count = int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else None
+    return count if count is not None and count <= COUNT_MAX else None
 
 
 def get_count(metrics: Metrics, *names: str) -> int | None:

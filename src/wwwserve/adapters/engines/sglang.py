@@ -70,6 +70,7 @@ async def read_sglang_state(pages: Pages) -> EngineReading:
         running=running,
         waiting=get_metric(samples, _WAITING),
         kv_used_permille=get_permille(samples, *_KV_SHARE),
+        kv_tokens=_get_kv_tokens(info),
         slots=_get_slots(info),
         capabilities=_get_capabilities(info, model.get_json()),
         software=f"SGLang {get_text(info, 'version')}".rstrip(),
@@ -88,6 +89,17 @@ def _limit(model: EngineModel, info: object) -> EngineModel:
         get_count(info, "max_total_num_tokens"),
     )
     return replace(model, context_tokens=min((tokens for tokens in told if tokens), default=None))
+
+
+def _get_kv_tokens(info: object) -> int | None:
+    """Of all its schedulers together: each says its own, or all are alike."""
+    states = get_items(info, "internal_states")
+    shares = [get_count(state, "memory_usage", "token_capacity") for state in states]
+    known = [share for share in shares if share]
+    if known and len(known) == len(shares):
+        return sum(known)
+    each = get_count(info, "max_total_num_tokens")
+    return each * max(get_count(info, "dp_size") or 1, 1) if each else None
 
 
 def _get_slots(info: object) -> int | None:

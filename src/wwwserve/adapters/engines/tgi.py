@@ -56,6 +56,7 @@ async def read_tgi_state(pages: Pages) -> EngineReading:
         running=get_metric(samples, _RUNNING),
         waiting=get_metric(samples, _WAITING),
         kv_used_permille=_get_kv_used(samples, facts),
+        kv_tokens=get_count(facts, "max_batch_total_tokens") or None,
         slots=get_count(facts, "max_batch_size") or None,
         software=f"TGI {get_text(facts, 'version')}".rstrip(),
     )

@@ -1,9 +1,9 @@
 """vLLM: its load is on `/metrics`, which is on unless it was started with `--disable-log-stats`.
 
 `/health` is an empty 200, or 503 once its engine has died; until its model is loaded it does not
-listen at all. It does not say how many requests it runs at once (`--max-num-seqs`) nor what its
-models can do, so both are for its operator to say. Sources: docs.vllm.ai usage/metrics of 0.5 to
-0.32; the second of two names is that of versions before 0.10.
+listen at all. It says how much its cache holds, but not how many requests it runs at once
+(`--max-num-seqs`), nor what its models can do: that is for its operator to say. Sources:
+docs.vllm.ai usage/metrics of 0.5 to 0.32; the second of two names is that of versions before 0.10.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from wwwserve.adapters.engines.prometheus_text import (
     explain_unknown_load,
     get_count,
     get_permille,
+    list_labels,
+    parse_count,
     parse_metrics,
 )
 from wwwserve.core.engines import EngineHealth, EngineReading
@@ -21,6 +23,7 @@ from wwwserve.core.engines import EngineHealth, EngineReading
 _RUNNING = "vllm:num_requests_running"
 _WAITING = "vllm:num_requests_waiting"
 _KV_SHARE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+_CACHE = "vllm:cache_config_info"
 _TELL_LOAD = "start vLLM without --disable-log-stats"
 _DEAD = "vLLM answers, but its engine has died: look at its log and start it again"
 _SERVICE_UNAVAILABLE = 503
@@ -42,7 +45,8 @@ async def read_vllm_state(pages: Pages) -> EngineReading:
         return _explain_sickness(health, pages.root)
     if fault := find_fault(models, pages.root):
         return fault
-    samples = parse_metrics(metrics.get_text())
+    page = metrics.get_text()
+    samples = parse_metrics(page)
     running = get_count(samples, _RUNNING)
     return EngineReading(
         EngineHealth.READY,
@@ -51,8 +55,21 @@ async def read_vllm_state(pages: Pages) -> EngineReading:
         running=running,
         waiting=get_count(samples, _WAITING),
         kv_used_permille=get_permille(samples, *_KV_SHARE),
+        kv_tokens=_get_kv_tokens(page),
         software=f"vLLM {get_text(version.get_json(), 'version')}".rstrip(),
     )
+
+
+def _get_kv_tokens(page: str) -> int | None:
+    """Of all its engines together, each with a sample of its own; None if one does not tell."""
+    tokens = 0
+    for labels in list_labels(page, _CACHE):
+        blocks = parse_count(labels.get("num_gpu_blocks", ""))
+        size = parse_count(labels.get("block_size", ""))
+        if not blocks or not size:
+            return None
+        tokens += blocks * size
+    return tokens or None
 
 
 def _explain_sickness(health: Page, root: str) -> EngineReading:

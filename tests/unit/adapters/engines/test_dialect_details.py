@@ -14,6 +14,7 @@ from tests.unit.adapters.engines.dress_readings import (
     READINGS,
     TEXT,
     as_json,
+    as_metrics,
     read,
     read_changed,
 )
@@ -36,14 +37,44 @@ async def test_limits_that_cannot_be_are_unknown(odd: object) -> None:
         "sglang", "0.4.1", {"/server_info": server_info, "/get_server_info": server_info}
     )
     assert (sglang.slots, sglang.models[0].context_tokens) == (None, None)
+    assert sglang.kv_tokens is None
 
     info = as_json({"model_id": "m", "max_batch_size": odd, "max_batch_total_tokens": odd})
     tgi = await read_changed("tgi", "2.0.4", {"/info": info}, "tgi")
     assert (tgi.slots, tgi.kv_used_permille, tgi.models) == (None, None, (EngineModel("m"),))
+    assert tgi.kv_tokens is None
 
     loaded = as_json({"models": [{"name": "qwen3:8b", "context_length": odd}]})
     ollama = await read_changed("ollama", "0.20.0", {"/api/ps": loaded})
     assert ollama.models[0].context_tokens is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        'block_size="16",num_gpu_blocks="None"',
+        'block_size="16"',
+        'block_size="0",num_gpu_blocks="100"',
+        'block_size="16",num_gpu_blocks="-5"',
+        'block_size="16",num_gpu_blocks="1e9"',
+        f'block_size="16",num_gpu_blocks="{COUNT_MAX + 1}"',
+        f'block_size="16",num_gpu_blocks="{"9" * 5000}"',
+        "",
+    ],
+)
+async def test_a_cache_of_unknown_size_is_unknown_also_beside_a_known_one(labels: str) -> None:
+    known = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="100"} 1'
+    odd = f"vllm:cache_config_info{{{labels}}} 1"
+    metrics = as_metrics("vllm:num_requests_running 3", known, odd)
+    assert (await read_changed("vllm", "0.32.0", {"/metrics": metrics})).kv_tokens is None
+    metrics = as_metrics("vllm:num_requests_running 3", known)
+    assert (await read_changed("vllm", "0.32.0", {"/metrics": metrics})).kv_tokens == 1_600
+
+
+async def test_sglangs_caches_add_up_where_only_one_is_told() -> None:
+    info = as_json({"model_path": "m", "max_total_num_tokens": 1_000, "dp_size": 3})
+    pages: dict[str, Page | None] = {"/server_info": info, "/get_server_info": info}
+    assert (await read_changed("sglang", "0.4.1", pages)).kv_tokens == 3_000
 
 
 async def test_sglang_says_what_it_can_do_only_when_it_says_all_of_it() -> None:

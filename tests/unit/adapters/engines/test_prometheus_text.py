@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wwwserve.adapters.engines.prometheus_text import get_count, get_permille, parse_metrics
+from wwwserve.adapters.engines.prometheus_text import (
+    get_count,
+    get_permille,
+    list_labels,
+    parse_metrics,
+)
 
 PAGE = """\
 # HELP vllm:num_requests_running Number of requests
@@ -59,6 +64,14 @@ def test_what_is_counted_once_more_for_each_priority_is_counted_once() -> None:
     assert get_count(parse_metrics(PAGE), "by_priority") == 7
 
 
+def test_labels_are_listed_for_each_sample_of_just_that_name() -> None:
+    assert list_labels(PAGE, "kv_ratio") == [{"slot": "0"}, {"slot": "1"}]
+    assert list_labels(PAGE, "vllm:num_requests_running")[1]["engine"] == "1"
+    assert list_labels(PAGE, "full") == [{}]
+    assert list_labels(PAGE, "vllm:num_requests") == []
+
+
 @given(st.text())
 def test_no_page_is_too_odd(page: str) -> None:
     parse_metrics(page)
+    list_labels(page, "a")
