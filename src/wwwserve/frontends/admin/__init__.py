@@ -40,9 +40,36 @@ CLOSE_WAIT_S = 1.0
 class Admin:
     """A running operator's API."""
 
-    url: str
-    """`http://host:port`."""
     runner: web.AppRunner
+
+    @property
+    def url(self) -> str:
+        """Where it is served: `http://host:port`."""
+        return next(site.name for site in self.runner.sites)
+
+    async def listen(self, host: str, port: int) -> str:
+        """Serve at `host:port` as well (0 = any free one), and give its URL.
+
+        Raises `OSError` if it is taken.
+        """
+        site = web.TCPSite(self.runner, host, port)
+        try:
+            await site.start()
+        except OSError:
+            await site.stop()
+            raise
+        return site.name
+
+    async def leave(self, url: str) -> None:
+        """Take no more connections at a URL that was served; what is under way goes on.
+
+        Connections end with the answer they carry, so that nobody stays with an old address.
+        """
+        for site in self.runner.sites:
+            if site.name == url:
+                await site.stop()
+        if self.runner.server is not None:
+            self.runner.server.pre_shutdown()
 
     async def close(self) -> None:
         """Stop listening and end all watching."""
@@ -67,11 +94,10 @@ async def start_admin(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_WAIT_S
     )
     await runner.setup()
+    opened = Admin(runner)
     try:
-        await web.TCPSite(runner, host, port).start()
+        await opened.listen(host, port)
     except OSError:
         await runner.cleanup()
         raise
-    bound_host, bound_port = runner.addresses[0][:2]
-    shown_host = f"[{bound_host}]" if ":" in bound_host else bound_host
-    return Admin(f"http://{shown_host}:{bound_port}", runner)
+    return opened
