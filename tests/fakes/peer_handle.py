@@ -9,7 +9,14 @@ import msgspec
 from wwwserve.core.events import Departure
 from wwwserve.core.facts import Fact
 from wwwserve.core.snapshot import EngineView, ModelView, Snapshot, Totals
-from wwwserve.ports.peer_handle import FoundModels, Reply, ReplyInfo, RequestFailed, UserRequest
+from wwwserve.ports.peer_handle import (
+    ConfigChange,
+    FoundModels,
+    Reply,
+    ReplyInfo,
+    RequestFailed,
+    UserRequest,
+)
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import AUTO, ModelId, fold_model_name
 from wwwserve.values.refusals import BadInput
@@ -68,6 +75,8 @@ class FakePeerHandle:
         self.joined: list[str] = []
         self.departures: list[Departure] = []
         self.accepts_links = True
+        self.changes: tuple[ConfigChange, ...] | BadInput = ()
+        """What reading the configuration again brings."""
         self.usage = Usage(prompt_tokens=5, completion_tokens=3)
 
     @property
@@ -130,6 +139,11 @@ class FakePeerHandle:
 
     def depart(self, departure: Departure) -> None:
         self.departures.append(departure)
+
+    async def reload(self) -> tuple[ConfigChange, ...]:
+        if isinstance(self.changes, BadInput):
+            raise self.changes
+        return self.changes
 
 
 def speak(request: UserRequest) -> list[Step]:

@@ -1,7 +1,7 @@
 """What the frontends of a node hold of it: the `ports.peer_handle.PeerHandle` of a real peer."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from wwwserve.core.events import Depart, Departure, Event, Join, SubmitRequest
@@ -11,7 +11,7 @@ from wwwserve.core.snapshot import Snapshot
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.streams import Replies
 from wwwserve.ports.clock import Clock
-from wwwserve.ports.peer_handle import FoundModels, Reply, UserRequest
+from wwwserve.ports.peer_handle import ConfigChange, FoundModels, Reply, UserRequest
 from wwwserve.values.ids import REQUEST_ID_BYTES, NodeId, RequestId, parse_node_id
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire import RequestSummary, Ticket, parse_ticket, ticket_text
@@ -60,6 +60,8 @@ class NodeHandle:
     deliver: Callable[[Event], None]
     request_stop: Callable[[], None]
     """Makes the node end, gracefully."""
+    reload_config: Callable[[], Awaitable[tuple[ConfigChange, ...]]] | None = None
+    """Reads the configuration again; there is one once the doors are open."""
 
     def find_models(self, name: str) -> FoundModels:
         """See `PeerHandle`."""
@@ -126,3 +128,9 @@ class NodeHandle:
             self.request_stop()
         else:
             self.deliver(Depart(departure))
+
+    async def reload(self) -> tuple[ConfigChange, ...]:
+        """See `PeerHandle`."""
+        if self.reload_config is None:
+            raise BadInput("node", "still starting", "one that serves", "try again in a moment")
+        return await self.reload_config()

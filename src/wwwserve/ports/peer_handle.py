@@ -105,6 +105,17 @@ class FoundModels:
     """With no models: names that would work."""
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigChange:
+    """One setting that has another value than before; a secret is told as one, not what it is."""
+
+    key: str
+    """Dotted, as `wwwserve config show` prints it."""
+    old: object
+    """In plain form: numbers, texts, lists and mappings of them."""
+    new: object
+
+
 class PeerHandle(Protocol):
     """A running peer, from a frontend's side."""
 
@@ -139,4 +150,8 @@ class PeerHandle(Protocol):
 
     def depart(self, departure: Departure) -> None:
         """Drain, resume or leave. `LEAVE` makes the node stop once it has told the others."""
+        ...
+
+    async def reload(self) -> tuple[ConfigChange, ...]:
+        """Read the configuration again, and live by it: all of it, or after `BadInput` none."""
         ...

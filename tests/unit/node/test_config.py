@@ -18,7 +18,6 @@ from wwwserve.node import (
     parse_config,
 )
 from wwwserve.node.config import (
-    ConfigChange,
     EngineConfig,
     EngineKind,
     GatewayConfig,
@@ -31,6 +30,7 @@ from wwwserve.node.setup_parts import (
     make_parameters,
     make_policy,
 )
+from wwwserve.ports.peer_handle import ConfigChange
 from wwwserve.values.ids import NodeId, node_text
 from wwwserve.values.parameters import MAIN, compute_network_id
 from wwwserve.values.refusals import BadInput

@@ -6,6 +6,7 @@
     GET  /metrics     numbers for Prometheus, in its text format
     POST /invite      {} -> {"ticket"}                      POST /join     {"ticket"}
     POST /depart      {"departure": "drain" | "resume" | "leave"}
+    POST /reload      read the configuration again: {} -> {"changes": [{"key", "old", "new"}]}
     POST /shutdown    the same as leaving
 
 Whoever reaches this API runs the node. So every request must carry the token that the node wrote

@@ -79,6 +79,7 @@ class AdminService:
                 web.post("/invite", self._invite),
                 web.post("/join", self._join),
                 web.post("/depart", self._depart),
+                web.post("/reload", self._reload),
                 web.post("/shutdown", self._shut_down),
             ]
         )
@@ -183,6 +184,9 @@ class AdminService:
     async def _depart(self, request: web.Request) -> web.Response:
         self._handle.depart((await _read_body(request, _Depart)).departure)
         return _make_json({})
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        return _make_json({"changes": await self._handle.reload()})
 
     async def _shut_down(self, _: web.Request) -> web.Response:
         self._handle.depart(Departure.LEAVE)

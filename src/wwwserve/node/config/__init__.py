@@ -10,12 +10,7 @@ from wwwserve.node.config.doors import AdminConfig, GatewayConfig, validate_expo
 from wwwserve.node.config.engines import EngineConfig, EngineKind, ModelConfig
 from wwwserve.node.config.file import LoadedConfig, load_config, parse_config
 from wwwserve.node.config.layers import Layer
-from wwwserve.node.config.listing import (
-    DEFAULT_ORIGIN,
-    ConfigChange,
-    list_changes,
-    list_values,
-)
+from wwwserve.node.config.listing import DEFAULT_ORIGIN, list_changes, list_values
 from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
@@ -26,7 +21,6 @@ __all__ = [
     "DEFAULT_ORIGIN",
     "AdminConfig",
     "Config",
-    "ConfigChange",
     "EngineConfig",
     "EngineKind",
     "GatewayConfig",

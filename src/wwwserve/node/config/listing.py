@@ -1,25 +1,17 @@
 """A configuration as rows to print, and the difference between two of them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import msgspec
 
 from wwwserve.node.config.engines import EngineConfig
 from wwwserve.node.config.file import LoadedConfig
 from wwwserve.node.config.sections import ENGINE, ENGINES, GROUPS, MODELS, SECTIONS, is_secret
+from wwwserve.ports.peer_handle import ConfigChange
 
 DEFAULT_ORIGIN = "default"
 _SHOWN_SECRET = "(set)"  # noqa: S105 - what is shown instead of one
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigChange:
-    """One setting that has another value than before; secrets are told as such."""
-
-    key: str
-    old: object
-    new: object
 
 
 def list_values(loaded: LoadedConfig) -> list[tuple[str, object, str]]:

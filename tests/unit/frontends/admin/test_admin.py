@@ -24,8 +24,9 @@ from wwwserve.core.facts import (
 )
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.frontends.admin import TOKEN_HEADER, make_fact, start_admin
+from wwwserve.ports.peer_handle import ConfigChange
 from wwwserve.values.ids import RequestId, node_text
-from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.values.refusals import BadInput, DeclineReason, FailureKind
 
 TOKEN = "operators-token"
 REQUEST = RequestId(b"\x02" * 16)
@@ -206,3 +207,23 @@ async def test_an_endless_order_is_refused(session: aiohttp.ClientSession) -> No
     status, answer = await call(session, "POST", "/join", data=b"x" * 100_000)
     assert status == 413
     assert "error" in answer
+
+
+async def test_a_new_configuration_is_told_change_by_change_or_refused(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    assert await call(session, "POST", "/reload", json={}) == (200, {"changes": []})
+    handle.changes = (ConfigChange("policy.deny_models", [], ["a/b"]),)
+    _, body = await call(session, "POST", "/reload", json={})
+    assert body == {"changes": [{"key": "policy.deny_models", "old": [], "new": ["a/b"]}]}
+    handle.changes = BadInput("network.name", "'other'", "'main'", "restart the node")
+    status, body = await call(session, "POST", "/reload", json={})
+    assert (status, body["error"]) == (
+        400,
+        {
+            "field": "network.name",
+            "found": "'other'",
+            "expected": "'main'",
+            "fix": "restart the node",
+        },
+    )
