@@ -23,9 +23,10 @@ from statistics import mean, quantiles
 from wwwserve.bench.idle_node import measure_idle_node
 from wwwserve.bench.message_cost import measure_link, measure_messages
 from wwwserve.bench.results import BenchResult, compute_result
-from wwwserve.sim.membership import Crowd, CrowdPlan
-from wwwserve.sim.membership_trials import (
+from wwwserve.sim import (
     Crash,
+    Crowd,
+    CrowdPlan,
     Idle,
     measure_crash,
     measure_idle,

@@ -6,6 +6,21 @@ A run is a function of its scenario, strategy and seed: same seed, same digest o
 
 from wwwserve.sim.cluster import STRATEGIES
 from wwwserve.sim.fuzz import create_fuzz_scenario, run_fuzz
+from wwwserve.sim.hosts import AnyPeer, Host
+from wwwserve.sim.membership import (
+    Crash,
+    Crowd,
+    CrowdPlan,
+    Idle,
+    measure_crash,
+    measure_idle,
+    measure_newcomer,
+    measure_partition,
+    measure_spread,
+    pick_hosts,
+    settle,
+    watch_doubts,
+)
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.report import create_csv, create_report_json, create_table
 from wwwserve.sim.runs import RunResult, Verdict, run_scenario
@@ -15,7 +30,13 @@ from wwwserve.sim.workload import Arrival, fit_trace, parse_trace
 __all__ = [
     "SCENARIOS",
     "STRATEGIES",
+    "AnyPeer",
     "Arrival",
+    "Crash",
+    "Crowd",
+    "CrowdPlan",
+    "Host",
+    "Idle",
     "RunResult",
     "Scenario",
     "Verdict",
@@ -26,8 +47,16 @@ __all__ = [
     "create_table",
     "fit_trace",
     "list_keys",
+    "measure_crash",
+    "measure_idle",
+    "measure_newcomer",
+    "measure_partition",
+    "measure_spread",
     "parse_scenario",
     "parse_trace",
+    "pick_hosts",
     "run_fuzz",
     "run_scenario",
+    "settle",
+    "watch_doubts",
 ]

@@ -13,8 +13,9 @@ from wwwserve.adapters.transports.frames import FrameType, pack_frame, pack_ping
 from wwwserve.adapters.transports.tls import TlsSession
 from wwwserve.core.facts import MemberStatus
 from wwwserve.sim.hosts import Host
-from wwwserve.sim.membership import Crowd, CrowdPlan
-from wwwserve.sim.membership_trials import (
+from wwwserve.sim.membership import (
+    Crowd,
+    CrowdPlan,
     measure_crash,
     measure_idle,
     measure_newcomer,
@@ -23,7 +24,11 @@ from wwwserve.sim.membership_trials import (
     settle,
     watch_doubts,
 )
-from wwwserve.sim.traffic import HEARTBEAT_BYTES, LINK_END_BYTES_PER_S, compute_message_bytes
+from wwwserve.sim.membership.traffic import (
+    HEARTBEAT_BYTES,
+    LINK_END_BYTES_PER_S,
+    compute_message_bytes,
+)
 from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.parameters import TINY
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from wwwserve.core.events import Depart, Departure, EnvelopeReceived, Event
 from wwwserve.core.facts import Fact, MemberChanged, MemberStatus
 from wwwserve.sim.hosts import Host
-from wwwserve.sim.membership import Crowd
-from wwwserve.sim.traffic import Kind, compute_kinds, compute_node_bytes_per_s
+from wwwserve.sim.membership.crowd import Crowd
+from wwwserve.sim.membership.traffic import Kind, compute_kinds, compute_node_bytes_per_s
 from wwwserve.values.moments import SECOND
 
 WAIT_US_MAX = 120 * SECOND

@@ -36,10 +36,10 @@ from wwwserve.sim.disk import PretendDisk
 from wwwserve.sim.engines import CAPABILITIES, ENGINE_NAME, PretendEngine
 from wwwserve.sim.hosts import AnyPeer, Host
 from wwwserve.sim.keys import PretendSigner, PretendVerifier
+from wwwserve.sim.membership.standing import Standing
+from wwwserve.sim.membership.traffic import Traffic
 from wwwserve.sim.network import Network
 from wwwserve.sim.plans import EnginePlan, NetworkPlan
-from wwwserve.sim.standing import Standing
-from wwwserve.sim.traffic import Traffic
 from wwwserve.sim.world import PretendClock, World
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
