@@ -30,7 +30,7 @@ from wwwserve.core.requests.rules import (
     PROBES_PER_SECOND_MAX,
     choose_reason,
     compute_retry_us,
-    is_retried,
+    is_engine_fault,
 )
 from wwwserve.core.requests.state import Tally, Work, get_place_key
 from wwwserve.core.requests.waiting import Queue
@@ -166,7 +166,7 @@ class Executor:
         self._release(work)
         is_seen = event.is_delivered or work.first_output_at is not None
         other = None
-        if is_retried(event.kind):
+        if is_engine_fault(event.kind):
             self._capacity.note_failure(work.served, now)
             work.failed_on += (work.served.engine,)
             other = None if is_seen else self._find_other(work, now)

@@ -26,6 +26,7 @@ from wwwserve.core.requests.rules import (
     compute_excluded_until,
     compute_user_deadline,
     describe_no_place,
+    is_engine_fault,
     is_retried,
 )
 from wwwserve.core.requests.state import START, OpenRequest, Phase, Run, Tally, get_place_key
@@ -161,7 +162,7 @@ class Origin:
         request.failures += 1
         if run.served is not None:
             request.avoided[run.served.engine] = after(now, RETRY_HERE_US)
-            if is_retried(event.kind):
+            if is_engine_fault(event.kind):
                 self._capacity.note_failure(run.served, now)
         elif is_retried(event.kind):
             request.excluded[run.executor] = NEVER

@@ -114,6 +114,23 @@ def is_retried(kind: FailureKind) -> bool:
             assert_never(kind)
 
 
+def is_engine_fault(kind: FailureKind) -> bool:
+    """Whether a run here failed by its engine, so that another own engine may do better."""
+    match kind:
+        case FailureKind.UNAVAILABLE | FailureKind.BROKEN | FailureKind.TIMEOUT:
+            return True
+        case (
+            FailureKind.REJECTED
+            | FailureKind.LINK_LOST
+            | FailureKind.DECLINED
+            | FailureKind.CANCELLED
+            | FailureKind.INTERNAL
+        ):
+            return False
+        case _:
+            assert_never(kind)
+
+
 def describe_no_place(summary: RequestSummary) -> RequestError:
     """The error of a request for which there is no place, and what its user may try."""
     needs = f" with {', '.join(summary.needs)}" if summary.needs else ""

@@ -1,8 +1,10 @@
 """Other nodes' requests executed here: from an offer on a stream to its last frame.
 
 One task reads the offer, hears the peer's answer, and pumps the engine's output onto the stream; a
-reset by the origin cancels it, and with it the engine's work, at once. After the last frame nothing
-is waited for: an origin that never ends its side uses up its own streams, which are bounded.
+reset by the origin cancels it, and with it the engine's work, at once. When an engine fails, the
+peer hears of it first: it may accept the offer once more for another engine, and then the origin
+hears nothing. After the last frame nothing is waited for: an origin that never ends its side uses
+up its own streams, which are bounded.
 """
 
 import asyncio
@@ -83,6 +85,8 @@ class _Work:
     """The offer is whole, and the peer has heard of it."""
     body_bytes: int = 0
     """Room this work holds in the body store."""
+    has_answered: bool = False
+    """Output has left for the origin: what failed cannot begin anew unseen."""
     is_over: bool = False
     """Its last frame is sent: what the origin does now is no longer a cancel."""
     is_cancelled: bool = False
@@ -269,9 +273,18 @@ class Works:
             del self._held[work.peer]
 
     async def _execute(self, work: _Work, accepted: AcceptOffer) -> None:
+        """Run it, on one engine after another as long as the peer names one."""
+        await _send(work.stream, accepted.accept, wait_us=ACCEPT_WAIT_US)
+        failed = await self._run(work, accepted)
+        while failed is not None and isinstance(work.decision, AcceptOffer):
+            failed = await self._run(work, work.decision)
+        if failed is not None:
+            await _send_last(work.stream, _failed_frame(failed))
+
+    async def _run(self, work: _Work, accepted: AcceptOffer) -> EngineFailure | None:
+        """Run it on one engine; gives the engine's failure, of which the peer has then decided."""
         assert work.offer is not None
         model, endpoint = accepted.model, work.offer.summary.endpoint
-        await _send(work.stream, accepted.accept, wait_us=ACCEPT_WAIT_US)
         transcript = open_work_transcript(endpoint, accepted.accept.model)
         try:
             body = prepare_body(self.bodies.get(work.session), model.engine_model, endpoint)
@@ -283,8 +296,10 @@ class Works:
         except EngineFailure as failed:
             if failed.kind is not FailureKind.REJECTED:
                 self.on_engine_failed(model.engine)
+            work.decision = None
             self._report_failure(work, failed, transcript.completion_tokens)
-            await _send_last(work.stream, _failed_frame(failed))
+            return failed
+        return None
 
     async def _pump(self, work: _Work, run: EngineRun, transcript: Transcript) -> None:
         """Carry the engine's output to the origin, counting as it goes."""
@@ -292,7 +307,9 @@ class Works:
         has_output = False
         progress_at = self.clock.now() + PROGRESS_PERIOD_US
         while (data := await run.read()) is not None:
-            await _send_output(stream, transcript.feed(data))
+            if output := transcript.feed(data):
+                work.has_answered = True
+                await _send_output(stream, output)
             if transcript.has_content and not has_output:
                 has_output = True
                 self._tell_soon(FirstOutput(session))
@@ -300,6 +317,7 @@ class Works:
                 progress_at = self.clock.now() + PROGRESS_PERIOD_US
                 self.deliver(StreamProgressed(session, transcript.completion_tokens))
                 stream.try_send(encode_frame(Progress(transcript.completion_tokens)))
+        work.has_answered = True
         await _send_output(stream, transcript.finish())
         usage = transcript.get_usage(0)
         digest = transcript.digest
@@ -330,7 +348,7 @@ class Works:
                 kind=failed.kind,
                 status=failed.status,
                 detail=failed.detail,
-                is_delivered=tokens > 0,
+                is_delivered=work.has_answered,
                 completion_tokens=tokens,
             )
         )
