@@ -7,7 +7,7 @@ one sentence for the operator when the two contradict each other.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wwwserve.core.engines import EngineModel, EngineReading
+from wwwserve.core.engines import EngineModel, EngineReading, compute_first_slots
 from wwwserve.core.sessions import ServedModel
 from wwwserve.node.config import Config, EngineConfig, ModelConfig
 from wwwserve.values.limits import RECORD_MODELS_MAX
@@ -15,8 +15,6 @@ from wwwserve.values.model_names import ModelId, fold_model_name, parse_model_id
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire import ModelOffer
 
-SLOTS_WHEN_UNKNOWN = 4
-"""Requests run at once on an engine that does not say how many it can."""
 UNKNOWN_ORGANISATION = "local"
 """Stands before the name of a model whose engine names no organisation."""
 NAMES_SHOWN_MAX = 8
@@ -129,7 +127,7 @@ def _serve(
         offer=offer,
         engine=engine.name,
         engine_model=engine_model.name,
-        slots=slots or SLOTS_WHEN_UNKNOWN,
+        slots=slots or compute_first_slots(reading),
         is_slots_known=bool(slots),
         weight=engine.weight,
     )
