@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import aiohttp
 
@@ -78,6 +78,10 @@ class RunningNode:
                 await asyncio.sleep(LOOK_S)
         return status
 
+    def read_log(self) -> list[Any]:
+        """The lines it has logged so far; another form than JSON fails."""
+        return [json.loads(line) for line in (self.home / "log").read_bytes().splitlines()]
+
     def kill(self) -> None:
         """As `kill -9`."""
         self.process.kill()
@@ -120,9 +124,11 @@ class Network:
             *settings,
         )
         flags = [word for setting in chosen for word in ("--set", setting)]
-        process, ready = await self._start(
-            *CLI, "up", "--home", str(home), "--json", "--stop-with-stdin", *flags
-        )
+        with (home / "log").open("ab") as log:
+            process, ready = await self._start(
+                *(*CLI, "up", "--home", str(home), "--json", "--stop-with-stdin", *flags),
+                errors=log,
+            )
         running = json.loads((home / "run.json").read_bytes())
         return RunningNode(
             process=process,
@@ -137,10 +143,12 @@ class Network:
         )
 
     async def _start(
-        self, *command: str
+        self, *command: str, errors: IO[bytes] | None = None
     ) -> tuple[asyncio.subprocess.Process, Mapping[str, object]]:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=errors
+        )
         self._stack.push_async_callback(end_process, process)
         assert process.stdout is not None
         async with asyncio.timeout(START_WAIT_S):

@@ -1,7 +1,6 @@
 """`wwwserve up`: run the node of a state folder until it is told to stop."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -62,7 +61,6 @@ def up(
             expected="the folder of a node",
             fix=f"wwwserve init --home {folder.path}",
         )
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     ready: list[ReadyInfo] = []
 
     def on_ready(info: ReadyInfo) -> None:
@@ -100,7 +98,10 @@ async def _serve(
             this.cancel()
             return
         stop.set()
-        open_side_console().print("Stopping: running requests may end. Once more stops at once.")
+        console = open_side_console()
+        if console.is_terminal:
+            # Elsewhere the log says it, in its own form.
+            console.print("Stopping: running requests may end. Once more stops at once.")
 
     def on_input() -> None:
         if not os.read(sys.stdin.fileno(), 4096):

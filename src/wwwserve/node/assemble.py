@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+from structlog.typing import FilteringBoundLogger
+
 from wwwserve import __version__
 from wwwserve.adapters.host import FileKeyRing, LibsodiumVerifier, MonotonicClock, NodeKey
 from wwwserve.adapters.storage import SqliteStore
@@ -28,6 +30,7 @@ from wwwserve.node.engines import open_engine
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.handle import NodeHandle
 from wwwserve.node.links import LinkTable
+from wwwserve.node.logs import FactLog, open_logs
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.runner import Runner
 from wwwserve.node.setup_parts import (
@@ -41,7 +44,7 @@ from wwwserve.node.streams import Replies, Works
 from wwwserve.node.verifying import RememberingVerifier
 from wwwserve.ports.store import Store
 from wwwserve.ports.transport import Transport
-from wwwserve.values.ids import node_text
+from wwwserve.values.ids import node_prefix, node_text
 from wwwserve.values.parameters import compute_network_id
 from wwwserve.wire import Signer
 
@@ -71,10 +74,38 @@ async def run_node(
         keys = FileKeyRing(home.api_keys_file, is_open=config.gateway.open)
         validate_exposure(config.gateway, keys.count)
         async with AsyncExitStack() as stack:
+            log = stack.enter_context(open_logs(config.logs))
             parts = await _open_parts(config, home, stack)
+            log = log.bind(node=node_prefix(parts.key.node_id))
             async with asyncio.TaskGroup() as tasks:
                 node = await connect(config, parts, tasks, stop)
-                await node.run(keys, home, on_ready)
+                node.handle.facts.listen(
+                    FactLog(log, node.handle.node_id, node.handle.clock).on_fact
+                )
+                tasks.create_task(_tell_stop(log, stop))
+                await node.run(keys, home, _tell_log(log, on_ready))
+            log.info("node stopped")
+
+
+def _tell_log(
+    log: FilteringBoundLogger, on_ready: Callable[[ReadyInfo], None]
+) -> Callable[[ReadyInfo], None]:
+    def tell(info: ReadyInfo) -> None:
+        log.info(
+            "node ready",
+            version=__version__,
+            gateway=info.gateway_url,
+            links=list(info.link_addresses),
+            models=list(info.models),
+        )
+        on_ready(info)
+
+    return tell
+
+
+async def _tell_stop(log: FilteringBoundLogger, stop: asyncio.Event) -> None:
+    await stop.wait()
+    log.info("node stopping", grace_s=GRACE_S)
 
 
 @dataclass(frozen=True, slots=True)
