@@ -68,7 +68,7 @@ async def write(store: Store, lane: Lane, changes: Mapping[bytes, bytes | None])
 
 async def test_a_new_store_is_empty(restart: Restart) -> None:
     store = restart()
-    assert [store.read(lane) for lane in Lane] == [{}, {}, {}, {}]
+    assert not any(store.read(lane) for lane in Lane)
     await store.close()
 
 

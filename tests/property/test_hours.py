@@ -183,7 +183,7 @@ def test_what_runs_when_it_closes_goes_on_and_own_users_are_always_served() -> N
     assert not provider.peer.get_snapshot(provider.now).opening.is_open
     assert not list(pick_all(provider.log, StopSession))
     provider.tell(EngineRead("gpu", reading()))
-    assert pick(provider.tell(SubmitRequest(summary(2), Route.AUTO)), StartLocal)
+    assert list(pick_all(provider.tell(SubmitRequest(summary(2), Route.AUTO)), StartLocal))
     provider.tell(ended(session))
     totals = provider.peer.get_snapshot(provider.now).totals
     assert (totals.works_answered, totals.requests) == (1, 1)

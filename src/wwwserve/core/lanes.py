@@ -12,6 +12,8 @@ class Lane(Enum):
 
     BOOK = "book"
     """Who is there: own record version and peers' records. Survives kill -9."""
+    OPERATOR = "operator"
+    """What the operator told the node and its host must not forget. Survives power loss."""
     FEED = "feed"
     """Reserved for the ledger's wallet. Survives kill -9."""
     VOTES = "votes"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.node.config import Config, PolicyConfig
+from wwwserve.node.hours import parse_hours
 from wwwserve.values.ids import NodeId, parse_node_id
 from wwwserve.values.model_names import ModelId, parse_model_id
 from wwwserve.values.parameters import MAIN, Parameters
@@ -21,6 +22,7 @@ def make_parameters(config: Config) -> Parameters:
 def make_policy(policy: PolicyConfig) -> PolicySettings:
     """The policy in whole thousandths and parsed names."""
     return PolicySettings(
+        hours=parse_hours("policy.hours", policy.hours),
         accept_permille=_permille(policy.accept_frequency),
         offload_permille=_permille(policy.offload_frequency),
         queue_permille=_permille(policy.queue_frequency),

@@ -26,7 +26,13 @@ COMMIT_WRITES_MAX = 512
 LOCK_WAIT_SECONDS = 5.0
 """How long another process may hold a file (a backup, say) before a write fails."""
 
-_SYNCHRONOUS = {Lane.BOOK: "NORMAL", Lane.FEED: "NORMAL", Lane.VOTES: "FULL", Lane.CHAIN: "FULL"}
+_SYNCHRONOUS = {
+    Lane.BOOK: "NORMAL",
+    Lane.OPERATOR: "FULL",
+    Lane.FEED: "NORMAL",
+    Lane.VOTES: "FULL",
+    Lane.CHAIN: "FULL",
+}
 _CREATE = "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _READ = "SELECT key, value FROM entries ORDER BY key"
 _PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"

@@ -5,8 +5,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from wwwserve.node.config.bounds import Share, Slots, Tokens
+from wwwserve.node.config.bounds import Share, ShortText, Slots, Tokens
 from wwwserve.node.config.checks import validate_model_id, validate_node
+from wwwserve.node.hours import HOURS_MAX, parse_hours
+from wwwserve.node.local_time import find_zone
 from wwwserve.values.limits import BODY_BYTES_MAX
 
 POLICY_LIST_MAX = 4_096
@@ -17,6 +19,11 @@ POLICY_LIST_MAX = 4_096
 class PolicyConfig:
     """When and for whom this node works. The knobs of the paper keep their names."""
 
+    hours: Annotated[tuple[str, ...], Meta(max_length=HOURS_MAX)] = ()
+    """When other nodes' requests are taken, as in `Mon-Fri 18:00-08:00`; none = always. Own users
+    are served at any time."""
+    time_zone: ShortText = ""
+    """IANA name of the zone in which `hours` are meant; empty = this machine's."""
     accept_frequency: Share = 1.0
     """Share of other nodes' admissible requests that is accepted."""
     offload_frequency: Share = 1.0
@@ -49,7 +56,9 @@ class PolicyConfig:
     """If any: own requests are sent to these nodes only."""
 
     def __post_init__(self) -> None:
-        """Refuse names of nodes and models that are none."""
+        """Refuse hours and zones that are none, and names of nodes and models that are none."""
+        parse_hours("policy.hours", self.hours)
+        find_zone("policy.time_zone", self.time_zone)
         for name in ("allow_nodes", "deny_nodes", "offload_nodes"):
             for text in getattr(self, name):
                 validate_node(f"policy.{name}", text)

@@ -64,6 +64,8 @@ _TEMPLATE = """\
 
 [policy]
 # When and for whom this node works. Shares go from 0 to 1.
+# hours = []               # if any: others' requests are taken only then: ["Mon-Fri 18:00-08:00"]
+# time_zone = ""           # the zone of these hours, as "Europe/Zurich"; "" = this machine's
 # accept_frequency = 1.0   # of other nodes' admissible requests, how many are taken
 # offload_frequency = 1.0  # of own requests, how many may go to others when this node is busy
 # queue_frequency = 1.0    # of own requests without a place, how many wait here; the rest get a 503
