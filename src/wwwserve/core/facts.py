@@ -41,7 +41,7 @@ class LinkChanged:
 
 @dataclass(frozen=True, slots=True)
 class EngineChanged:
-    """An engine's health changed."""
+    """An engine's health changed, or what its operator should know about it did."""
 
     engine: str
     health: EngineHealth

@@ -13,6 +13,8 @@ from wwwserve.ports.engine import Engine
 from wwwserve.values.limits import ENGINE_POLL_US
 from wwwserve.values.moments import SECOND
 
+_REMOVED = EngineReading(EngineHealth.UNAVAILABLE, "it is not in the configuration any more")
+
 
 class EngineWatch:
     """Reads each engine about once a second, and at once when asked (after a failure)."""
@@ -59,7 +61,8 @@ class EngineWatch:
         """
         self._config = config
         named = {engine.name for engine in config.engines}
-        for name in [name for name in self._watched if name not in named]:
+        removed = [name for name in self._watched if name not in named]
+        for name in removed:
             self._watched.pop(name).stop()
         for engine in config.engines:
             if engine.name not in self._watched:
@@ -68,6 +71,8 @@ class EngineWatch:
                 self._describe(engine, self._watched[engine.name])
                 self.read_now(engine.name)
         self._tell_models()
+        for name in removed:
+            self._deliver(EngineRead(name, _REMOVED))
 
     def _watch(self, name: str) -> None:
         watched = self._watched[name] = _Watched()
@@ -76,7 +81,11 @@ class EngineWatch:
     async def _read_always(self, name: str, watched: "_Watched") -> None:
         while True:
             watched.wake.clear()
-            self._report(name, watched, await self._engines[name].read_state())
+            engine = self._engines[name]
+            reading = await engine.read_state()
+            if self._engines[name] is not engine:
+                continue  # Another one has its place: what the old one says is no news of it.
+            self._report(name, watched, reading)
             try:
                 async with asyncio.timeout(ENGINE_POLL_US / SECOND):
                     await watched.wake.wait()

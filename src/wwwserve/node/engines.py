@@ -13,20 +13,27 @@ _LOCAL_DEFAULTS = LocalSettings()
 
 def open_engine(engine: EngineConfig) -> Engine:
     """Reach the engine, or start it if it is the local one. Raises `BadInput`."""
+    settings = make_settings(engine)
+    if isinstance(settings, LocalSettings):
+        return LocalEngine(settings)
+    return open_http_engine(settings)
+
+
+def make_settings(engine: EngineConfig) -> EngineSettings | LocalSettings:
+    """What its adapter wants to know; where this is the same, it need not be opened anew.
+
+    Raises `BadInput`.
+    """
     if engine.is_local:
-        return LocalEngine(
-            LocalSettings(
-                name=engine.name,
-                model_path=Path(engine.model).expanduser() if engine.model else None,
-                slots=engine.slots or _LOCAL_DEFAULTS.slots,
-                context_tokens=engine.context_tokens or _LOCAL_DEFAULTS.context_tokens,
-                threads=engine.threads,
-            )
+        return LocalSettings(
+            name=engine.name,
+            model_path=Path(engine.model).expanduser() if engine.model else None,
+            slots=engine.slots or _LOCAL_DEFAULTS.slots,
+            context_tokens=engine.context_tokens or _LOCAL_DEFAULTS.context_tokens,
+            threads=engine.threads,
         )
-    return open_http_engine(
-        EngineSettings(
-            name=engine.name, url=engine.url, kind=engine.kind.value, api_key=_read_key(engine)
-        )
+    return EngineSettings(
+        name=engine.name, url=engine.url, kind=engine.kind.value, api_key=_read_key(engine)
     )
 
 

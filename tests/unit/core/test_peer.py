@@ -5,6 +5,7 @@ test decides when engines finish. Nodes are small integers.
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -34,6 +35,7 @@ from wwwserve.core.events import (
     OfferReceived,
     Persisted,
     SendFailed,
+    SetGroups,
     SetModels,
     SetPolicy,
     Started,
@@ -41,7 +43,7 @@ from wwwserve.core.events import (
     StreamFailed,
     SubmitRequest,
 )
-from wwwserve.core.facts import WorkStarted
+from wwwserve.core.facts import EngineChanged, WorkStarted
 from wwwserve.core.peer import Peer
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.requests.quotes import POOLED_US
@@ -242,6 +244,26 @@ def test_new_models_are_served_and_told(town: Town) -> None:
     found, suggestions = town.peers[1].find_models("org/newer")
     assert not found
     assert "org/new" in suggestions
+
+
+def test_new_groups_stand_for_their_models_and_old_ones_for_nothing(town: Town) -> None:
+    peer = town.peers[1]
+    assert peer.find_models("any") == ((MODEL,), ())
+    town.tell(1, SetGroups({"small": (ModelId(MODEL),)}))
+    assert peer.find_models("small") == ((MODEL,), ())
+    found, suggested = peer.find_models("any")
+    assert found == ()
+    assert "small" in suggested
+
+
+def test_what_is_wrong_with_an_engine_is_told_once_for_each_change(town: Town) -> None:
+    told = [
+        effect.fact.detail
+        for detail in ("", "no load", "no load", "", "no load")
+        for effect in town.tell(1, EngineRead("gpu", replace(reading(), detail=detail)))
+        if isinstance(effect, Report) and isinstance(effect.fact, EngineChanged)
+    ]
+    assert told == ["no load", "", "no load"]
 
 
 def test_a_drained_node_gets_no_work(town: Town) -> None:

@@ -75,6 +75,10 @@ class FileKeyRing:
         """See `ports.keys.KeyRing`."""
         return self._is_open
 
+    def set_open(self, *, is_open: bool) -> None:
+        """From now on, requests without any key are served, or are not."""
+        self._is_open = is_open
+
     def find(self, key: str) -> KeyRules | None:
         """See `ports.keys.KeyRing`. Notices a changed file within `CHECK_PERIOD_NS`."""
         if len(key) > KEY_LENGTH_MAX:

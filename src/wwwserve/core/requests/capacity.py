@@ -55,12 +55,15 @@ class Capacity:
         self._forget_if(lambda engine: engine.reading is None)
 
     def set_reading(self, name: str, reading: EngineReading, now: Moment) -> bool:
-        """An engine was read; returns whether its health is news.
+        """An engine was read; returns whether its health, or what is said of it, is news.
 
         One that serves nothing yet counts as well: its operator wants to know why.
         """
         engine = self._engines.setdefault(name, OwnEngine())
-        is_news = engine.reading is None or engine.reading.health is not reading.health
+        before = engine.reading
+        is_news = before is None or (
+            (before.health, before.detail) != (reading.health, reading.detail)
+        )
         engine.set_reading(reading, now)
         self._forget_if(lambda engine: engine.get_fresh(now) is None)
         return is_news
