@@ -4,7 +4,6 @@ A run is a function of its scenario, strategy and seed: same seed, same digest o
 `sim.streams` lists what a shell owes a peer, `docs/faults.md` what the world can do to it.
 """
 
-from wwwserve.sim.cluster import STRATEGIES
 from wwwserve.sim.fuzz import create_fuzz_scenario, run_fuzz
 from wwwserve.sim.hosts import AnyPeer, Host
 from wwwserve.sim.membership import (
@@ -23,7 +22,7 @@ from wwwserve.sim.membership import (
 )
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.report import create_csv, create_report_json, create_table
-from wwwserve.sim.runs import RunResult, Verdict, run_scenario
+from wwwserve.sim.runs import STRATEGIES, RunResult, Verdict, run_scenario
 from wwwserve.sim.scenarios import SCENARIOS, apply_settings, list_keys, parse_scenario
 from wwwserve.sim.workload import Arrival, fit_trace, parse_trace
 

@@ -236,13 +236,14 @@ class Checkers:
             >= policy.concurrent_per_peer_max,
             "the target utilisation is passed for others": policy.own_first
             and used * _PERMILLE >= policy.target_utilisation_permille * slots,
+            and model.is_slots_known
         }
         return next((fault for fault, is_so in faults.items() if is_so), "")
 
     def _occupy(self, host: Host, book: _Book, session: SessionId, model: ServedModel) -> None:
         book.running[session] = model
         used, slots = _count_slots(book, model)
-        if used > slots:
+        if model.is_slots_known and used > slots:
             raise Violation("slots", host, f"{used} requests on {slots} slots")
 
     # -- membership ------------------------------------------------------------------------------

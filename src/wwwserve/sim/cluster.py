@@ -30,18 +30,18 @@ from wwwserve.core.events import CancelRequest, Event, Persisted, SubmitRequest
 from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.lanes import Lane
 from wwwserve.core.policy_settings import PolicySettings
-from wwwserve.core.sessions import Route, ServedModel
+from wwwserve.core.sessions import Route
 from wwwserve.core.setup import PeerSetup
 from wwwserve.sim.checkers import Checkers
 from wwwserve.sim.disk import PretendDisk
-from wwwserve.sim.engines import CAPABILITIES, ENGINE_NAME, PretendEngine
+from wwwserve.sim.engines import PretendEngine
 from wwwserve.sim.faults import Faults
 from wwwserve.sim.hosts import AnyPeer, Host
 from wwwserve.sim.keys import PretendSigner, PretendVerifier
 from wwwserve.sim.network import Network
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
-from wwwserve.sim.profiles import compute_context_tokens, get_profile
+from wwwserve.sim.serving import create_models
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import (
@@ -52,21 +52,16 @@ from wwwserve.sim.workload import (
 )
 from wwwserve.sim.world import PretendClock, World
 from wwwserve.values.ids import NodeId
-from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND
 from wwwserve.values.parameters import MAIN, TINY, compute_network_id
 from wwwserve.values.refusals import BadInput
-from wwwserve.wire import Endpoint, ModelOffer, RequestSummary
+from wwwserve.wire import Endpoint, RequestSummary
 
 CreateCore = Callable[[PeerSetup], AnyPeer]
 """Makes a peer: `core.peer.Peer`, or a scripted one in a test."""
 
 INSPECTION_PERIOD_US = SECOND
 """How often checkers look at every peer's snapshot."""
-STRATEGIES = {
-    "wwwserve": "the peer as it is",
-    "single": "every node alone: all requests run where they enter",
-}
 _NODE_LISTS = ("allow_nodes", "deny_nodes", "offload_nodes")
 _REFUSALS = (
     RequestErrorCode.NO_CAPACITY,
@@ -142,6 +137,25 @@ class Cluster:
         """Let virtual time pass. Raises `Violation`, `PeerSpins`, or whatever a peer raises."""
         self.world.run_until(moment_us)
 
+    @property
+    def node_names(self) -> list[str]:
+        """All nodes, in the plan's order."""
+        return list(self.hosts)
+
+    @property
+    def message_counts(self) -> dict[str, int]:
+        """Control messages sent so far, by kind."""
+        return dict(self.network.message_counts)
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of request streams sent so far."""
+        return self.streams.frame_count
+
+    def get_digest(self) -> str:
+        """A digest over every effect in order."""
+        return self.world.get_digest()
+
     def is_quiet(self) -> bool:
         """Whether no request is open anywhere."""
         return all(request.outcome is not Outcome.OPEN for request in self.requests.values())
@@ -179,6 +193,7 @@ class Cluster:
         """Refuse names that mean nothing now rather than when they are needed."""
         for plan in self.scenario.nodes.values():
             self.create_policy(plan.policy)
+            create_models(plan)
         for fault in self.scenario.faults:
             self.create_policy(fault.policy)
             self._find_node_id(fault.node)
@@ -208,7 +223,7 @@ class Cluster:
     def _create_peer(self, host: Host) -> AnyPeer:
         plan = self.scenario.nodes[host.name]
         policy = self.create_policy(plan.policy)
-        models = _create_models(plan)
+        models = create_models(plan)
         self.checkers.on_birth(host, policy, models)
         first = next(iter(self.hosts.values()))
         return self._create_core(
@@ -365,25 +380,6 @@ class Cluster:
         for request in self.requests.values():
             if request.origin == host.index and request.outcome is Outcome.OPEN:
                 self._finish(request, Outcome.LOST)
-
-
-def _create_models(plan: NodePlan) -> tuple[ServedModel, ...]:
-    """What a plan's node serves; the slots are shared out, so no model can starve another."""
-    profile = get_profile(plan.engine)
-    slots = max(1, profile.max_num_seqs // len(plan.models))
-    return tuple(
-        ServedModel(
-            offer=ModelOffer(
-                model=ModelId(model),
-                context_tokens=compute_context_tokens(plan.engine, profile),
-                capabilities=CAPABILITIES,
-            ),
-            engine=ENGINE_NAME,
-            engine_model=model,
-            slots=slots,
-        )
-        for model in plan.models
-    )
 
 
 def _as_names(value: PolicyValue) -> tuple[str, ...]:

@@ -128,7 +128,8 @@ class PretendEngine:
             running=load.running,
             waiting=load.waiting,
             kv_used_permille=load.kv_blocks_used * _PERMILLE // load.kv_blocks,
-            # An engine that stands for a GPU tells no more than vLLM does.
+            kv_tokens=self._model.context_tokens_max if self._plan.profile else None,
+            # An engine that stands for a GPU tells what vLLM tells: its cache, not its slots.
             slots=None if self._plan.profile else self._profile.max_num_seqs,
             capabilities=CAPABILITIES,
             software="pretend",

@@ -38,6 +38,8 @@ class Measures:
 
     requests: int
     completed: int
+    completed_in_time: int
+    """Of them, those answered while requests still came: what the engines did in that time."""
     failed: int
     refused: int
     slo: dict[str, float]
@@ -66,13 +68,14 @@ def measure(result: RunResult) -> Measures:
     reference = get_profile(next(iter(result.scenario.nodes.values())).engine)
     slo = compute_attainment(counted, reference)
     seconds = max(1, result.ended_us) / SECOND
-    arriving_s = result.scenario.duration_us / SECOND
+    arriving_s = max(1, result.arrivals_end_us - result.scenario.join_us) / SECOND
     asking = sum(result.message_counts.get(kind, 0) for kind in ASKING_MESSAGES)
     membership = sum(result.message_counts.values()) - asking
     good = slo[f"{SLO_FACTORS[0]}x"] * len(counted)
     return Measures(
         requests=len(result.requests),
         completed=len(completed),
+        completed_in_time=sum(one.ended_us <= result.arrivals_end_us for one in completed),
         failed=_count(counted, Outcome.FAILED) + _count(counted, Outcome.LOST),
         refused=_count(counted, Outcome.REFUSED),
         slo=slo,

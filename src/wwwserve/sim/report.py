@@ -16,6 +16,7 @@ from wwwserve.values.moments import SECOND
 SUMMARISED = (
     "requests",
     "completed",
+    "completed_in_time",
     "failed",
     "refused",
     "goodput_rps",

@@ -4,18 +4,66 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from wwwserve.core.peer import Peer
 from wwwserve.sim.checkers import Violation
 from wwwserve.sim.cluster import Cluster
 from wwwserve.sim.hosts import PeerSpins
 from wwwserve.sim.plans import Scenario
+from wwwserve.sim.pool import Pool
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import Arrival
+from wwwserve.sim.world import World
 from wwwserve.values.moments import SECOND
 
 STEP_US = SECOND
 """Virtual time between looks at whether a run is over."""
+STRATEGIES = {
+    "wwwserve": "the peer as it is",
+    "single": "every node alone: all requests run where they enter",
+    "pool": "no nodes: one ideal dispatcher in front of all engines",
+}
+
+
+class AnyTrial(Protocol):
+    """What a run needs of the world it plays: a `Cluster`, or what it is compared with."""
+
+    scenario: Scenario
+    seed: int
+    requests: dict[bytes, UserRequest]
+    world: World
+
+    @property
+    def node_names(self) -> list[str]:
+        """All nodes, in the plan's order."""
+        ...
+
+    @property
+    def message_counts(self) -> dict[str, int]:
+        """Control messages sent so far, by kind."""
+        ...
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of request streams sent so far."""
+        ...
+
+    def start(self, trace: Sequence[Arrival] | None = None) -> None:
+        """Arrange everything that will happen."""
+        ...
+
+    def run_until(self, moment_us: int) -> None:
+        """Let virtual time pass."""
+        ...
+
+    def is_quiet(self) -> bool:
+        """Whether no request is open."""
+        ...
+
+    def get_digest(self) -> str:
+        """A digest over all that happened."""
+        ...
 
 
 class Verdict(Enum):
@@ -48,6 +96,8 @@ class RunResult:
     node_names: list[str]
     event_count: int
     digest: str
+    arrivals_end_us: int
+    """Until when requests may arrive."""
     ended_us: int
     message_counts: dict[str, int] = field(default_factory=dict)
     frame_count: int = 0
@@ -65,18 +115,26 @@ def run_scenario(
 
     `on_progress` hears the virtual time done and the time in which requests arrive.
     """
-    cluster = Cluster(scenario, seed, strategy=strategy, create_core=Peer)
-    cluster.start(trace)
+    trial = _create_trial(scenario, seed, strategy)
+    trial.start(trace)
     length_us = max(scenario.duration_us, trace[-1].at_us if trace else 0) + scenario.join_us
 
     def play() -> None:
-        while cluster.world.now_us < length_us or not cluster.is_quiet():
-            if cluster.world.now_us > length_us + scenario.drain_us:
-                raise Stuck(describe_open(cluster))
-            cluster.run_until(cluster.world.now_us + STEP_US)
-            on_progress(min(cluster.world.now_us, length_us), length_us)
+        while trial.world.now_us < length_us or not trial.is_quiet():
+            if trial.world.now_us > length_us + scenario.drain_us:
+                raise Stuck(describe_open(trial))
+            trial.run_until(trial.world.now_us + STEP_US)
+            on_progress(min(trial.world.now_us, length_us), length_us)
 
-    return conclude(cluster, strategy, *judge(play))
+    result = conclude(trial, strategy, *judge(play))
+    result.arrivals_end_us = length_us
+    return result
+
+
+def _create_trial(scenario: Scenario, seed: int, strategy: str) -> AnyTrial:
+    if strategy == "pool":
+        return Pool(scenario, seed)
+    return Cluster(scenario, seed, strategy=strategy, create_core=Peer)
 
 
 def judge(play: Callable[[], None]) -> tuple[Verdict, str]:
@@ -92,28 +150,29 @@ def judge(play: Callable[[], None]) -> tuple[Verdict, str]:
     return Verdict.OK, ""
 
 
-def describe_open(cluster: Cluster) -> str:
+def describe_open(trial: AnyTrial) -> str:
     """Which requests are open though they should be over."""
-    still = [one for one in cluster.requests.values() if one.outcome is Outcome.OPEN]
+    still = [one for one in trial.requests.values() if one.outcome is Outcome.OPEN]
     names = ", ".join(
         f"{one.request.hex()} of node {one.origin} since {one.arrival_us} us" for one in still[:5]
     )
     return f"{len(still)} requests are still open: {names}"
 
 
-def conclude(cluster: Cluster, strategy: str, verdict: Verdict, detail: str) -> RunResult:
+def conclude(trial: AnyTrial, strategy: str, verdict: Verdict, detail: str) -> RunResult:
     """Gather what a run left behind."""
     return RunResult(
-        scenario=cluster.scenario,
-        seed=cluster.seed,
+        scenario=trial.scenario,
+        seed=trial.seed,
         strategy=strategy,
         verdict=verdict,
         detail=detail,
-        requests=list(cluster.requests.values()),
-        node_names=list(cluster.hosts),
-        event_count=cluster.world.event_count,
-        digest=cluster.world.get_digest(),
-        ended_us=cluster.world.now_us,
-        message_counts=dict(cluster.network.message_counts),
-        frame_count=cluster.streams.frame_count,
+        requests=list(trial.requests.values()),
+        node_names=trial.node_names,
+        event_count=trial.world.event_count,
+        digest=trial.get_digest(),
+        arrivals_end_us=trial.scenario.join_us + trial.scenario.duration_us,
+        ended_us=trial.world.now_us,
+        message_counts=trial.message_counts,
+        frame_count=trial.frame_count,
     )

@@ -13,6 +13,7 @@ import msgspec
 from wwwserve.sim.plans import (
     EnginePlan,
     Fault,
+    LengthPlan,
     NetworkPlan,
     NodePlan,
     Piece,
@@ -113,7 +114,42 @@ _HOSTILE = Scenario(
     drain_us=1_200 * SECOND,
 )
 
-SCENARIOS = {scenario.name: scenario for scenario in (_HELLO, _MIXED, _CHURN, _PARTITION, _HOSTILE)}
+_WORKS_MAX = 1_000
+_SHARED_MODEL = "Qwen/Qwen3-8B"
+
+
+def _create_gpu(gpu: str, share: int = 0) -> NodePlan:
+    return NodePlan(
+        share=share,
+        engine=EnginePlan(profile=f"{gpu}:Qwen3-8B"),
+        models=(_SHARED_MODEL,),
+        # Its engine bounds what it takes, not the number of those who ask.
+        policy={"concurrent_max": _WORKS_MAX, "concurrent_per_peer_max": _WORKS_MAX},
+    )
+
+
+_OVERLOADED_ORIGIN = Scenario(
+    name="overloaded-origin",
+    about="4 unlike GPUs with one model; all users at one of them, far beyond what it can do",
+    nodes={
+        "rtx-4090": _create_gpu("RTX-4090", share=1),
+        "a100": _create_gpu("A100-80GB-SXM"),
+        "l40s": _create_gpu("L40S"),
+        "rtx-3090": _create_gpu("RTX-3090"),
+    },
+    workload=WorkloadPlan(
+        load_permille=900,
+        # Medians, means and tails as in a public trace of conversations (Azure, 2023).
+        prompt_tokens=LengthPlan(low=20, median=1_016, p90=2_300, high=4_100),
+        completion_tokens=LengthPlan(low=5, median=115, p90=400, high=900),
+    ),
+    duration_us=180 * SECOND,
+)
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (_HELLO, _MIXED, _CHURN, _PARTITION, _HOSTILE, _OVERLOADED_ORIGIN)
+}
 """Everything `wwwserve sim list` shows."""
 
 

@@ -86,15 +86,18 @@ def compute_mean_length(plan: LengthPlan) -> int:
 
 def compute_interval_us(scenario: Scenario) -> int:
     """Mean time between requests at which all engines together would just be saturated."""
+    return compute_pooled_us(scenario, draw_typical(scenario.workload))
+
+
+def draw_typical(plan: WorkloadPlan) -> list[Demand]:
+    """What a workload asks of engines: always the same sample of it."""
     entropy = Entropy(b"a typical workload")
-    plan = scenario.workload
-    demands = [
+    return [
         Demand(
             draw_length(entropy, plan.prompt_tokens), draw_length(entropy, plan.completion_tokens)
         )
         for _ in range(_TYPICAL_REQUESTS)
     ]
-    return compute_pooled_us(scenario, demands)
 
 
 def create_requests(
@@ -132,8 +135,7 @@ def create_traced_requests(
 
 def fit_trace(trace: Sequence[Arrival], scenario: Scenario, load_permille: int) -> list[Arrival]:
     """The trace played faster or slower, so that its mean rate is the wanted load."""
-    demands = [Demand(max(1, row.prompt_tokens), row.completion_tokens) for row in trace]
-    interval_us = compute_pooled_us(scenario, demands)
+    interval_us = compute_pooled_us(scenario, list_demands(trace))
     wanted_us = len(trace) * interval_us * _PERMILLE // max(1, load_permille)
     span_us = max(1, trace[-1].at_us)
     return [
@@ -142,6 +144,11 @@ def fit_trace(trace: Sequence[Arrival], scenario: Scenario, load_permille: int) 
         )
         for row in trace
     ]
+
+
+def list_demands(trace: Sequence[Arrival]) -> list[Demand]:
+    """What a trace asks of engines."""
+    return [Demand(max(1, row.prompt_tokens), row.completion_tokens) for row in trace]
 
 
 def parse_trace(text: str) -> list[Arrival]:
