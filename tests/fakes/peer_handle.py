@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from wwwserve.core.events import Departure
 from wwwserve.core.facts import Fact
 from wwwserve.core.snapshot import EngineView, ModelView, Snapshot, Totals
+from wwwserve.ports.opening import Opening, Rest, RestKind
 from wwwserve.ports.peer_handle import (
     ConfigChange,
     FoundModels,
@@ -17,6 +18,7 @@ from wwwserve.ports.peer_handle import (
     RequestFailed,
     UserRequest,
 )
+from wwwserve.ports.store import StoreFailed
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import AUTO, ModelId, fold_model_name
 from wwwserve.values.refusals import BadInput
@@ -73,7 +75,9 @@ class FakePeerHandle:
         self.replies: list[FakeReply] = []
         self.facts: list[Fact] = []
         self.joined: list[str] = []
-        self.departures: list[Departure] = []
+        self.resting: Rest | None = None
+        self.has_left = False
+        self.is_disk_full = False
         self.accepts_links = True
         self.changes: tuple[ConfigChange, ...] | BadInput = ()
         """What reading the configuration again brings."""
@@ -137,8 +141,27 @@ class FakePeerHandle:
             raise BadInput("address", ticket_or_address, "host:port", "192.0.2.1:8778")
         self.joined.append(ticket_or_address)
 
-    def depart(self, departure: Departure) -> None:
-        self.departures.append(departure)
+    def get_opening(self) -> Opening:
+        return Opening(
+            is_open=self.resting is None,
+            is_within_hours=True,
+            hours_change_at=datetime(2024, 5, 6, 18, tzinfo=UTC),
+            rest=self.resting,
+        )
+
+    async def rest(self, kind: RestKind, for_s: int | None = None) -> None:
+        if self.is_disk_full:
+            raise StoreFailed("no space left")
+        until = (
+            None if for_s is None else datetime(2024, 5, 6, tzinfo=UTC) + timedelta(seconds=for_s)
+        )
+        self.resting = Rest(kind, until)
+
+    async def resume(self) -> None:
+        self.resting = None
+
+    def leave(self) -> None:
+        self.has_left = True
 
     async def reload(self) -> tuple[ConfigChange, ...]:
         if isinstance(self.changes, BadInput):

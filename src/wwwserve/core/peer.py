@@ -140,7 +140,7 @@ class Peer:
             works_open=self._requests.works_count,
             totals=self._requests.get_totals(),
             opening=OpeningView(
-                is_open=self._is_open,
+                is_open=self._is_open and not self._gossip.own.record.is_leaving,
                 is_within_hours=self._policy.opening.is_open,
                 hours_change_us=self._policy.opening.compute_rest_us(now),
                 is_resting=self._is_resting,

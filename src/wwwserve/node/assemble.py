@@ -31,6 +31,7 @@ from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.handle import NodeHandle
 from wwwserve.node.links import LinkTable
 from wwwserve.node.logs import FactLog, open_logs
+from wwwserve.node.opening import make_opening_watch
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.runner import Runner
 from wwwserve.node.setup_parts import (
@@ -180,6 +181,7 @@ async def connect(
         facts=facts,
         replies=replies,
         deliver=runner.deliver,
+        opening=make_opening_watch(config.policy, parts.store, clock, runner.deliver),
         request_stop=stop.set,
     )
     return Node(config, runner, carrier, engines, handle, tasks, stop)
@@ -250,6 +252,7 @@ class Node:
         self.background.append(self.tasks.create_task(self.runner.wait_failed()))
         self.carrier.links.is_open = True
         self.runner.start(self.handle.peer, self.carrier, Started())
+        self.background.append(self.handle.opening.start(self.tasks))
         self.engines.start()
 
     def end(self) -> None:
@@ -307,6 +310,7 @@ class Node:
                 await self.runner.wait_durable()
         except TimeoutError:
             _LOG.warning("cut off what still ran after %d s", GRACE_S)
+        self.handle.opening.rest.on_stopped()
 
 
 def _make_run_info(info: ReadyInfo) -> RunInfo:

@@ -4,13 +4,15 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from wwwserve.core.events import Depart, Departure, Event, Join, SubmitRequest
+from wwwserve.core.events import Event, Join, SubmitRequest
 from wwwserve.core.facts import Fact
 from wwwserve.core.peer import Peer
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.node.fact_hub import FactHub
+from wwwserve.node.opening import OpeningWatch
 from wwwserve.node.streams import Replies
 from wwwserve.ports.clock import Clock
+from wwwserve.ports.opening import Opening, RestKind
 from wwwserve.ports.peer_handle import ConfigChange, FoundModels, Reply, UserRequest
 from wwwserve.values.ids import REQUEST_ID_BYTES, NodeId, RequestId, parse_node_id
 from wwwserve.values.refusals import BadInput
@@ -58,6 +60,7 @@ class NodeHandle:
     facts: FactHub
     replies: Replies
     deliver: Callable[[Event], None]
+    opening: OpeningWatch
     request_stop: Callable[[], None]
     """Makes the node end, gracefully."""
     reload_config: Callable[[], Awaitable[tuple[ConfigChange, ...]]] | None = None
@@ -122,12 +125,21 @@ class NodeHandle:
             )
         self.deliver(Join(addresses, expected))
 
-    def depart(self, departure: Departure) -> None:
+    def get_opening(self) -> Opening:
         """See `PeerHandle`."""
-        if departure is Departure.LEAVE:
-            self.request_stop()
-        else:
-            self.deliver(Depart(departure))
+        return self.opening.describe(self.get_snapshot().opening)
+
+    async def rest(self, kind: RestKind, for_s: int | None = None) -> None:
+        """See `PeerHandle`."""
+        await self.opening.rest.begin(kind, for_s)
+
+    async def resume(self) -> None:
+        """See `PeerHandle`."""
+        await self.opening.rest.end()
+
+    def leave(self) -> None:
+        """See `PeerHandle`."""
+        self.request_stop()
 
     async def reload(self) -> tuple[ConfigChange, ...]:
         """See `PeerHandle`."""

@@ -85,7 +85,7 @@ class RestKeeper:
     def on_stopped(self) -> None:
         """The node has stopped in order: a drain has done what it was for."""
         if self._rest is not None and self._rest.kind is RestKind.DRAIN:
-            self._set(None, _ignore)
+            self._write(None, _ignore)
 
     async def _set_durably(self, rest: StoredRest | None) -> None:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -105,6 +105,9 @@ class RestKeeper:
         """Make it so at once, and have it written."""
         self._rest = rest
         self._deliver(Depart(Departure.RESUME if rest is None else Departure.DRAIN))
+        self._write(rest, on_durable)
+
+    def _write(self, rest: StoredRest | None, on_durable: OnDurable) -> None:
         content = None if rest is None else msgspec.msgpack.encode(rest)
         self._store.write(Lane.OPERATOR, {_KEY: content}, on_durable)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.effects import RequestErrorCode
-from wwwserve.core.events import Departure
 from wwwserve.core.facts import Fact
 from wwwserve.core.sessions import Route
 from wwwserve.core.snapshot import Snapshot
+from wwwserve.ports.opening import Opening, RestKind
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.wire import Endpoint, Usage
@@ -148,8 +148,25 @@ class PeerHandle(Protocol):
         """Meet a node by ticket or `host:port`. Raises `BadInput`."""
         ...
 
-    def depart(self, departure: Departure) -> None:
-        """Drain, resume or leave. `LEAVE` makes the node stop once it has told the others."""
+    def get_opening(self) -> Opening:
+        """Whether other nodes' requests are taken now, and if not, why and until when."""
+        ...
+
+    async def rest(self, kind: RestKind, for_s: int | None = None) -> None:
+        """Take no work of others from now on; what runs goes on, own users are served.
+
+        It takes the place of a rest before it, and ends by itself after `for_s` seconds, if given.
+        Returns once it would outlive the process. Raises `BadInput`, and `StoreFailed` if it will
+        not outlive it.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """End the rest, if any; the hours still hold. Raises `StoreFailed` as `rest` does."""
+        ...
+
+    def leave(self) -> None:
+        """Stop, once the others have been told and what runs has ended, or its time is over."""
         ...
 
     async def reload(self) -> tuple[ConfigChange, ...]:

@@ -5,9 +5,9 @@
     GET  /facts       what happens, one JSON object a line, from now on
     GET  /metrics     numbers for Prometheus, in its text format
     POST /invite      {} -> {"ticket"}                      POST /join     {"ticket"}
-    POST /depart      {"departure": "drain" | "resume" | "leave"}
+    POST /pause       {"for_s": 7200 | null}, /drain {} and /resume {} -> {"opening", "works_open"}
     POST /reload      read the configuration again: {} -> {"changes": [{"key", "old", "new"}]}
-    POST /shutdown    the same as leaving
+    POST /shutdown    stop, once the others were told and what runs has ended
 
 Whoever reaches this API runs the node. So every request must carry the token that the node wrote
 for its owner alone, in a header no web page can set unasked, and must have come to a name of this

@@ -11,6 +11,7 @@ from enum import Enum, IntEnum
 from wwwserve.core.facts import Fact
 from wwwserve.core.sessions import SessionId
 from wwwserve.core.snapshot import MemberView, ModelView, Snapshot
+from wwwserve.ports.opening import Opening, Rest
 from wwwserve.values.ids import (
     NODE_ID_BYTES,
     REQUEST_ID_BYTES,
@@ -35,6 +36,17 @@ def make_status(snapshot: Snapshot) -> Json:
         "requests_queued": snapshot.requests_queued,
         "works_open": snapshot.works_open,
         "totals": _make_value(snapshot.totals),
+    }
+
+
+def make_opening(opening: Opening) -> Json:
+    """Whether other nodes' requests are taken; times as ISO 8601, in the provider's zone."""
+    change_at, rest = opening.hours_change_at, opening.rest
+    return {
+        "is_open": opening.is_open,
+        "is_within_hours": opening.is_within_hours,
+        "hours_change_at": None if change_at is None else change_at.isoformat(timespec="seconds"),
+        "rest": None if rest is None else _make_rest(rest),
     }
 
 
@@ -73,6 +85,11 @@ def _make_record(record: PeerRecord) -> Json:
         "region": record.region,
         "software": record.software,
     }
+
+
+def _make_rest(rest: Rest) -> Json:
+    until = None if rest.until is None else rest.until.isoformat(timespec="seconds")
+    return {"kind": rest.kind.value, "until": until}
 
 
 def _make_value(value: object) -> object:

@@ -12,13 +12,20 @@ from typing import TypeVar, cast
 import msgspec
 from aiohttp import web
 
-from wwwserve.core.events import Departure
 from wwwserve.core.facts import Fact
-from wwwserve.frontends.admin.json_forms import make_fact, make_member, make_model, make_status
+from wwwserve.frontends.admin.json_forms import (
+    make_fact,
+    make_member,
+    make_model,
+    make_opening,
+    make_status,
+)
 from wwwserve.frontends.admin.metrics import NodeMetrics
 from wwwserve.frontends.admin.metrics_page import PAGE_TYPE, make_page
 from wwwserve.frontends.admin.process import read_process_use
+from wwwserve.ports.opening import RestKind
 from wwwserve.ports.peer_handle import PeerHandle
+from wwwserve.ports.store import StoreFailed
 from wwwserve.values.hosts import is_loopback_host
 from wwwserve.values.limits import KIB
 from wwwserve.values.refusals import BadInput
@@ -38,8 +45,9 @@ class _Join(msgspec.Struct):
     """An invite ticket, `host:port` or `NODE@host:port`."""
 
 
-class _Depart(msgspec.Struct):
-    departure: Departure
+class _Pause(msgspec.Struct):
+    for_s: int | None = None
+    """None: until told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,9 @@ class AdminService:
                 web.get(METRICS_PATH, self._tell_metrics),
                 web.post("/invite", self._invite),
                 web.post("/join", self._join),
-                web.post("/depart", self._depart),
+                web.post("/pause", self._pause),
+                web.post("/drain", self._drain),
+                web.post("/resume", self._resume),
                 web.post("/reload", self._reload),
                 web.post("/shutdown", self._shut_down),
             ]
@@ -112,6 +122,11 @@ class AdminService:
             return await handler(request)
         except BadInput as error:
             return _refuse(400, error)
+        except StoreFailed as error:
+            fix = "free or repair the disk; until then it holds only as long as the node runs"
+            return _refuse(
+                500, BadInput("state folder", str(error), "a disk that can be written", fix)
+            )
         except web.HTTPException as error:
             fix = "GET /status, /peers, /models, /facts, /process, /metrics"
             return _refuse(error.status, BadInput("request", error.reason, "another one", fix))
@@ -126,7 +141,8 @@ class AdminService:
         return is_scraper and bool(self._tokens.metrics) and request.path == METRICS_PATH
 
     async def _tell_status(self, _: web.Request) -> web.Response:
-        return _make_json(make_status(self._handle.get_snapshot()))
+        snapshot, opening = self._handle.get_snapshot(), self._handle.get_opening()
+        return _make_json(make_status(snapshot) | {"opening": make_opening(opening)})
 
     async def _tell_peers(self, _: web.Request) -> web.Response:
         members = self._handle.get_snapshot().members
@@ -181,15 +197,28 @@ class AdminService:
         self._handle.join((await _read_body(request, _Join)).ticket)
         return _make_json({})
 
-    async def _depart(self, request: web.Request) -> web.Response:
-        self._handle.depart((await _read_body(request, _Depart)).departure)
-        return _make_json({})
+    async def _pause(self, request: web.Request) -> web.Response:
+        await self._handle.rest(RestKind.PAUSE, (await _read_body(request, _Pause)).for_s)
+        return self._tell_opening()
+
+    async def _drain(self, _: web.Request) -> web.Response:
+        await self._handle.rest(RestKind.DRAIN)
+        return self._tell_opening()
+
+    async def _resume(self, _: web.Request) -> web.Response:
+        await self._handle.resume()
+        return self._tell_opening()
+
+    def _tell_opening(self) -> web.Response:
+        works_open = self._handle.get_snapshot().works_open
+        opening = make_opening(self._handle.get_opening())
+        return _make_json({"opening": opening, "works_open": works_open})
 
     async def _reload(self, _: web.Request) -> web.Response:
         return _make_json({"changes": await self._handle.reload()})
 
     async def _shut_down(self, _: web.Request) -> web.Response:
-        self._handle.depart(Departure.LEAVE)
+        self._handle.leave()
         return _make_json({})
 
 

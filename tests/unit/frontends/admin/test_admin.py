@@ -11,7 +11,6 @@ import pytest
 
 from tests.fakes.peer_handle import MODEL, NODE, FakePeerHandle
 from wwwserve.core.engines import EngineHealth
-from wwwserve.core.events import Departure
 from wwwserve.core.facts import (
     Alternative,
     AttemptFailed,
@@ -92,10 +91,44 @@ async def test_orders_reach_the_peer(
     assert await call(session, "POST", "/invite") == (200, {"ticket": "ticket"})
     assert await call(session, "POST", "/join", json={"ticket": "192.0.2.1:1"}) == (200, {})
     assert handle.joined == ["192.0.2.1:1"]
-    for word in ("drain", "resume"):
-        assert await call(session, "POST", "/depart", json={"departure": word}) == (200, {})
+    assert not handle.has_left
     assert await call(session, "POST", "/shutdown") == (200, {})
-    assert handle.departures == [Departure.DRAIN, Departure.RESUME, Departure.LEAVE]
+    assert handle.has_left
+
+
+async def test_a_rest_is_begun_ended_and_shown(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    opening: dict[str, object] = {
+        "is_open": False,
+        "is_within_hours": True,
+        "hours_change_at": "2024-05-06T18:00:00+00:00",
+        "rest": {"kind": "pause", "until": "2024-05-06T02:00:00+00:00"},
+    }
+    shown = {"opening": opening, "works_open": 0}
+    assert await call(session, "POST", "/pause", json={"for_s": 7200}) == (200, shown)
+    assert (await call(session, "GET", "/status"))[1]["opening"] == opening
+    opening["rest"] = {"kind": "pause", "until": None}
+    assert await call(session, "POST", "/pause", json={}) == (200, shown)
+    opening["rest"] = {"kind": "drain", "until": None}
+    assert await call(session, "POST", "/drain") == (200, shown)
+    opening |= {"is_open": True, "rest": None}
+    assert await call(session, "POST", "/resume") == (200, shown)
+    assert handle.resting is None
+
+
+async def test_a_rest_that_cannot_be_kept_is_said(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    handle.is_disk_full = True
+    status, body = await call(session, "POST", "/pause", json={})
+    assert status == 500
+    assert body["error"] == {
+        "field": "state folder",
+        "found": "no space left",
+        "expected": "a disk that can be written",
+        "fix": "free or repair the disk; until then it holds only as long as the node runs",
+    }
 
 
 async def test_facts_come_one_a_line(
@@ -155,7 +188,7 @@ def test_facts_keep_their_names(fact: Fact, form: dict[str, object]) -> None:
         ("/join", b"{}"),
         ("/join", b"not json"),
         ("/join", b'{"ticket":' + b"[" * 5_000),
-        ("/depart", b'{"departure":"explode"}'),
+        ("/pause", b'{"for_s":"a while"}'),
     ],
 )
 async def test_a_wrong_order_is_explained(
@@ -165,7 +198,7 @@ async def test_a_wrong_order_is_explained(
     assert status == 400
     assert set(answer["error"]) == {"field", "found", "expected", "fix"}  # type: ignore[call-overload]
     assert not handle.joined
-    assert not handle.departures
+    assert handle.resting is None
 
 
 async def test_a_node_that_accepts_no_links_says_so(
