@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,7 +19,8 @@ from wwwserve.cli.terminal import (
     print_json,
 )
 from wwwserve.node import (
-    Config,
+    LoadedConfig,
+    Orders,
     ReadyInfo,
     StateFolder,
     find_state_folder,
@@ -30,7 +32,8 @@ from wwwserve.values.ids import node_text
 from wwwserve.values.refusals import BadInput
 
 EXIT_CUT_OFF = 1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STANDARD_ERROR = 2
+"""Its file descriptor."""
 
 SetFlag = Annotated[
     tuple[str, ...],
@@ -51,9 +54,12 @@ def up(
         bool, Parameter(name="--stop-with-stdin", negative="", show=False)
     ] = False,
 ) -> int:
-    """Run the node in the foreground. Ctrl-C lets running requests end; twice stops at once."""
+    """Run the node in the foreground. Ctrl-C lets running requests end; twice stops at once.
+
+    SIGHUP has it read its configuration again, as `wwwserve config reload` does.
+    """
     folder = find_state_folder(home, os.environ)
-    config = load_config(folder.config_file, os.environ, set_).config
+    load = partial(load_config, folder.config_file, os.environ, set_)
     if not folder.node_key_file.exists():
         raise BadInput(
             field="state folder",
@@ -69,7 +75,7 @@ def up(
 
     with asyncio.Runner(loop_factory=_find_loop_factory()) as runner:
         try:
-            runner.run(_serve(config, folder, on_ready, stop_with_stdin=stop_with_stdin))
+            runner.run(_serve(load, folder, on_ready, stop_with_stdin=stop_with_stdin))
         except asyncio.CancelledError:
             return EXIT_CUT_OFF
         except Exception as error:
@@ -81,39 +87,56 @@ def up(
 
 
 async def _serve(
-    config: Config,
+    load: Callable[[], LoadedConfig],
     folder: StateFolder,
     on_ready: Callable[[ReadyInfo], None],
     *,
     stop_with_stdin: bool,
 ) -> None:
-    """Run the node; the first signal asks it to stop, the second cuts it off."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    this = asyncio.current_task()
-    assert this is not None
+    """Run the node; the first signal asks it to stop, the second cuts it off; SIGHUP reloads."""
+    orders = Orders()
+    _obey_signals(orders)
+    if stop_with_stdin:
+        _stop_with_stdin(orders)
+    await run_node(load, folder, on_ready=on_ready, orders=orders)
 
-    def on_signal() -> None:
-        if stop.is_set():
+
+def _obey_signals(orders: Orders) -> None:
+    """Turn what the system sends this process into orders for the node that runs in this task."""
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    has_terminal = os.isatty(STANDARD_ERROR)
+
+    def on_stop() -> None:
+        if orders.stop.is_set():
+            assert this is not None
             this.cancel()
             return
-        stop.set()
+        orders.stop.set()
         console = open_side_console()
         if console.is_terminal:
             # Elsewhere the log says it, in its own form.
             console.print("Stopping: running requests may end. Once more stops at once.")
 
-    def on_input() -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            loop.remove_reader(sys.stdin.fileno())
-            stop.set()
+    def on_hangup() -> None:
+        # The same signal says that the terminal has gone, and then nobody means to reload.
+        has_lost_terminal = has_terminal and not os.isatty(STANDARD_ERROR)
+        (orders.stop if has_lost_terminal else orders.reload).set()
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    if stop_with_stdin:
-        # Whoever started us holds the other end: when they are gone, however that came, so are we.
-        loop.add_reader(sys.stdin.fileno(), on_input)
-    await run_node(config, folder, on_ready=on_ready, stop=stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_stop)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+
+
+def _stop_with_stdin(orders: Orders) -> None:
+    """Whoever started us holds the other end: when they are gone, however that came, so are we."""
+    loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def on_input() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            orders.stop.set()
+
+    loop.add_reader(descriptor, on_input)
 
 
 def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

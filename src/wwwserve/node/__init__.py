@@ -1,10 +1,10 @@
 """One real peer, assembled: the pure `core.Peer` with sockets, engines, a disk and frontends.
 
-`runner` is the loop, `links` and `streams` carry bytes beside it, `assemble` builds everything and
-`config` is what its operator chose.
+`runner` is the loop, `links` and `streams` carry bytes beside it, `assemble` builds everything,
+`living` is the life of what was built, `config` is what its operator chose, and `reloading` what
+becomes of a change of mind.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from wwwserve.node.config import (
@@ -17,6 +17,7 @@ from wwwserve.node.config import (
     make_config_text,
     parse_config,
 )
+from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 
@@ -25,6 +26,7 @@ __all__ = [
     "Config",
     "Layer",
     "LoadedConfig",
+    "Orders",
     "ReadyInfo",
     "RunInfo",
     "StateFolder",
@@ -38,18 +40,19 @@ __all__ = [
 
 
 async def run_node(
-    config: Config,
+    load: Callable[[], LoadedConfig],
     home: StateFolder,
     *,
     on_ready: Callable[[ReadyInfo], None],
-    stop: asyncio.Event,
+    orders: Orders,
 ) -> None:
-    """Run one node until `stop` is set, then stop it in good order.
+    """Run one node until it is told to stop, then stop it in good order.
 
-    Nobody else may use its state folder meanwhile. `on_ready` is called once, when the gateway
+    `load` reads its configuration, now and whenever it is told to read it again. Nobody else may
+    use its state folder meanwhile. `on_ready` is called once, when the gateway
     serves. Raises `BadInput` if the node cannot start as configured.
     """
     # Only here: commands that just read the configuration should not load sockets and engines.
     from wwwserve.node import assemble  # noqa: PLC0415
 
-    await assemble.run_node(config, home, on_ready=on_ready, stop=stop)
+    await assemble.run_node(load, home, on_ready=on_ready, orders=orders)

@@ -46,6 +46,13 @@ def make_groups(config: Config) -> Mapping[str, tuple[ModelId, ...]]:
     return {name: _models(ids) for name, ids in config.groups.items()}
 
 
+def list_addresses(config: Config, bound: str) -> tuple[str, ...]:
+    """Where others should dial this node, given where it listens; empty: nowhere."""
+    if not bound:
+        return ()
+    return config.links.advertise or (bound,)
+
+
 def make_bootstrap(config: Config) -> tuple[tuple[str, NodeId | None], ...]:
     """Whom to meet at the start: tickets first, since they say who must answer."""
     tickets = [parse_ticket(text) for text in config.network.tickets]
