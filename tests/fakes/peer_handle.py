@@ -110,6 +110,7 @@ class FakePeerHandle:
             quantisations=("Q4",),
             is_local=True,
             nodes=2,
+            engines=("engine",),
         )
         record = PeerRecord(
             format=1, node=NODE, version=1, addresses=("127.0.0.1:1",), models=(), slots=4,

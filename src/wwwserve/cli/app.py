@@ -31,7 +31,7 @@ _VERBS: tuple[tuple[Group, str, str, str], ...] = (
     (_START, "init", "init:init", "Make a node: its key, its configuration, an API key."),
     (_START, "up", "up:up", "Run the node in the foreground."),
     (_START, "engine", "engine:app", "The local engine: fetch a model, or run it alone."),
-    (_START, "config", "config:app", "Show or check the configuration."),
+    (_START, "config", "config:app", "Show, check or reload the configuration."),
     (_START, "keys", "keys:app", "API keys of the gateway: add, list, revoke."),
     (_USE, "status", "status:status", "What the node is doing."),
     (_USE, "peers", "peers:peers", "The other nodes it knows."),

@@ -18,7 +18,7 @@ class _Model(msgspec.Struct):
     context_tokens: int = 0
     capabilities: list[str] = []
     quantisations: list[str] = []
-    is_local: bool = False
+    engines: list[str] = []
     nodes: int = 0
 
 
@@ -39,7 +39,7 @@ def models(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
         return
     print_table(
         "Models",
-        ("model", "also called", ">context", "can", "quantisation", "here", ">nodes"),
+        ("model", "also called", ">context", "can", "quantisation", "engines here", ">nodes"),
         [
             (
                 model.model,
@@ -47,7 +47,7 @@ def models(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
                 str(model.context_tokens or "?"),
                 ", ".join(model.capabilities),
                 ", ".join(model.quantisations),
-                "yes" if model.is_local else "",
+                ", ".join(model.engines),
                 str(model.nodes),
             )
             for model in found

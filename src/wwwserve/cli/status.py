@@ -97,8 +97,8 @@ def _show(info: RunInfo, status: _Status) -> None:
     )
     if not status.engines:
         open_console().print(
-            "\nNo engine was ready yet: it is still loading, or nothing answers at its address. "
-            "See engine.url in `wwwserve config show`."
+            "\nNo engine has been read yet; look again in a moment. "
+            "How each is reached: `wwwserve config show`."
         )
         return
     print_table(

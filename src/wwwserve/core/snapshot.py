@@ -44,6 +44,8 @@ class ModelView:
     is_local: bool
     nodes: int
     """Live nodes that serve it, this one included."""
+    engines: tuple[str, ...] = ()
+    """This node's own engines that serve it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Catalogue:
     def __init__(self, groups: Mapping[str, tuple[ModelId, ...]]) -> None:
         self._groups = groups
         self._own: dict[ModelId, ModelOffer] = {}
+        self._engines: dict[ModelId, tuple[str, ...]] = {}
+        """Which of this node's engines serve an own model."""
         self._members: dict[NodeId, MemberView] = {}
         self._offers: dict[ModelId, Offers] = {}
         """Of all members, dead or alive."""
@@ -44,6 +46,10 @@ class Catalogue:
         """These models are served here from now on."""
         united = unite_offers(models)
         self._own = {ModelId(served.offer.model): served.offer for served in united}
+        self._engines = {
+            model: tuple(served.engine for served in models if served.offer.model == model)
+            for model in self._own
+        }
 
     def set_member(self, member: MemberView) -> None:
         """What is now known of a member; a stranger above `MEMBERS_MAX` is not taken in."""
@@ -106,6 +112,7 @@ class Catalogue:
             quantisations=_merge((offer.quantisation,) for offer in offers if offer.quantisation),
             is_local=model in self._own,
             nodes=len(offers),
+            engines=self._engines.get(model, ()),
         )
 
     def _list_live_offers(self, model: ModelId) -> Iterator[ModelOffer]:

@@ -78,6 +78,7 @@ async def test_peers_models_and_the_process_are_shown(session: aiohttp.ClientSes
             "quantisations": ["Q4"],
             "is_local": True,
             "nodes": 2,
+            "engines": ["engine"],
         }
     ]
     _, process = await call(session, "GET", "/process")
