@@ -88,6 +88,10 @@ class Capacity:
         if running > 1:
             self._running[place] = running - 1
 
+    def note_refusal(self, served: ServedModel) -> None:
+        """A request for a model is turned away because of how busy it is."""
+        self._engines[served.engine].note_refusal()
+
     def note_failure(self, served: ServedModel, now: Moment) -> None:
         """A model's engine failed a request: others go first for a while."""
         self._engines[served.engine].note_failure(now)
@@ -125,6 +129,10 @@ class Capacity:
         return sorted(
             named, key=lambda served: (not self.has_room(served), self._rank(served, now))
         )
+
+    def list_on(self, engine: str) -> tuple[ServedModel, ...]:
+        """The models served on an engine."""
+        return tuple(served for served in self._models if served.engine == engine)
 
     def is_ready(self, served: ServedModel, now: Moment) -> bool:
         """Whether a model's engine was lately read as ready."""

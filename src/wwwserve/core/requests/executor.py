@@ -240,6 +240,8 @@ class Executor:
                 reason = self._judge(PeerRequest(peer, summary, served.offer), served, now)
                 if reason is None:
                     return served
+                if reason is DeclineReason.BUSY:
+                    self._capacity.note_refusal(served)
                 reasons.append(reason)
         return choose_reason(reasons)
 

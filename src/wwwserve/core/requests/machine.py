@@ -169,6 +169,7 @@ class Requests:
     def _on_setting(self, event: EngineRead | SetModels | Depart, now: Moment) -> None:
         match event:
             case EngineRead(engine, reading):
+                self._origin.note_waiting(engine)
                 if self._capacity.set_reading(engine, reading, now):
                     fact = EngineChanged(engine, reading.health, reading.detail)
                     self._executor.effects.append(Report(fact))

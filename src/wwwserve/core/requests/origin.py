@@ -170,6 +170,12 @@ class Origin:
 
     # -- room and time ---------------------------------------------------------------------------
 
+    def note_waiting(self, engine: str) -> None:
+        """An engine is about to be read: it is to know whether requests wait for it."""
+        for served in self._capacity.list_on(engine):
+            if self.book.queue.count_waiting(get_place_key(served)):
+                self._capacity.note_refusal(served)
+
     def note_room(self) -> None:
         """A slot may have become free: the queue is to be served."""
         self._has_room_news = True

@@ -78,7 +78,7 @@ class OwnEngine:
             self.foreign = max(at_engine - self._peak, 0)
         if self.allowance is not None:
             if reading.health is EngineHealth.READY:
-                self.allowance.look(reading, self._peak + self.foreign, now)
+                self.allowance.look(reading, now)
             else:
                 self.allowance.reset()
         self._peak = self.running
@@ -99,6 +99,11 @@ class OwnEngine:
         self._count(role, -1)
         self._tokens -= tokens
         assert min(self.own_running, self.peer_running, self._tokens) >= 0, self
+
+    def note_refusal(self) -> None:
+        """A request for it is turned away, or waits."""
+        if self.allowance is not None:
+            self.allowance.note_refusal(self.used)
 
     def note_failure(self, now: Moment) -> None:
         """It failed a request: for a while it comes last."""
