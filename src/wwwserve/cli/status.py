@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 
 import msgspec
 from rich.text import Text
 
 from wwwserve.cli.admin_client import AdminClient, find_running_node
+from wwwserve.cli.opening import Opening, describe_opening
 from wwwserve.cli.terminal import (
     HomeFlag,
     JsonFlag,
@@ -55,7 +57,7 @@ class _Status(msgspec.Struct):
     requests_queued: int = 0
     works_open: int = 0
     totals: _Totals = msgspec.field(default_factory=_Totals)
-    is_draining: bool = False
+    opening: Opening = msgspec.field(default_factory=Opening)
 
 
 def status(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
@@ -81,7 +83,8 @@ def _show(info: RunInfo, status: _Status) -> None:
             ("node", status.node),
             ("gateway", f"{info.gateway}/v1"),
             ("links", ", ".join(info.links) or "dials out only"),
-            ("process", str(info.pid) + (" (draining)" if status.is_draining else "")),
+            ("process", str(info.pid)),
+            ("to others", describe_opening(status.opening, datetime.now(UTC))),
             (
                 "own requests",
                 f"{status.requests_open} open, {status.requests_queued} of them waiting; "
