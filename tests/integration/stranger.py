@@ -15,9 +15,12 @@ from wwwserve.wire import (
     OFFER_VERSION,
     Accept,
     Ack,
+    Alive,
     BodyPart,
+    Digest,
     Ended,
     ExecutorFrame,
+    Gossip,
     Message,
     ModelOffer,
     OpenedRecord,
@@ -25,7 +28,6 @@ from wwwserve.wire import (
     PeerRecord,
     Ping,
     Probe,
-    PushPull,
     Quote,
     Usage,
     decode_frame,
@@ -68,7 +70,7 @@ class Stranger:
     async def meet(self, node: Node) -> None:
         """Link to a node and become one of its members."""
         await self.dial(node)
-        self.say(PushPull((self.make_record().sealed,), (), is_answer=True))
+        self.say(Gossip((Alive(self.make_record().sealed),)))
         await wait_until(
             lambda: any(
                 member.node == self.node_id for member in node.handle.get_snapshot().members
@@ -122,8 +124,8 @@ class Stranger:
         match message:
             case Ping():
                 self.say(Ack(message.number))
-            case PushPull(is_answer=False):
-                self.say(PushPull((self.make_record().sealed,), (), is_answer=True))
+            case Digest():
+                self.say(Gossip((Alive(self.make_record().sealed),)))
             case Probe():
                 self.say(Quote(message.probe, decline=None, model=MODEL))
             case Quote():

@@ -302,7 +302,7 @@ class Traffic:
 
     def _share(self, nodes: list[NodeId]) -> Event:
         opened = tuple(_make_record(node, self._version) for node in nodes)
-        message = PushPull(tuple(one.sealed for one in opened), (), is_answer=True)
+        message = PushPull(tuple(one.sealed for one in opened))
         return EnvelopeReceived(Envelope(self._pick_linked(), message, opened))
 
     def _pick_linked(self) -> NodeId:

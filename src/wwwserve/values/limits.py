@@ -46,9 +46,11 @@ PIGGYBACK_CLAIMS_MAX: Final = 6
 """Membership claims riding on one probe or answer."""
 PIGGYBACK_BYTES_MAX: Final = 24 * KIB
 """Bytes of membership claims on one message."""
-PUSH_PULL_RECORDS_MAX: Final = 128
-"""Records in one push/pull exchange; above it a random run of the table is told. Taking in so many
-new ones costs about 1.5 ms; no call of the core may cost more than 2."""
+PUSH_PULL_RECORDS_MAX: Final = 64
+"""Records in one message of an exchange; more come in the next. Taking in so many new ones costs
+about 0.8 ms; no call of the core may cost more than 2."""
+LISTING_ENTRIES_MAX: Final = 256
+"""Members named in one message of an exchange; of more, the rest is asked for next."""
 PREFIX_HASHES_MAX: Final = 32
 """Hashes of prompt prefixes in a probe."""
 

@@ -6,15 +6,21 @@ Bytes from outside become values only through `open_message`, `decode_frame`, `o
 
 from wwwserve.wire.encoding import decode, decode_canonical, encode
 from wwwserve.wire.membership import (
+    BUCKETS,
+    SUM_BYTES,
     Ack,
     Alive,
     Claim,
     Dead,
+    Digest,
+    Entry,
     Gossip,
+    Listing,
     MembershipMessage,
     Ping,
     PingRequest,
     PushPull,
+    Standing,
     Suspect,
 )
 from wwwserve.wire.messages import Envelope, Message, encode_message, open_message
@@ -55,10 +61,12 @@ from wwwserve.wire.signing import SIGNATURE_BYTES, Signer, Verifier, compute_sig
 from wwwserve.wire.tickets import Ticket, parse_ticket, ticket_text
 
 __all__ = [
+    "BUCKETS",
     "OFFER_VERSION",
     "OUTPUT_BYTES_MAX",
     "RECORD_FORMAT",
     "SIGNATURE_BYTES",
+    "SUM_BYTES",
     "Accept",
     "Ack",
     "Alive",
@@ -66,12 +74,15 @@ __all__ = [
     "Claim",
     "Dead",
     "Decline",
+    "Digest",
     "Ended",
     "Endpoint",
+    "Entry",
     "Envelope",
     "ExecutorFrame",
     "Failed",
     "Gossip",
+    "Listing",
     "MembershipMessage",
     "Message",
     "ModelOffer",
@@ -91,6 +102,7 @@ __all__ = [
     "SealedRecord",
     "Segment",
     "Signer",
+    "Standing",
     "Suspect",
     "Ticket",
     "Usage",

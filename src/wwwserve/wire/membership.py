@@ -5,12 +5,17 @@ record and need no trust; claims that it is suspect or dead are somebody's word 
 that record, and the node refutes them by signing a higher version.
 """
 
-from typing import Annotated
+from enum import IntEnum
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from wwwserve.values.limits import PIGGYBACK_CLAIMS_MAX, PUSH_PULL_RECORDS_MAX
+from wwwserve.values.limits import (
+    LISTING_ENTRIES_MAX,
+    PIGGYBACK_CLAIMS_MAX,
+    PUSH_PULL_RECORDS_MAX,
+)
 from wwwserve.wire.records import Count, Key, SealedRecord
 
 
@@ -68,15 +73,58 @@ class Gossip(msgspec.Struct, array_like=True, frozen=True, tag=4):
     claims: Claims
 
 
-class PushPull(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """All records I know (a part of them in each message) and who of them I hold suspect or dead.
+BUCKETS: Final = 64
+"""Runs of the order of ids for which a table has one sum each; a power of two, at most 256."""
+SUM_BYTES: Final = 8
 
-    `is_answer` marks the reply, so that an exchange ends.
+
+class Digest(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """How does your table differ from mine, from this id on? Answered by one `Listing`."""
+
+    first: Key
+    sums: Annotated[bytes, Meta(min_length=BUCKETS * SUM_BYTES, max_length=BUCKETS * SUM_BYTES)]
+    """One after the other, a sum for each bucket over who is held live, at which version."""
+
+
+class Standing(IntEnum):
+    """What a node is held for, in a listing. Numbers travel: append only."""
+
+    ALIVE = 1
+    SUSPECT = 2
+    DEAD = 3
+    LEFT = 4
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True):
+    """What a table says of one node, without its record."""
+
+    node: Key
+    version: Count
+    standing: Standing
+
+
+class Listing(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """The answer to a `Digest`: all I know in the buckets in which we differ."""
+
+    first: Key
+    """As it was asked."""
+    buckets: Annotated[bytes, Meta(max_length=BUCKETS)]
+    """Those that differ, a byte each; none when we agree."""
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=LISTING_ENTRIES_MAX)]
+    """Everybody in them from `first` on, up to but not including `until`."""
+    until: Key | None
+    """Where to ask on; None when this was all."""
+
+
+class PushPull(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """What you do not have yet, and whose records I want in turn.
+
+    They come in as many messages as they take, which want nothing.
     """
 
     records: Annotated[tuple[SealedRecord, ...], Meta(max_length=PUSH_PULL_RECORDS_MAX)]
-    doubts: Annotated[tuple[Suspect | Dead, ...], Meta(max_length=PUSH_PULL_RECORDS_MAX)]
-    is_answer: bool
+    doubts: Annotated[tuple[Suspect | Dead, ...], Meta(max_length=LISTING_ENTRIES_MAX)] = ()
+    wanted: Annotated[tuple[Key, ...], Meta(max_length=LISTING_ENTRIES_MAX)] = ()
 
 
-MembershipMessage = Ping | Ack | PingRequest | Gossip | PushPull
+MembershipMessage = Ping | Ack | PingRequest | Gossip | PushPull | Digest | Listing

@@ -15,7 +15,9 @@ from wwwserve.wire.encoding import decode, encode
 from wwwserve.wire.membership import (
     Ack,
     Alive,
+    Digest,
     Gossip,
+    Listing,
     MembershipMessage,
     Ping,
     PingRequest,
@@ -70,5 +72,5 @@ def _get_records(message: Message) -> tuple[SealedRecord, ...]:
             return tuple(claim.sealed for claim in message.claims if isinstance(claim, Alive))
         case PushPull():
             return message.records
-        case Probe() | Quote():
+        case Digest() | Listing() | Probe() | Quote():
             return ()

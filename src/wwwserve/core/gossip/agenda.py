@@ -27,6 +27,8 @@ class Task(Enum):
     """Dial one node that is dead or was not heard of since the start."""
     INTRODUCE = "introduce"
     """Ask a linked peer for its record, if it has not shown one yet."""
+    GIVE = "give"
+    """Give a linked peer the next part of the records it is owed."""
     DIAL = "dial"
     """Make a link to a live member."""
     MEET = "meet"
@@ -37,7 +39,9 @@ class Task(Enum):
     """A node has been gone long enough."""
 
 
-TaskAboutOne = Literal[Task.INTRODUCE, Task.DIAL, Task.MEET, Task.DECLARE_DEAD, Task.FORGET]
+TaskAboutOne = Literal[
+    Task.INTRODUCE, Task.GIVE, Task.DIAL, Task.MEET, Task.DECLARE_DEAD, Task.FORGET
+]
 """Those with a subject."""
 
 

@@ -34,7 +34,6 @@ from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import get_doubts
 from wwwserve.core.gossip.spreading import Spreader
 from wwwserve.core.gossip.state import (
-    ANSWERS_PER_PEER_MAX,
     RELAYS_PER_PEER_MAX,
     TASKS_PER_CALL_MAX,
     Allowance,
@@ -51,7 +50,9 @@ from wwwserve.values.refusals import Refusal, Severity
 from wwwserve.wire import (
     Ack,
     Dead,
+    Digest,
     Envelope,
+    Listing,
     Message,
     OpenedRecord,
     PeerRecord,
@@ -161,6 +162,8 @@ class Gossip:
         match task:
             case Task.INTRODUCE:
                 self._exchange.on_introduce_due(NodeId(subject))
+            case Task.GIVE:
+                self._exchange.on_give_due(NodeId(subject))
             case Task.DIAL:
                 self._dialler.on_dial_due(NodeId(subject))
             case Task.MEET:
@@ -209,23 +212,19 @@ class Gossip:
         parameters = state.parameters
         state.links[peer] = Link(
             relays=Allowance(RELAYS_PER_PEER_MAX, parameters.probe_period_us, state.now),
-            answers=Allowance(ANSWERS_PER_PEER_MAX, parameters.push_pull_period_us, state.now),
         )
         state.report(LinkChanged(peer, is_open=True, detail=event.address))
         self._dialler.on_link_opened(peer, event.address, is_dialled=event.is_dialled)
         with self._refusing(peer):
             self._table.on_link_changed(peer)
-        if event.is_dialled:
-            self._exchange.introduce(peer)
-        else:
-            self._exchange.expect_record(peer)
+        self._exchange.on_link_opened(peer, is_dialled=event.is_dialled)
 
     def _on_link_closed(self, event: LinkClosed) -> None:
         state, peer = self._state, event.peer
         if state.links.pop(peer, None) is None:
             return
         state.report(LinkChanged(peer, is_open=False, detail=event.detail))
-        state.agenda.cancel(Task.INTRODUCE, peer)
+        self._exchange.on_link_closed(peer)
         if not state.links:
             # Nobody is there to be told; whoever comes gets the whole table.
             state.claims.clear()
@@ -246,14 +245,15 @@ class Gossip:
         if envelope.refused:
             detail = f"{envelope.refused} records that break a rule"
             self._state.report(PeerRefused(sender, "record", detail))
+        if isinstance(envelope.message, PushPull):
+            self._exchange.on_records(envelope.records)
         for opened in envelope.records:
             with self._refusing(sender):
                 self._on_record(opened, sender)
         with self._refusing(sender):
-            self._on_message(envelope.message, envelope)
+            self._on_message(envelope.message, sender)
 
-    def _on_message(self, message: Message, envelope: Envelope) -> None:
-        sender = envelope.sender
+    def _on_message(self, message: Message, sender: NodeId) -> None:
         match message:
             case Ping():
                 self._on_doubts(get_doubts(message.claims), sender)
@@ -266,12 +266,23 @@ class Gossip:
                 self._prober.on_ping_request(sender, message)
             case GossipMessage():
                 self._on_doubts(get_doubts(message.claims), sender)
-            case PushPull():
-                self._on_doubts(message.doubts, sender, is_fresh=False)
-                if not message.is_answer:
-                    self._exchange.on_question(sender, envelope.records)
+            case PushPull() | Digest() | Listing():
+                self._on_exchange(message, sender)
             case Probe() | Quote():
                 raise AssertionError("quotes are not for gossip")
+            case _:
+                assert_never(message)
+
+    def _on_exchange(self, message: PushPull | Digest | Listing, sender: NodeId) -> None:
+        match message:
+            case Digest():
+                self._exchange.on_question(sender, message)
+            case Listing():
+                doubts = self._exchange.on_listing(sender, message)
+                self._on_doubts(doubts, sender, is_fresh=False)
+            case PushPull():
+                self._on_doubts(message.doubts, sender, is_fresh=False)
+                self._exchange.on_wanted(sender, message.wanted)
             case _:
                 assert_never(message)
 
@@ -280,6 +291,8 @@ class Gossip:
             self._own.on_own_record(opened, sender)
         else:
             self._table.apply_record(opened)
+            if opened.node == sender:
+                self._exchange.on_shown(opened)
 
     def _on_doubts(
         self, doubts: Sequence[Suspect | Dead], sender: NodeId, *, is_fresh: bool = True

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.agenda import Task
 from wwwserve.core.gossip.book import Book, read_own_version
 from wwwserve.core.gossip.rules import compute_offers, compute_slots
@@ -58,6 +59,7 @@ class OwnRecord:
         )
         record = msgspec.structs.replace(bare, models=compute_offers(setup.models, bare))
         self.opened: OpenedRecord = seal_record(record, self._signer, self._network_id)
+        state.digests.hold(state.node, record.version, MemberStatus.ALIVE)
 
     @property
     def version(self) -> int:
@@ -154,4 +156,6 @@ class OwnRecord:
         signed = msgspec.structs.replace(record, version=version)
         self.opened = seal_record(signed, self._signer, self._network_id)
         self._pending_number = self._book.write_own_version(version)
+        status = MemberStatus.LEFT if record.is_leaving else MemberStatus.ALIVE
+        self._state.digests.hold(self._state.node, version, status)
         self._state.spread(self._state.node, Alive(self.opened.sealed))

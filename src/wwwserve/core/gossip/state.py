@@ -8,6 +8,7 @@ from wwwserve.core.entropy import Entropy
 from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.gossip.agenda import Agenda, Task
 from wwwserve.core.gossip.claims import ClaimQueue
+from wwwserve.core.gossip.digests import Digests
 from wwwserve.core.gossip.effects import GossipEffect
 from wwwserve.core.lanes import Lane
 from wwwserve.core.snapshot import MemberView
@@ -35,12 +36,6 @@ RELAYS_MAX: Final = 256
 """Probes on behalf of others at once; above it the oldest is given up."""
 RELAYS_PER_PEER_MAX: Final = 4
 """Probes one peer may ask of us in a probe period; an honest one asks for one."""
-ANSWERS_PER_PEER_MAX: Final = 8
-"""Tables one peer may ask of us in a push/pull period; an honest one asks for a few."""
-INTRODUCTIONS_MAX: Final = 5
-"""Times a linked peer is asked for its record before the link is closed as useless."""
-PUSH_PULL_PART_RECORDS_MAX: Final = 64
-"""Records in one message of an exchange, so that taking one in stays well under 2 ms."""
 BOOK_WRITES_MAX: Final = 256
 """Records in one write of the address book; more wait for the next."""
 TASKS_PER_CALL_MAX: Final = 64
@@ -78,15 +73,15 @@ class Allowance:
     since: Moment
     used: int = 0
 
-    def spend(self, now: Moment) -> None:
-        """Use it once; raises `Refusal` while it is used up, held against the peer but once."""
+    def spend(self, now: Moment, count: int = 1) -> None:
+        """Use it so often; raises `Refusal` while it is used up, held against the peer but once."""
         if now - self.since >= self.period_us:
             self.since, self.used = now, 0
-        self.used += 1
+        was_within = self.used <= self.count_max
+        self.used += count
         if self.used > self.count_max:
             detail = f"asked over {self.count_max} times in {self.period_us} us"
-            is_first = self.used == self.count_max + 1
-            raise Refusal("rate", detail, Severity.REJECT if is_first else Severity.IGNORE)
+            raise Refusal("rate", detail, Severity.REJECT if was_within else Severity.IGNORE)
 
 
 @dataclass(slots=True)
@@ -95,10 +90,6 @@ class Link:
 
     relays: Allowance
     """Probes on its behalf."""
-    answers: Allowance
-    """Tables sent because it asked."""
-    introductions: int = 0
-    """Times it was asked for its record."""
 
 
 @dataclass(slots=True)
@@ -135,6 +126,8 @@ class State:
     """Members held alive or suspect."""
     links: dict[NodeId, Link] = field(default_factory=dict)
     agenda: Agenda = field(default_factory=Agenda)
+    digests: Digests = field(default_factory=Digests)
+    """Sums over the members and the own record."""
     claims: ClaimQueue = field(default_factory=ClaimQueue)
     effects: list[GossipEffect] = field(default_factory=list)
     """What is to be done, in order; the answer to the event being handled."""

@@ -55,13 +55,10 @@ class Table:
             self._views = tuple(self._view(node, members[node]) for node in self._order)
         return self._views
 
-    def get_some(self, count: int) -> list[NodeId]:
-        """Up to `count` members in a row of the order of their ids, from a random one on."""
+    def get_range(self, start: bytes, end: bytes) -> list[NodeId]:
+        """All members from one id up to but not including another, in order."""
         order = self._order
-        if len(order) <= count:
-            return list(order)
-        start = self._state.entropy.below(len(order))
-        return order[start : start + count] + order[: max(0, start + count - len(order))]
+        return order[bisect_left(order, start) : bisect_left(order, end)]
 
     def get_absent(self) -> tuple[NodeId, tuple[str, ...]] | None:
         """Whom to knock at next, and where; each in turn."""
@@ -110,7 +107,7 @@ class Table:
             self._state.spread(node, doubt)
 
     def apply_old_doubt(self, doubt: Suspect | Dead) -> bool:
-        """Take in a doubt from another's table, which may be long out of date [GOSSIP-EXCHANGE.3].
+        """Take in a doubt from another's table, which may be long out of date [GOSSIP-EXCHANGE.5].
 
         Whoever has a link to the member passes the doubt to it and judges by itself: then the
         answer is True, for the member is to be probed soon. Others suspect it, so that it has time
@@ -210,6 +207,7 @@ class Table:
         is_changed = status is not member.status
         member.status, member.accuser = status, accuser
         self._state.live_count += is_live(member) - was_live
+        self._state.digests.hold(node, member.opened.record.version, status)
         self._state.agenda.cancel(Task.DECLARE_DEAD, node)
         match status:
             case MemberStatus.ALIVE:

@@ -37,7 +37,7 @@ ME = 5
 
 
 class Driver:
-    """Node 5 of a network; its disk answers at once, and nobody answers its dials."""
+    """Node 5 (or another) of a network; its disk answers at once, and nobody answers its dials."""
 
     def __init__(
         self,
@@ -47,13 +47,14 @@ class Driver:
         restored: dict[bytes, bytes] | None = None,
         addresses: tuple[str, ...] | None = None,
         seed: bytes = b"driver",
+        number: int = ME,
     ) -> None:
         self.now = Moment(100 * SECOND)
         self.disk = dict(restored or {})
         self.is_disk_stuck = False
         self.dials_find: NodeId | None = None
         setup = make_setup(
-            ME,
+            number,
             parameters=parameters,
             bootstrap=bootstrap,
             restored=dict(self.disk),
@@ -129,8 +130,8 @@ class Driver:
 
 
 def push_pull(*records: OpenedRecord, doubts: Iterable[Suspect | DeadClaim] = ()) -> PushPull:
-    """A peer's table as an answer, which wants none."""
-    return PushPull(tuple(item.sealed for item in records), tuple(doubts), is_answer=True)
+    """What a peer has that we lack, wanting nothing."""
+    return PushPull(tuple(item.sealed for item in records), tuple(doubts))
 
 
 def suspect(number: int, version: int = 1, accuser: int = 1) -> Suspect:

@@ -1,49 +1,86 @@
-"""Tables are exchanged when links open and now and then; every exchange ends and none is too large.
+"""Tables are compared when links open and now and then; equal ones cost little, others get equal.
 
-Node 5 asks and is asked; what it sends is looked at message by message. Claims:
-[GOSSIP-EXCHANGE.1] to [GOSSIP-EXCHANGE.6], [GOSSIP-LINKS.5].
+Node 5 asks and is asked; what it sends is looked at message by message.
+Claims: [GOSSIP-EXCHANGE.1] to [GOSSIP-EXCHANGE.5], [GOSSIP-LINKS.5].
 """
 
 from itertools import pairwise
 
+import pytest
+
 from tests.unit.core.gossip.driver import (
     Driver,
     dead,
-    facts,
     push_pull,
     sends,
     suspect,
     targets,
 )
 from tests.unit.core.gossip.pretend import make_record, name
+from tests.unit.core.gossip.tables import NOTHING, answer, digest, entry, given, grow, listing
 from wwwserve.core.effects import CloseLink
-from wwwserve.core.facts import MemberStatus, PeerRefused
-from wwwserve.core.gossip.state import (
-    ANSWERS_PER_PEER_MAX,
+from wwwserve.core.facts import MemberStatus
+from wwwserve.core.gossip.digests import FIRST_ID, Digests
+from wwwserve.core.gossip.exchange import (
     INTRODUCTIONS_MAX,
-    PUSH_PULL_PART_RECORDS_MAX,
+    ROUNDS_MAX,
 )
-from wwwserve.values.limits import MESSAGE_BYTES_MAX, PUSH_PULL_RECORDS_MAX
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import (
+    LISTING_ENTRIES_MAX,
+    MESSAGE_BYTES_MAX,
+)
 from wwwserve.values.moments import SECOND
 from wwwserve.values.parameters import TINY
-from wwwserve.wire import Gossip, ModelOffer, Ping, PushPull, encode_message
+from wwwserve.wire import (
+    Alive,
+    Dead,
+    Digest,
+    Entry,
+    Gossip,
+    Listing,
+    OpenedRecord,
+    Ping,
+    PushPull,
+    Standing,
+    Suspect,
+    encode_message,
+)
 
-QUESTION = PushPull((), (), is_answer=False)
+# -- links and time ------------------------------------------------------------------------------
 
 
-def grow(node: Driver, count: int, *, region: str = "") -> None:
-    """Have node 5 know so many members it has no link to, 100 and up."""
-    for number in range(100, 100 + count):
-        node.tell(1, make_record(number, addresses=(), region=region))
-
-
-def test_who_dials_asks_at_once_and_who_is_dialled_waits() -> None:
+def test_both_ends_show_themselves_and_who_dialled_asks() -> None:
     # [GOSSIP-EXCHANGE.1]: one exchange says everything both ways.
     node = Driver()
-    (asked,) = sends(node.open(1, is_dialled=True), PushPull)
-    assert not asked.is_answer
-    assert asked.records == (node.gossip.own.sealed,)
-    assert sends(node.open(2), PushPull) == []
+    dialled, taken = node.open(1, is_dialled=True), node.open(2)
+    for effects in (dialled, taken):
+        (shown,) = sends(effects, Gossip)
+        assert shown.claims == (Alive(node.gossip.own.sealed),)
+    assert [asked.first for asked in sends(dialled, Digest)] == [FIRST_ID]
+    assert sends(taken, Digest) == []
+
+
+def test_a_peer_we_hold_dead_is_told_so_by_the_first_words() -> None:
+    # [GOSSIP-EXCHANGE.1]
+    node = Driver()
+    node.link(1, 2)
+    node.tell(2, dead(1))
+    (shown,) = sends(node.open(1), Gossip)
+    assert shown.claims == (Alive(node.gossip.own.sealed), dead(1))
+
+
+def test_who_lost_its_disk_is_told_its_old_record() -> None:
+    # [GOSSIP-EXCHANGE.1]: a newer one, or another of the same version.
+    node = Driver()
+    node.link(1)
+    reborn = make_record(1, version=1, slots=3)
+    told = sends(node.tell(1, reborn), Gossip)
+    assert told == [Gossip((Alive(make_record(1).sealed),))]
+    newer = make_record(1, version=40)
+    node.tell(1, newer)
+    assert sends(node.tell(1, reborn), Gossip) == [Gossip((Alive(newer.sealed),))]
+    assert sends(node.tell(1, newer), Gossip) == []
 
 
 def test_a_peer_without_a_record_is_asked_again_and_then_let_go() -> None:
@@ -51,7 +88,7 @@ def test_a_peer_without_a_record_is_asked_again_and_then_let_go() -> None:
     node = Driver()
     node.open(2)
     effects = node.wait((INTRODUCTIONS_MAX + 1) * TINY.probe_period_us)
-    assert len(sends(effects, PushPull)) >= INTRODUCTIONS_MAX
+    assert len(sends(effects, Digest)) >= INTRODUCTIONS_MAX
     assert [effect.peer for effect in effects if isinstance(effect, CloseLink)] == [name(2)]
     shown = Driver()
     shown.link(2)
@@ -63,113 +100,203 @@ def test_one_linked_peer_is_asked_each_period_not_on_the_beat() -> None:
     # [GOSSIP-EXCHANGE.1]
     node = Driver()
     node.link(1, 2, 3)
-    moments = [node.now for _ in range(20_000) if sends(node.wait(1000), PushPull)]
+    node.wait(SECOND)
+    moments = [node.now for _ in range(20_000) if sends(node.wait(1000), Digest)]
     gaps = [later - earlier for earlier, later in pairwise(moments)]
     assert 15 <= len(moments) <= 27
     assert len({gap // 10_000 for gap in gaps}) > 5
 
 
-def test_a_question_has_one_answer_and_an_answer_none() -> None:
+def test_while_exchanges_bring_news_the_next_comes_soon() -> None:
+    # [GOSSIP-EXCHANGE.1]: halves of a network that find each other have much to say.
+    node = Driver()
+    node.link(1)
+    node.wait(5 * SECOND)
+    for version in range(2, 7):
+        newer = make_record(9, version=version)
+        node.hear(1, push_pull(newer), newer)
+        assert sends(node.wait(2 * TINY.probe_period_us), Digest)
+        node.hear(1, push_pull(newer), newer)
+        assert not sends(node.wait(TINY.push_pull_period_us // 4), Digest), "nothing new"
+
+
+# -- question and answer -------------------------------------------------------------------------
+
+
+def test_equal_tables_cost_a_few_hundred_bytes_whatever_their_size() -> None:
     # [GOSSIP-EXCHANGE.2]
     node = Driver()
     node.link(1)
-    grow(node, 3)
-    answers = sends(node.hear(1, QUESTION), PushPull)
-    assert [answer.is_answer for answer in answers] == [True]
-    assert len(answers[0].records) == 5
-    assert sends(node.hear(1, push_pull(make_record(1))), PushPull) == []
+    grow(node, 1000)
+    known = [make_record(number, addresses=()) for number in range(100, 1100)]
+    question = digest(node.gossip.own, make_record(1), *known)
+    (listed,) = sends(node.hear(1, question), Listing)
+    assert (listed.buckets, listed.entries, listed.until) == (b"", (), None)
+    assert len(encode_message(question)) + len(encode_message(listed)) < 700
 
 
-def test_a_long_table_goes_in_parts_of_which_only_the_last_asks() -> None:
-    # [GOSSIP-EXCHANGE.2], [GOSSIP-EXCHANGE.5]
+def test_the_order_in_which_a_table_came_about_does_not_show() -> None:
+    # [GOSSIP-EXCHANGE.2]
+    one, other = Digests(), Digests()
+    for number in range(50):
+        one.hold(name(number), 7, MemberStatus.ALIVE)
+    for number in reversed(range(60)):
+        other.hold(name(number), 6, MemberStatus.SUSPECT)
+        other.hold(name(number), 7, MemberStatus.ALIVE)
+    assert one.get_sums() != other.get_sums()
+    for number in range(50, 60):
+        other.hold(name(number), 7, MemberStatus.DEAD)
+    assert one.get_sums() == other.get_sums()
+
+
+@pytest.mark.parametrize("change", ["version", "suspect", "dead"])
+def test_any_difference_shows(change: str) -> None:
+    # [GOSSIP-EXCHANGE.2]
     node = Driver()
-    node.link(1)
-    grow(node, 100)
-    parts = sends(node.open(1, is_dialled=True), PushPull)
-    assert [part.is_answer for part in parts] == [True, False]
-    assert all(len(part.records) <= PUSH_PULL_PART_RECORDS_MAX for part in parts)
-    assert sum(len(part.records) for part in parts) == 102
-    assert all(part.is_answer for part in sends(node.hear(1, QUESTION), PushPull))
+    node.link(1, 2)
+    node.tell(1, make_record(9))
+    question = digest(node.gossip.own, make_record(1), make_record(2), make_record(9))
+    assert sends(node.hear(1, question), Listing)[0].buckets == b""
+    news: dict[str, OpenedRecord | Suspect | Dead] = {
+        "version": make_record(9, version=2),
+        "suspect": suspect(9),
+        "dead": dead(9),
+    }
+    node.tell(2, news[change])
+    (listed,) = sends(node.hear(1, question), Listing)
+    standing = {
+        "version": entry(9, 2),
+        "suspect": entry(9, 1, Standing.SUSPECT),
+        "dead": entry(9, 1, Standing.DEAD),
+    }
+    assert listed.buckets
+    assert standing[change] in listed.entries
 
 
-def test_no_part_is_longer_than_a_message() -> None:
-    # [GOSSIP-EXCHANGE.5]
-    node = Driver()
-    node.link(1)
-    aliases = tuple(chr(48 + n) * 190 for n in range(16))
-    for number in range(100, 140):
-        offers = tuple(ModelOffer(f"org/m{n}", aliases=aliases) for n in range(3))
-        node.tell(1, make_record(number, addresses=(), models=offers))
-    parts = sends(node.hear(1, QUESTION), PushPull)
-    sizes = [len(encode_message(part)) for part in parts]
-    assert len(sizes) > 5
-    assert max(sizes) <= MESSAGE_BYTES_MAX
-    assert sum(len(part.records) for part in parts) == 42
-
-
-def test_of_a_huge_table_a_random_run_is_told() -> None:
-    # [GOSSIP-EXCHANGE.5]
+def test_a_long_listing_says_where_to_ask_on() -> None:
+    # [GOSSIP-EXCHANGE.3]
     node = Driver()
     node.link(1)
     grow(node, 600)
-    told: dict[bytes, None] = {}
-    for _ in range(40):
-        records = [
-            record
-            for part in sends(node.open(1, is_dialled=True), PushPull)
-            for record in part.records
-        ]
-        assert len(records) <= PUSH_PULL_RECORDS_MAX
-        told.update(dict.fromkeys(record.body for record in records))
-    assert len(told) > 550
+    first, listed = FIRST_ID, list[Entry]()
+    for _ in range(3):
+        (part,) = sends(node.hear(1, Digest(first, NOTHING)), Listing)
+        assert part.first == first
+        assert len(part.entries) <= LISTING_ENTRIES_MAX
+        assert len(encode_message(part)) <= MESSAGE_BYTES_MAX
+        listed += part.entries
+        if part.until is None:
+            break
+        first = NodeId(part.until)
+    numbers = [1, 5, *range(100, 700)]
+    assert [item.node for item in listed] == [name(number) for number in numbers]
 
 
-def test_an_answer_leaves_out_what_the_question_said() -> None:
-    # [GOSSIP-EXCHANGE.2]
+def test_the_asker_asks_on_and_gives_up_when_it_never_ends() -> None:
+    # [GOSSIP-EXCHANGE.3]
     node = Driver()
     node.link(1)
-    grow(node, 3)
-    known = [make_record(1), make_record(100, addresses=()), make_record(101, addresses=())]
-    question = PushPull(tuple(item.sealed for item in known), (), is_answer=False)
-    (answer,) = sends(node.hear(1, question, *known), PushPull)
-    last = make_record(102, addresses=()).sealed
-    assert answer.records == (node.gossip.own.sealed, last)
+    node.open(1, is_dialled=True)
+    first, count = FIRST_ID, 0
+    for number in range(100, 300):
+        asked = sends(node.hear(1, listing(first=first, until=name(number))), Digest)
+        if not asked:
+            break
+        (first,) = [NodeId(question.first) for question in asked]
+        assert first == name(number)
+        count += 1
+    assert count == ROUNDS_MAX - 1
 
 
-def test_who_lost_its_disk_is_told_its_old_record() -> None:
-    # [GOSSIP-EXCHANGE.2]
+def test_an_answer_to_no_question_is_ignored() -> None:
+    # [GOSSIP-EXCHANGE.3]
+    node = Driver()
+    node.link(1, 2)
+    assert sends(node.hear(1, listing(entry(9))), PushPull) == []
+    node.open(1, is_dialled=True)
+    assert sends(node.hear(2, listing(entry(9))), PushPull) == []
+    assert sends(node.hear(1, listing(entry(9), first=name(3))), PushPull) == []
+    (wanting, _) = sends(node.hear(1, listing(entry(9))), PushPull)
+    assert wanting == PushPull((), (), (name(9),))
+    assert sends(node.hear(1, listing(entry(10))), PushPull) == []
+
+
+# -- what is given, wanted and told --------------------------------------------------------------
+
+
+def test_each_gets_what_the_other_has_newer() -> None:
+    # [GOSSIP-EXCHANGE.4]
     node = Driver()
     node.link(1)
-    newer = make_record(1, version=40)
-    node.tell(1, newer)
-    reborn = make_record(1, version=1, slots=3)
-    (answer,) = sends(node.hear(1, QUESTION, reborn), PushPull)
-    assert newer.sealed in answer.records
+    node.tell(1, make_record(7, version=3), make_record(8, version=2), make_record(9))
+    effects = answer(node, 1, entry(1), entry(5), entry(7, 2), entry(8, 5), entry(10))
+    assert given(effects) == [make_record(7, version=3).sealed, make_record(9).sealed]
+    assert sends(effects, PushPull)[0].wanted == (name(8), name(10))
 
 
-def test_the_records_of_the_dead_are_not_passed_on_but_the_doubt_is() -> None:
+def test_a_peer_that_does_not_know_us_is_given_our_record() -> None:
+    # [GOSSIP-EXCHANGE.4]
+    node = Driver()
+    node.link(1)
+    assert given(answer(node, 1, entry(1))) == [node.gossip.own.sealed]
+
+
+def test_wanted_records_are_given_and_unknown_ones_are_not() -> None:
+    # [GOSSIP-EXCHANGE.4]
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(9))
+    effects = node.hear(1, PushPull((), (), (name(9), name(77), name(5))))
+    assert given(effects) == [make_record(9).sealed, node.gossip.own.sealed]
+    assert all(part.wanted == () for part in sends(effects, PushPull))
+
+
+def test_goodbyes_are_news_like_any_other() -> None:
+    # [GOSSIP-EXCHANGE.4]
+    node = Driver()
+    node.link(1)
+    gone = make_record(9, version=2, is_leaving=True)
+    node.tell(1, make_record(9), make_record(8))
+    node.tell(1, gone)
+    effects = answer(
+        node,
+        1,
+        entry(1),
+        entry(5),
+        entry(9, 1),
+        entry(8, 4, Standing.LEFT),
+        entry(7, 1, Standing.LEFT),
+    )
+    assert given(effects) == [gone.sealed]
+    assert sends(effects, PushPull)[0].wanted == (name(8),), "a stranger that left is no news"
+
+
+def test_the_records_of_the_dead_are_neither_given_nor_wanted_but_the_doubt_is_told() -> None:
     # [GOSSIP-EXCHANGE.4]: told to who has forgotten them, they would come back.
     node = Driver()
     node.link(1)
-    grow(node, 2)
-    node.tell(1, dead(100), suspect(101))
-    (answer,) = sends(node.hear(1, QUESTION), PushPull)
-    assert make_record(100, addresses=()).sealed not in answer.records
-    assert make_record(101, addresses=()).sealed in answer.records
-    assert answer.doubts == (dead(100), suspect(101))
+    grow(node, 3)
+    node.tell(1, dead(100), suspect(101), dead(102))
+    assert given(node.hear(1, PushPull((), (), (name(100),)))) == []
+    effects = answer(
+        node, 1, entry(1), entry(5), entry(100), entry(101), entry(90, 3, Standing.DEAD)
+    )
+    assert given(effects) == []
+    assert sends(effects, PushPull) == [PushPull((), (dead(100), suspect(101)), ())]
 
 
-def test_a_peer_we_hold_dead_is_told_so_by_the_first_words() -> None:
+def test_a_suspect_is_given_with_its_doubt() -> None:
     # [GOSSIP-EXCHANGE.4]
     node = Driver()
-    node.link(1, 2)
-    node.tell(2, dead(1))
-    (asked,) = sends(node.open(1, is_dialled=True), PushPull)
-    assert asked.doubts == (dead(1),)
+    node.link(1)
+    node.tell(1, make_record(9))
+    node.tell(1, suspect(9))
+    (part,) = sends(answer(node, 1, entry(1), entry(5)), PushPull)
+    assert (part.records, part.doubts) == ((make_record(9).sealed,), (suspect(9),))
 
 
 def test_an_old_doubt_about_a_linked_member_is_taken_to_itself() -> None:
-    # [GOSSIP-EXCHANGE.3]: who was cut off doubts everybody; that must not stop a network.
+    # [GOSSIP-EXCHANGE.5]: who was cut off doubts everybody; that must not stop a network.
     node = Driver()
     node.link(1, 2)
     effects = node.hear(1, push_pull(doubts=[dead(2)]))
@@ -182,23 +309,32 @@ def test_an_old_doubt_about_a_linked_member_is_taken_to_itself() -> None:
     assert pinged == [name(2)]
 
 
+def test_a_listing_that_doubts_a_linked_member_is_taken_to_it_too() -> None:
+    # [GOSSIP-EXCHANGE.5]
+    node = Driver()
+    node.link(1, 2)
+    node.open(1, is_dialled=True)
+    effects = node.hear(1, listing(entry(1), entry(5), entry(2, 1, Standing.DEAD)))
+    assert node.gossip.is_routable(name(2))
+    assert sends(effects, Gossip) == [Gossip((suspect(2, accuser=1),))]
+
+
 def test_an_old_doubt_about_others_gives_them_time_to_refute() -> None:
-    # [GOSSIP-EXCHANGE.3]
+    # [GOSSIP-EXCHANGE.5]
     node = Driver()
     node.link(1)
-    grow(node, 1)
+    grow(node, 2)
     node.hear(1, push_pull(doubts=[dead(100), dead(777)]))
     assert node.status(100) is MemberStatus.SUSPECT
     assert node.status(777) is None
+    node.open(1, is_dialled=True)
+    node.hear(1, listing(entry(101, 1, Standing.DEAD)))
+    assert node.status(101) is MemberStatus.SUSPECT
 
 
-def test_tables_are_given_to_one_peer_only_so_often() -> None:
-    # [GOSSIP-EXCHANGE.6]
+def test_a_listing_that_doubts_us_is_refuted() -> None:
+    # [GOSSIP-EXCHANGE.5]
     node = Driver()
-    node.link(1, 2)
-    effects = [effect for _ in range(50) for effect in node.hear(1, QUESTION)]
-    assert len(sends(effects, PushPull)) == ANSWERS_PER_PEER_MAX
-    assert [fact.rule for fact in facts(effects, PeerRefused)] == ["rate"]
-    assert sends(node.hear(2, QUESTION), PushPull)
-    node.wait(SECOND)
-    assert sends(node.hear(1, QUESTION), PushPull)
+    node.link(1)
+    answer(node, 1, entry(5, 1, Standing.DEAD))
+    assert node.version == 2
