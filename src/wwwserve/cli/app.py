@@ -4,6 +4,7 @@
 |---|---|
 | 0 | done |
 | 1 | it could not be done: no node runs here, a file is missing, the network said no |
+| 1 | of `doctor`: it was done, and found an error |
 | 2 | what was typed or configured is wrong; the message names the field and the fix |
 | 130 | stopped with Ctrl-C |
 """
@@ -33,6 +34,7 @@ _VERBS: tuple[tuple[Group, str, str, str], ...] = (
     (_START, "engine", "engine:app", "The local engine: fetch a model, or run it alone."),
     (_START, "config", "config:app", "Show, check or reload the configuration."),
     (_START, "keys", "keys:app", "API keys of the gateway: add, list, revoke."),
+    (_START, "doctor", "doctor:doctor", "What is wrong with a node, and what to do about it."),
     (_USE, "status", "status:status", "What the node is doing."),
     (_USE, "peers", "peers:peers", "The other nodes it knows."),
     (_USE, "models", "models:models", "The models that can be asked for through it."),

@@ -26,7 +26,14 @@ HomeFlag = Annotated[
 JsonFlag = Annotated[
     bool, Parameter(name="--json", negative="", help="Print JSON for programs, not for people.")
 ]
-
+SetFlag = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative="",
+        help="A setting that goes before the file, as section.key=value. May be repeated.",
+    ),
+]
 
 _COLUMN_GAP = 2
 """Characters between two columns."""

@@ -14,6 +14,7 @@ from wwwserve.cli.terminal import (
     CommandFailed,
     HomeFlag,
     JsonFlag,
+    SetFlag,
     open_side_console,
     print_facts_of,
     print_json,
@@ -34,15 +35,6 @@ from wwwserve.values.refusals import BadInput
 EXIT_CUT_OFF = 1
 STANDARD_ERROR = 2
 """Its file descriptor."""
-
-SetFlag = Annotated[
-    tuple[str, ...],
-    Parameter(
-        name="--set",
-        negative="",
-        help="A setting that goes before the file, as section.key=value. May be repeated.",
-    ),
-]
 
 
 def up(

@@ -1,11 +1,11 @@
 """One real peer, assembled: the pure `core.Peer` with sockets, engines, a disk and frontends.
 
 `runner` is the loop, `links` and `streams` carry bytes beside it, `assemble` builds everything,
-`living` is the life of what was built, `config` is what its operator chose, and `reloading` what
-becomes of a change of mind.
+`living` is the life of what was built, `config` is what its operator chose, `reloading` what
+becomes of a change of mind, and `doctor` looks at all of it from outside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from wwwserve.node.config import (
     DEFAULT_ORIGIN,
@@ -17,6 +17,7 @@ from wwwserve.node.config import (
     make_config_text,
     parse_config,
 )
+from wwwserve.node.findings import Finding, Level
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
@@ -24,12 +25,15 @@ from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 __all__ = [
     "DEFAULT_ORIGIN",
     "Config",
+    "Finding",
     "Layer",
+    "Level",
     "LoadedConfig",
     "Orders",
     "ReadyInfo",
     "RunInfo",
     "StateFolder",
+    "examine",
     "find_state_folder",
     "list_values",
     "load_config",
@@ -56,3 +60,21 @@ async def run_node(
     from wwwserve.node import assemble  # noqa: PLC0415
 
     await assemble.run_node(load, home, on_ready=on_ready, orders=orders)
+
+
+async def examine(
+    folder: StateFolder,
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    *,
+    info: RunInfo | None = None,
+    status: Mapping[str, object] | None = None,
+) -> list[Finding]:
+    """Look at everything about one node, running or not; never raises for what it finds.
+
+    `info` and `status` (the operator's API's) are those of the running node; None if it does not
+    run, or does not answer.
+    """
+    from wwwserve.node import doctor  # noqa: PLC0415 - as above
+
+    return await doctor.examine(folder, environ, overrides, info=info, status=status)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from wwwserve.adapters.engines.emulated_settings import EmulatedSettings, parse_fault
 from wwwserve.adapters.engines.kinds import DIALECTS, open_http_engine
 from wwwserve.adapters.engines.local import LocalEngine
+from wwwserve.adapters.engines.local_command import resolve_local
 from wwwserve.adapters.engines.mock import MockEngineServer
 from wwwserve.adapters.engines.mock_course import MockSettings
 from wwwserve.adapters.engines.model_files import (
@@ -46,6 +47,7 @@ __all__ = [
     "get_default_model_path",
     "open_http_engine",
     "parse_fault",
+    "resolve_local",
     "serve_emulated",
     "serve_local",
 ]

@@ -76,6 +76,11 @@ class HttpEngine:
         """The engine's name in the configuration."""
         return self._settings.name
 
+    @property
+    def kind(self) -> str:
+        """Which kind of engine it is taken for; empty while that is unknown."""
+        return self._dialect.name if self._dialect else ""
+
     async def read_state(self) -> EngineReading:
         """Read health, load and models now; the port's promise."""
         dialect = self._dialect or await self._recognise()

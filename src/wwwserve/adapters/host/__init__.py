@@ -1,7 +1,15 @@
 """The machine a node runs on: its clock, and where its secrets are kept."""
 
 from wwwserve.adapters.host.clock import MonotonicClock
+from wwwserve.adapters.host.clock_state import ClockState, read_clock_state
 from wwwserve.adapters.host.key_ring import FileKeyRing
 from wwwserve.adapters.host.keys import LibsodiumVerifier, NodeKey
 
-__all__ = ["FileKeyRing", "LibsodiumVerifier", "MonotonicClock", "NodeKey"]
+__all__ = [
+    "ClockState",
+    "FileKeyRing",
+    "LibsodiumVerifier",
+    "MonotonicClock",
+    "NodeKey",
+    "read_clock_state",
+]

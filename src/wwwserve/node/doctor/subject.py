@@ -1,0 +1,66 @@
+"""What is examined: one node's state folder, its configuration, and the node itself if it runs."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from wwwserve.node.config import Config
+from wwwserve.node.state_folder import RunInfo, StateFolder
+
+
+class ReadingSeen(msgspec.Struct, frozen=True):
+    """An engine as the running node sees it."""
+
+    health: str = "unavailable"
+    detail: str = ""
+    software: str = ""
+
+
+class EngineSeen(msgspec.Struct, frozen=True):
+    """One engine of the running node."""
+
+    name: str
+    reading: ReadingSeen | None = None
+
+
+class MemberSeen(msgspec.Struct, frozen=True):
+    """One other node the running one knows."""
+
+    node: str
+    status: str = ""
+    is_linked: bool = False
+    software: str = ""
+    protocol_min: int = 0
+    protocol_max: int = 0
+
+
+class StatusSeen(msgspec.Struct, frozen=True):
+    """What is read of a running node's status; the rest is left unread."""
+
+    engines: tuple[EngineSeen, ...] = ()
+    members: tuple[MemberSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One node, running or not."""
+
+    folder: StateFolder
+    config: Config
+    environ: Mapping[str, str]
+    info: RunInfo | None = None
+    """How to reach it while it runs."""
+    status: StatusSeen | None = None
+    """What it says of itself; None when it does not run or does not answer."""
+
+    @property
+    def command_end(self) -> str:
+        """What a command about this very node ends with."""
+        return make_command_end(self.folder)
+
+
+def make_command_end(folder: StateFolder) -> str:
+    """What a command about the node of a folder ends with."""
+    return f"--home {shlex.quote(str(folder.path))}"
