@@ -96,19 +96,32 @@ async def start_node(
     stack: AsyncExitStack, home: Path, engine_url: str, *, bootstrap: tuple[str, ...]
 ) -> Node:
     """Make and start one node in front of the mock engine, on free ports."""
+    settings = ("engine.kind=openai", f"engine.slots={_SLOTS}")
+    return await launch_node(stack, home, engine_url, bootstrap=bootstrap, settings=settings)
+
+
+async def launch_node(
+    stack: AsyncExitStack,
+    home: Path,
+    engine_url: str,
+    *,
+    bootstrap: tuple[str, ...],
+    settings: tuple[str, ...] = (),
+) -> Node:
+    """Make and start one node on free ports, in front of an engine that takes what it can."""
     made = await _run_json("init", "--home", str(home), "--json")
-    settings = (
+    chosen = (
         f"engine.url={engine_url}",
-        "engine.kind=openai",
-        f"engine.slots={_SLOTS}",
         "gateway.port=0",
         "admin.port=0",
+        "logs.level=warning",
         "links.listen=127.0.0.1:0",
         f"network.bootstrap={','.join(bootstrap)}",
         f"policy.concurrent_max={_SLOTS}",
         f"policy.concurrent_per_peer_max={_SLOTS}",
+        *settings,
     )
-    flags = [word for setting in settings for word in ("--set", setting)]
+    flags = [word for setting in chosen for word in ("--set", setting)]
     await stack.enter_async_context(
         Child((*_CLI, "up", "--home", str(home), "--json", "--stop-with-stdin", *flags))
     )
@@ -148,21 +161,27 @@ def _describe(engine_url: str, plain_url: str, executor: Node, origin: Node) -> 
     )
 
 
-async def wait_met(node: Node) -> None:
-    """Wait until a node knows another one and its models."""
+async def wait_met(node: Node, others: int = 1) -> None:
+    """Wait until a node knows so many others and their models."""
     page, headers = f"{node.admin}/status", dict(node.process_page[1])
     for _ in range(SETTLE_TRIES):
         status = await get_json(page, headers)
         members = status["members"]
         assert isinstance(members, list)
-        if any(member["is_linked"] and member["models"] for member in members):
+        if sum(bool(member["is_linked"] and member["models"]) for member in members) >= others:
             return
         await asyncio.sleep(SETTLE_LOOK_S)
-    raise BenchFailed("the two nodes did not meet")
+    raise BenchFailed("the nodes did not meet")
 
 
 async def get_json(url: str, headers: Mapping[str, str]) -> Mapping[str, object]:
     """Read one JSON page of a process on this machine."""
+    found: Mapping[str, object] = json.loads(await get_text(url, headers))
+    return found
+
+
+async def get_text(url: str, headers: Mapping[str, str]) -> str:
+    """Read one page of a process on this machine."""
 
     def fetch() -> bytes:
         request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - loopback
@@ -170,5 +189,4 @@ async def get_json(url: str, headers: Mapping[str, str]) -> Mapping[str, object]
             body: bytes = answer.read()
         return body
 
-    found: Mapping[str, object] = json.loads(await asyncio.to_thread(fetch))
-    return found
+    return (await asyncio.to_thread(fetch)).decode()

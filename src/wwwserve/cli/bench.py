@@ -75,6 +75,12 @@ def gossip(
     _run("gossip", repeats, as_json=as_json, nodes=_parse_sizes(nodes))
 
 
+@app.command
+def network(*, repeats: RepeatsFlag = 1, as_json: JsonFlag = False) -> None:
+    """What four nodes do with the load of one, against a pool of their engines, and simulated."""
+    _run("network", repeats, as_json=as_json)
+
+
 def _run(name: str, repeats: int, *, as_json: bool, **options: Sequence[int]) -> None:
     measure = _load(name)
     with open_side_console().status(f"measuring {name}, {repeats} times ..."):

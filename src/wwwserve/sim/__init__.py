@@ -6,6 +6,7 @@ A run is a function of its scenario, strategy and seed: same seed, same digest o
 
 from wwwserve.sim.fuzz import create_fuzz_scenario, run_fuzz
 from wwwserve.sim.hosts import AnyPeer, Host
+from wwwserve.sim.measures import Measures, measure
 from wwwserve.sim.membership import (
     Crash,
     Crowd,
@@ -20,11 +21,14 @@ from wwwserve.sim.membership import (
     settle,
     watch_doubts,
 )
-from wwwserve.sim.plans import Scenario
+from wwwserve.sim.plans import LengthPlan, NetworkPlan, Scenario
+from wwwserve.sim.pool import Dispatcher
+from wwwserve.sim.profiles import get_profile
 from wwwserve.sim.report import create_csv, create_report_json, create_table
 from wwwserve.sim.runs import STRATEGIES, RunResult, Verdict, run_scenario
 from wwwserve.sim.scenarios import SCENARIOS, apply_settings, list_keys, parse_scenario
-from wwwserve.sim.workload import Arrival, fit_trace, parse_trace
+from wwwserve.sim.truth import Outcome, UserRequest
+from wwwserve.sim.workload import Arrival, draw_requests, draw_typical, fit_trace, parse_trace
 
 __all__ = [
     "SCENARIOS",
@@ -34,18 +38,28 @@ __all__ = [
     "Crash",
     "Crowd",
     "CrowdPlan",
+    "Dispatcher",
     "Host",
     "Idle",
+    "LengthPlan",
+    "Measures",
+    "NetworkPlan",
+    "Outcome",
     "RunResult",
     "Scenario",
+    "UserRequest",
     "Verdict",
     "apply_settings",
     "create_csv",
     "create_fuzz_scenario",
     "create_report_json",
     "create_table",
+    "draw_requests",
+    "draw_typical",
     "fit_trace",
+    "get_profile",
     "list_keys",
+    "measure",
     "measure_crash",
     "measure_idle",
     "measure_newcomer",

@@ -25,7 +25,6 @@ from wwwserve.core.effects import (
     StartRemote,
     StopSession,
 )
-from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import CancelRequest, Event, Persisted, SubmitRequest
 from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.lanes import Lane
@@ -47,6 +46,7 @@ from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import (
     Arrival,
     Population,
+    create_entropy,
     create_requests,
     create_traced_requests,
 )
@@ -78,7 +78,7 @@ class Cluster:
         self, scenario: Scenario, seed: int, *, strategy: str, create_core: CreateCore
     ) -> None:
         """Nothing happens before `start`. Raises `BadInput` for a plan that cannot be."""
-        entropy = Entropy(f"{scenario.name} {seed}".encode())
+        entropy = create_entropy(scenario, seed)
         self.scenario = scenario
         self.seed = seed
         self.requests: dict[bytes, UserRequest] = {}
@@ -349,11 +349,16 @@ class Cluster:
             endpoint=Endpoint.CHAT,
             models=(request.model,),
             prompt_tokens=max(1, estimate),
-            completion_tokens_max=2 * request.completion_tokens if request.request[-2] % 2 else 0,
+            completion_tokens_max=self._compute_allowed_tokens(request),
             body_bytes=request.prompt_tokens * self.scenario.body_bytes_per_token,
             deadline_us=request.deadline_us,
             is_streamed=request.is_streamed,
         )
+
+    def _compute_allowed_tokens(self, request: UserRequest) -> int:
+        if self.scenario.workload.is_length_allowed:
+            return request.completion_tokens
+        return 2 * request.completion_tokens if request.request[-2] % 2 else 0
 
     def _go_away(self, host: Host, request: UserRequest) -> None:
         if request.outcome is Outcome.OPEN:

@@ -124,6 +124,9 @@ class WorkloadPlan(
     completion_tokens: LengthPlan = LengthPlan(low=5, median=120, p90=400, high=1_000)
     pieces: tuple[Piece, ...] = ()
     """None: one steady rate."""
+    is_length_allowed: bool = False
+    """Every user allows exactly as many tokens as the answer has, as who replays a trace does;
+    otherwise half of them allow twice as many, and the others say nothing."""
     plain_permille: Permille = 0
     """Requests that are not streamed."""
     wrong_permille: Permille = 0

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
-from wwwserve.core.entropy import Entropy
 from wwwserve.enginemodel import Demand, EngineProfile, compute_saturated_us, compute_share_us
 from wwwserve.sim.engines import PretendEngine, Run
 from wwwserve.sim.plans import Scenario
@@ -18,14 +17,12 @@ from wwwserve.sim.profiles import get_profile
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import (
     Arrival,
-    Population,
-    create_requests,
-    create_traced_requests,
+    create_entropy,
+    draw_requests,
     draw_typical,
     list_demands,
 )
 from wwwserve.sim.world import World
-from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Usage
 
@@ -96,7 +93,7 @@ class Pool:
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
         """Nothing happens before `start`. Raises `BadInput` for a plan that cannot be."""
-        entropy = Entropy(f"{scenario.name} {seed}".encode())
+        entropy = create_entropy(scenario, seed)
         self.scenario = scenario
         self.seed = seed
         self.requests: dict[bytes, UserRequest] = {}
@@ -104,7 +101,6 @@ class Pool:
         self.node_names = list(scenario.nodes)
         self.message_counts: dict[str, int] = {}
         self.frame_count = 0
-        self._entropy = entropy
         self._engines = [
             PretendEngine(self.world, plan.engine, plan.models, entropy.split(f"engine {name}"))
             for name, plan in scenario.nodes.items()
@@ -116,13 +112,7 @@ class Pool:
         nodes = list(self.scenario.nodes.values())
         typical = list_demands(trace or ()) or draw_typical(self.scenario.workload)
         self._dispatcher = Dispatcher([get_profile(plan.engine) for plan in nodes], typical)
-        nobody = [NodeId(index.to_bytes(32, "big")) for index in range(len(nodes))]
-        population = Population(nodes, nobody)
-        entropy = self._entropy.split("workload")
-        if trace is None:
-            self._await_next(create_requests(self.scenario, population, entropy))
-        else:
-            self._await_next(create_traced_requests(self.scenario, population, entropy, trace))
+        self._await_next(iter(draw_requests(self.scenario, self.seed, trace)))
 
     def run_until(self, moment_us: int) -> None:
         """Let virtual time pass."""

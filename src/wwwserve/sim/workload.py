@@ -100,6 +100,27 @@ def draw_typical(plan: WorkloadPlan) -> list[Demand]:
     ]
 
 
+def draw_requests(
+    scenario: Scenario, seed: int, trace: Sequence[Arrival] | None = None
+) -> list[UserRequest]:
+    """The requests that a run of a scenario has with a seed, whatever the strategy.
+
+    Only the nodes some of them may be limited to are nobody's.
+    """
+    nodes = list(scenario.nodes.values())
+    nobody = [NodeId(index.to_bytes(32, "big")) for index in range(len(nodes))]
+    population = Population(nodes, nobody)
+    entropy = create_entropy(scenario, seed).split("workload")
+    if trace is None:
+        return list(create_requests(scenario, population, entropy))
+    return list(create_traced_requests(scenario, population, entropy, trace))
+
+
+def create_entropy(scenario: Scenario, seed: int) -> Entropy:
+    """All chance of a run comes from here."""
+    return Entropy(f"{scenario.name} {seed}".encode())
+
+
 def create_requests(
     scenario: Scenario, population: Population, entropy: Entropy
 ) -> Iterator[UserRequest]:
