@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from wwwserve.core.facts import MemberStatus
-from wwwserve.core.gossip.state import Member
-from wwwserve.wire import Dead, Entry, Standing, Suspect
+from wwwserve.wire import Dead, Entry, OpenedRecord, Standing, Suspect
 
 STANDINGS = {
     MemberStatus.ALIVE: Standing.ALIVE,
@@ -36,21 +35,26 @@ class Step(Enum):
     """We doubt a record that the other does not."""
 
 
-def compute_step(entry: Entry, member: Member | None) -> Step:
+Held = tuple[OpenedRecord, MemberStatus]
+"""What a table says of one node, with its record."""
+
+
+def compute_step(entry: Entry, held: Held | None) -> Step:
     """Compare what another holds of a node with what we do.
 
     Records of the dead are neither wanted nor owed: whoever forgot them would take them for alive.
     """
-    if member is None:
+    if held is None:
         is_live = entry.standing in (Standing.ALIVE, Standing.SUSPECT)
         return Step.WANT if is_live else Step.NOTHING
-    version = member.opened.record.version
+    opened, status = held
+    version = opened.record.version
     if entry.version > version:
         return Step.NOTHING if entry.standing is Standing.DEAD else Step.WANT
     if entry.version < version:
-        return Step.NOTHING if member.status is MemberStatus.DEAD else Step.OWE
-    if member.status is MemberStatus.ALIVE and entry.standing in DOUBTS:
+        return Step.NOTHING if status is MemberStatus.DEAD else Step.OWE
+    if status is MemberStatus.ALIVE and entry.standing in DOUBTS:
         return Step.HEAR
-    if member.status in _DOUBTED and entry.standing is Standing.ALIVE:
+    if status in _DOUBTED and entry.standing is Standing.ALIVE:
         return Step.TELL
     return Step.NOTHING

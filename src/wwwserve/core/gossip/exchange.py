@@ -18,12 +18,12 @@ from typing import Final
 from wwwserve.core.effects import CloseLink
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.agenda import Task
-from wwwserve.core.gossip.comparing import DOUBTS, STANDINGS, Step, compute_step
+from wwwserve.core.gossip.comparing import DOUBTS, STANDINGS, Held, Step, compute_step
 from wwwserve.core.gossip.digests import AFTER_ALL, FIRST_ID, compute_bounds
 from wwwserve.core.gossip.giving import Giver
 from wwwserve.core.gossip.own import OwnRecord
 from wwwserve.core.gossip.rules import JITTER_PERMILLE, compute_doubt, is_live
-from wwwserve.core.gossip.state import Allowance, Member, State
+from wwwserve.core.gossip.state import Allowance, State
 from wwwserve.core.gossip.table import Table
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LISTING_ENTRIES_MAX, MEMBERS_MAX
@@ -201,14 +201,12 @@ class Exchange:
         findings = _Findings()
         for entry in entries:
             node = NodeId(entry.node)
-            member = self._get_member(node)
-            step = compute_step(entry, member)
+            step = compute_step(entry, self._get_held(node))
             findings.steps[step].append(node)
             if step is Step.HEAR:
                 kind = DOUBTS[entry.standing]
                 findings.heard.append(kind(node, entry.version, sender))
-            doubt = compute_doubt(member) if step is Step.TELL and member is not None else None
-            if doubt is not None:
+            if step is Step.TELL and (doubt := compute_doubt(self._state.members[node])):
                 findings.told.append(doubt)
         return findings
 
@@ -234,17 +232,17 @@ class Exchange:
             if len(entries) == LISTING_ENTRIES_MAX:
                 until = node
                 break
-            member = self._get_member(node)
-            assert member is not None, "only known nodes are walked"
-            version = member.opened.record.version
-            entries.append(Entry(node, version, STANDINGS[member.status]))
+            held = self._get_held(node)
+            assert held is not None, "only known nodes are walked"
+            opened, status = held
+            entries.append(Entry(node, opened.record.version, STANDINGS[status]))
         self._state.send(sender, Listing(digest.first, buckets, tuple(entries), until))
 
     def on_wanted(self, sender: NodeId, wanted: Sequence[bytes]) -> None:
         """Give the records a peer wants. Raises `Refusal` when it wants too many."""
         if wanted:
             self._talks[sender].records.spend(self._state.now, len(wanted))
-            known = [NodeId(node) for node in wanted if self._get_member(NodeId(node)) is not None]
+            known = [NodeId(node) for node in wanted if self._get_held(NodeId(node)) is not None]
             self._giver.owe(sender, known)
 
     def on_shown(self, opened: OpenedRecord) -> None:
@@ -260,14 +258,14 @@ class Exchange:
 
     # -- the table, with ourselves in it ---------------------------------------------------------
 
-    def _get_member(self, node: NodeId) -> Member | None:
+    def _get_held(self, node: NodeId) -> Held | None:
         if node == self._state.node:
-            return Member(self._own.opened, MemberStatus.ALIVE, node)
-        return self._state.members.get(node)
+            return self._own.opened, MemberStatus.ALIVE
+        member = self._state.members.get(node)
+        return None if member is None else (member.opened, member.status)
 
     def _is_live(self, node: NodeId) -> bool:
-        member = self._get_member(node)
-        return member is not None and is_live(member)
+        return node == self._state.node or is_live(self._state.members[node])
 
     def _walk(self, buckets: bytes, first: bytes, until: bytes) -> Iterator[NodeId]:
         """All nodes known in these buckets, between these ids, in order."""

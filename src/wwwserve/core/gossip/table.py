@@ -55,6 +55,14 @@ class Table:
             self._views = tuple(self._view(node, members[node]) for node in self._order)
         return self._views
 
+    def get_some(self, count: int) -> list[NodeId]:
+        """Up to `count` members in a row of the order of their ids, from a random one on."""
+        order = self._order
+        if len(order) <= count:
+            return list(order)
+        start = self._state.entropy.below(len(order))
+        return order[start : start + count] + order[: max(0, start + count - len(order))]
+
     def get_range(self, start: bytes, end: bytes) -> list[NodeId]:
         """All members from one id up to but not including another, in order."""
         order = self._order
