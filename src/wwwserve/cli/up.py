@@ -97,12 +97,16 @@ def _obey_signals(orders: Orders) -> None:
     """Turn what the system sends this process into orders for the node that runs in this task."""
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     has_terminal = os.isatty(STANDARD_ERROR)
+    was_told = False
 
     def on_stop() -> None:
-        if orders.stop.is_set():
+        # Signals count by themselves: the first cuts off nothing that a command stops in order.
+        nonlocal was_told
+        if was_told:
             assert this is not None
             this.cancel()
             return
+        was_told = True
         orders.stop.set()
         console = open_side_console()
         if console.is_terminal:
