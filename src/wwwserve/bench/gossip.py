@@ -64,21 +64,22 @@ HEAVY_LOSS_PERMILLE = 50
 
 
 def measure_gossip(repeats: int, nodes: Sequence[int] = NODES) -> list[BenchResult]:
-    """All figures; `nodes` are the sizes of the crowds, the largest answers the long questions."""
-    seeds = range(1, repeats + 1)
+    """All figures; `nodes` are the sizes of the crowds."""
+    return [*measure_crowds(repeats, nodes), *measure_link(), *measure_idle_node()]
+
+
+def measure_crowds(repeats: int, nodes: Sequence[int]) -> list[BenchResult]:
+    """What is measured in virtual time; the largest crowd answers the long questions."""
     sizes = sorted(dict.fromkeys(nodes))
-    crowds = {size: [_open_crowd(size, seed) for seed in seeds] for size in sizes}
+    crowds = {size: [_open_crowd(size, seed) for seed in range(1, repeats + 1)] for size in sizes}
     idles = {size: [measure_idle(crowd, IDLE_US) for crowd, _ in crowds[size]] for size in sizes}
-    largest = crowds[sizes[-1]]
+    name, largest = f"{sizes[-1]} nodes", crowds[sizes[-1]]
+    starts = [agreed_us / SECOND for _, agreed_us in largest]
     return [
         *_show_traffic(idles),
-        compute_result(
-            f"{sizes[-1]} nodes: start to all agree", "s", [us / SECOND for _, us in largest]
-        ),
-        *_show_trials(f"{sizes[-1]} nodes", [crowd for crowd, _ in largest]),
         *measure_messages(largest[0][0]),
-        *measure_link(),
-        *measure_idle_node(),
+        compute_result(f"{name}: start to all agree", "s", starts),
+        *_show_trials(name, [crowd for crowd, _ in largest]),
     ]
 
 
@@ -98,10 +99,8 @@ def _show_traffic(idles: dict[int, list[Idle]]) -> list[BenchResult]:
             BenchResult(f"{name}: the busiest sends", busiest, "B/s", None, None),
             compute_result(f"{name}: links of a node", "links", [idle.links for idle in some]),
         ]
-    first, *_, last = [*rates, *rates]
-    flatness = rates[max(rates)] / rates[min(rates)]
-    name = f"a node sends, {last} nodes over {first}"
-    return [*results, _hold(name, "x", flatness, FLAT_BAR)]
+    name = f"a node sends, {max(rates)} nodes over {min(rates)}"
+    return [*results, _hold(name, "x", rates[max(rates)] / rates[min(rates)], FLAT_BAR)]
 
 
 def _show_trials(name: str, crowds: list[Crowd]) -> list[BenchResult]:
