@@ -56,9 +56,9 @@ def read_event(process: subprocess.Popen[str]) -> dict[str, Any]:
     return event
 
 
-def chat(ready: dict[str, Any], text: str) -> tuple[str, str]:
+def chat(ready: dict[str, Any], text: str, model: str = "auto") -> tuple[str, str]:
     """Ask the first node something; returns the answer and who gave it."""
-    body = {"model": "auto", "max_tokens": 16, "messages": [{"role": "user", "content": text}]}
+    body = {"model": model, "max_tokens": 16, "messages": [{"role": "user", "content": text}]}
     request = urllib.request.Request(  # noqa: S310 - the demo's own URL
         f"{ready['base_url']}/chat/completions",
         data=json.dumps(body).encode(),
@@ -119,6 +119,22 @@ def test_four_nodes_meet_answer_and_leave_nothing_behind(run_demo: RunDemo, tmp_
         events = [json.loads(line)["event"] for line in process.stdout]
         assert process.wait(WAIT_SECONDS) == 0
     assert "RequestFinished" in events
+    assert_gone(pids)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_emulated_gpus_serve_what_each_has(run_demo: RunDemo, tmp_path: Path) -> None:
+    with run_demo("--json", "--exit-after", "2", "--engine", "emulated") as process:
+        ready = read_event(process)
+        pids = list_pids(process, ready)
+        assert len({node["engine"] for node in ready["nodes"]}) == 8
+        homes = {node["id"][:8]: node["models"] for node in ready["nodes"]}
+        wanted = sorted({model for node in ready["nodes"] for model in node["models"]})
+        assert len(wanted) == 3
+        for model in wanted:
+            _, executor = chat(ready, "Say something.", model=model)
+            assert model in homes[executor]
+        assert process.wait(WAIT_SECONDS) == 0
     assert_gone(pids)
     assert list(tmp_path.iterdir()) == []
 

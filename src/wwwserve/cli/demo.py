@@ -1,8 +1,9 @@
 """`wwwserve demo`: a whole network on this machine, in front of real models, told as it happens.
 
-Four independent node processes, each with its own engine, find each other, take OpenAI requests and
-hand them to one another. Nothing of it is left behind: state lives in a temporary folder, and every
-process ends with the demo, however that ends.
+Several independent node processes, each with its own engine, find each other, take OpenAI requests
+and hand them to one another. With `--engine emulated` the engines are eight GPUs of different kinds
+with three models, which nobody needs to have. Nothing of it is left behind: state lives in a
+temporary folder, and every process ends with the demo, however that ends.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -21,8 +22,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from wwwserve.cli.demo_engines import EMULATED_PROFILES, EngineName
 from wwwserve.cli.demo_network import DemoNetwork, DemoNode, join_all, open_network
-from wwwserve.cli.demo_traffic import QUESTIONS, send_burst
+from wwwserve.cli.demo_traffic import plan_questions, send_burst
 from wwwserve.cli.engine import fetch_with_progress
 from wwwserve.cli.narration import NAME_LENGTH, Narrator
 from wwwserve.cli.terminal import JsonFlag, open_console, print_json
@@ -58,20 +60,25 @@ OnFact = Callable[[DemoNode, Json | None], None]
 """Hears a node's facts, and None when the node is gone."""
 
 NodesFlag = Annotated[
-    int, Parameter(help="Nodes to start.", validator=Number(gte=1, lte=NODES_MAX))
+    int | None,
+    Parameter(
+        help=f"Nodes to start; {NODES} without it, {len(EMULATED_PROFILES)} of emulated engines.",
+        validator=Number(gte=1, lte=NODES_MAX),
+    ),
 ]
 ExitFlag = Annotated[
     float | None,
     Parameter(help="End this many seconds after the network is ready.", validator=Number(gte=0)),
 ]
 EngineFlag = Annotated[
-    Literal["local", "mock"], Parameter(help="A real model, or a pretend one for tests.")
+    EngineName,
+    Parameter(help="A small real model; emulated GPUs of different kinds; or a mock for tests."),
 ]
 
 
 def demo(
     *,
-    nodes: NodesFlag = NODES,
+    nodes: NodesFlag = None,
     exit_after: ExitFlag = None,
     engine: EngineFlag = "local",
     as_json: JsonFlag = False,
@@ -81,14 +88,12 @@ def demo(
     With --json, the first line says where everything is, and a line for each fact follows; nobody
     sends requests then but you.
     """
-    is_mocked = engine == "mock"
-    if not is_mocked:
+    if engine == "local":
         fetch_with_progress()
+    count = nodes or (len(EMULATED_PROFILES) if engine == "emulated" else NODES)
+    run = _run_json if as_json else _run
     try:
-        if as_json:
-            asyncio.run(_until_stopped(_run_json(nodes, exit_after, is_mocked=is_mocked)))
-        else:
-            asyncio.run(_until_stopped(_run(nodes, exit_after, is_mocked=is_mocked)))
+        asyncio.run(_until_stopped(run(count, engine, exit_after)))
     except asyncio.CancelledError:
         # Ctrl-C, SIGTERM or a closed terminal: how a demo ends.
         return
@@ -109,8 +114,8 @@ async def _until_stopped(work: Awaitable[None]) -> None:
     await work
 
 
-async def _run_json(count: int, exit_after: float | None, *, is_mocked: bool) -> None:
-    async with open_network(count, is_mocked=is_mocked, on_start=lambda _up: None) as network:
+async def _run_json(count: int, engine: EngineName, exit_after: float | None) -> None:
+    async with open_network(count, engine, on_start=lambda _up: None) as network:
         await join_all(network, lambda _seen: None)
         print_json(_describe(network))
         async with _watching(network, _print_fact):
@@ -118,7 +123,7 @@ async def _run_json(count: int, exit_after: float | None, *, is_mocked: bool) ->
         print_json({"event": "stopping"})
 
 
-async def _run(count: int, exit_after: float | None, *, is_mocked: bool) -> None:
+async def _run(count: int, engine: EngineName, exit_after: float | None) -> None:
     console, narrator, begin = open_console(), Narrator(), monotonic()
     status = console.status(f"Starting {count} nodes, each with its own engine ...")
 
@@ -133,7 +138,7 @@ async def _run(count: int, exit_after: float | None, *, is_mocked: bool) -> None
     try:
         async with open_network(
             count,
-            is_mocked=is_mocked,
+            engine,
             on_start=lambda up: status.update(f"{up} of {count} nodes are up ..."),
         ) as network:
             async with _watching(network, on_fact):
@@ -143,6 +148,8 @@ async def _run(count: int, exit_after: float | None, *, is_mocked: bool) -> None
                 )
                 status.stop()
                 _show_network(console, network, narrator, monotonic() - begin)
+                if engine == "emulated":
+                    console.print("The answers are words without meaning, at those GPUs' pace.\n")
                 await _show_traffic(console, network)
                 _show_usage(console, network)
                 await _wait(exit_after)
@@ -194,6 +201,7 @@ def _describe(network: DemoNetwork) -> Json:
                 "gateway": node.info.gateway,
                 "admin": node.info.admin,
                 "models": node.models,
+                "engine": node.engine,
                 "pid": node.process.pid,
                 "home": str(node.folder.path),
             }
@@ -215,26 +223,29 @@ def _show_network(
     for node in network.nodes:
         line = Text("  ").append_text(narrator.name(node.info.node))
         line.append(f"  {node.info.gateway}/v1  process {node.process.pid}  ", style="dim")
-        console.print(line.append(", ".join(node.models)), soft_wrap=True)
+        line.append(", ".join(node.models)).append(f"  {node.engine}", style="dim")
+        console.print(line, soft_wrap=True)
+        narrator.introduce(node.info.node, node.models)
     console.print()
 
 
 async def _show_traffic(console: Console, network: DemoNetwork) -> None:
     """Send the first requests, with the first answer growing below what the nodes tell."""
     name = network.nodes[0].info.node[:NAME_LENGTH]
-    console.print(f"[bold]{len(QUESTIONS)} requests at once, all to {name}:[/]")
-    answer = Panel("", title=QUESTIONS[0], title_align="left", style="cyan")
+    questions = plan_questions(network)
+    console.print(f"[bold]{len(questions)} requests at once, all to {name}:[/]")
+    answer = Panel("", title=questions[0][1], title_align="left", style="cyan")
     live = Live(answer, console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True)
 
     def on_text(text: str) -> None:
         answer.renderable = Text(text)
 
     with live if console.is_terminal else nullcontext():
-        burst = await send_burst(network, on_text=on_text)
+        burst = await send_burst(network, questions, on_text=on_text)
     console.print(answer)
     for failure in burst.failures:
         console.print(Text(failure, style="red"))
-    console.print(f"[bold]{burst.answered} of {len(QUESTIONS)} answered.[/]\n")
+    console.print(f"[bold]{burst.answered} of {burst.sent} answered.[/]\n")
 
 
 def _show_usage(console: Console, network: DemoNetwork) -> None:

@@ -15,17 +15,12 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from wwwserve.adapters.engines import MockEngineServer, MockSettings
 from wwwserve.cli.admin_client import AdminClient
+from wwwserve.cli.demo_engines import DemoEngine, EngineName, open_engines
 from wwwserve.cli.init import make_node
 from wwwserve.cli.terminal import CommandFailed
 from wwwserve.node import RunInfo, StateFolder
 
-ENGINE_SLOTS = 2
-"""Few, so that a handful of requests makes a node busy and offload is seen."""
-ENGINE_THREADS = 1
-"""Several nodes share this machine's cores."""
-ENGINE_CONTEXT_TOKENS = 1_024
 START_WAIT_SECONDS = 120
 """A model loads within a second or two; a machine this slow is not going to make it."""
 MEET_WAIT_SECONDS = 60
@@ -52,6 +47,8 @@ class DemoNode:
     process: asyncio.subprocess.Process
     info: RunInfo
     models: tuple[str, ...]
+    engine: str
+    """What is behind it, for people."""
     admin: AdminClient
 
 
@@ -65,7 +62,7 @@ class DemoNetwork:
 
 @asynccontextmanager
 async def open_network(
-    count: int, *, is_mocked: bool, on_start: Callable[[int], None]
+    count: int, engine: EngineName, *, on_start: Callable[[int], None]
 ) -> AsyncIterator[DemoNetwork]:
     """Start `count` nodes that do not know each other yet; take all of it down at the end.
 
@@ -82,14 +79,14 @@ async def open_network(
             # One key for the whole demo; only its hash is in the file.
             shutil.copy(folders[0].api_keys_file, folder.api_keys_file)
             make_node(folder)
-        urls = [await _open_mock(stack) if is_mocked else "" for _ in folders]
+        engines = await open_engines(stack, engine, count)
         processes: list[asyncio.subprocess.Process] = []
         stack.push_async_callback(_end_all, processes)
-        for folder, url in zip(folders, urls, strict=True):
-            processes.append(await _spawn(stack, folder, url))
+        for folder, one in zip(folders, engines, strict=True):
+            processes.append(await _spawn(stack, folder, one))
         nodes: list[DemoNode] = []
-        for folder, process in zip(folders, processes, strict=True):
-            nodes.append(await _wait_ready(stack, folder, process))
+        for folder, process, one in zip(folders, processes, engines, strict=True):
+            nodes.append(await _wait_ready(stack, folder, process, one))
             on_start(len(nodes))
         yield DemoNetwork(tuple(nodes), api_key)
 
@@ -125,21 +122,14 @@ async def _count_alive(admin: AdminClient) -> int:
     return sum(peer["status"] == "alive" for peer in peers)
 
 
-async def _open_mock(stack: AsyncExitStack) -> str:
-    """A pretend engine of a leisurely pace, for tests of the demo itself."""
-    settings = MockSettings(tokens=24, first_token_us=50_000, pace_us=20_000, slots=ENGINE_SLOTS)
-    server = await stack.enter_async_context(MockEngineServer(settings))
-    return server.url
-
-
 async def _spawn(
-    stack: AsyncExitStack, folder: StateFolder, engine_url: str
+    stack: AsyncExitStack, folder: StateFolder, engine: DemoEngine
 ) -> asyncio.subprocess.Process:
     errors = stack.enter_context(_error_file(folder).open("wb"))
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "wwwserve.cli", "up", "--home", str(folder.path)),
         *("--json", "--stop-with-stdin"),
-        *_list_settings(engine_url),
+        *_list_settings(engine),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,
@@ -149,28 +139,21 @@ async def _spawn(
     )
 
 
-def _list_settings(engine_url: str) -> list[str]:
-    engine = (
-        {"url": engine_url, "slots": ENGINE_SLOTS}
-        if engine_url
-        else {
-            "kind": "local",
-            "slots": ENGINE_SLOTS,
-            "threads": ENGINE_THREADS,
-            "context_tokens": ENGINE_CONTEXT_TOKENS,
-        }
-    )
+def _list_settings(engine: DemoEngine) -> list[str]:
     settings = {
         "gateway.port": 0,
         "admin.port": 0,
         "links.listen": f"{_LOOPBACK}:0",
-        **{f"engine.{key}": value for key, value in engine.items()},
+        **{f"engine.{key}": value for key, value in engine.settings.items()},
     }
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
 
 async def _wait_ready(
-    stack: AsyncExitStack, folder: StateFolder, process: asyncio.subprocess.Process
+    stack: AsyncExitStack,
+    folder: StateFolder,
+    process: asyncio.subprocess.Process,
+    engine: DemoEngine,
 ) -> DemoNode:
     assert process.stdout is not None
     try:
@@ -185,7 +168,7 @@ async def _wait_ready(
         )
     models = msgspec.json.decode(line, type=_ReadyLine).models
     admin = await stack.enter_async_context(AdminClient(info))
-    return DemoNode(folder, process, info, models, admin)
+    return DemoNode(folder, process, info, models, engine.label, admin)
 
 
 def _error_file(folder: StateFolder) -> Path:

@@ -24,7 +24,12 @@ class Narrator:
 
     def __init__(self) -> None:
         self._colours: dict[str, str] = {}
+        self._models: dict[str, tuple[str, ...]] = {}
         self._told: deque[tuple[str, str, str]] = deque(maxlen=NEWS_REMEMBERED_MAX)
+
+    def introduce(self, node: str, models: tuple[str, ...]) -> None:
+        """A node serves these models: why a request leaves it can be told."""
+        self._models[node] = models
 
     def name(self, node: str) -> Text:
         """A node's short name, always in the same colour."""
@@ -58,7 +63,10 @@ class Narrator:
         executor = _text(fact, "executor")
         if executor == node:
             return Text(f"{_request(fact)} runs here", style="dim")
-        line = Text(f"is busy: {_request(fact)} offered to ")
+        model = _text(fact, "model")
+        serves = self._models.get(node, (model,))
+        reason = "is busy" if model in serves else f"has no {model.rpartition('/')[2]}"
+        line = Text(f"{reason}: {_request(fact)} offered to ")
         line.append_text(self.name(executor))
         quotes = _list(fact, "alternatives")
         best = [quote for quote in quotes if quote.get("node") == executor]

@@ -41,6 +41,17 @@ def test_an_offload_reads_as_one_story() -> None:
     )
 
 
+def test_a_request_for_what_others_serve_is_not_called_a_sign_of_load() -> None:
+    narrator = Narrator()
+    narrator.introduce(HERE, ("org/small",))
+    fact = {"event": "AttemptStarted", "request": REQUEST, "executor": THERE}
+    started = tell(narrator, model="org/large", **fact)
+    assert started == "aaaaa has no large: request 1234 offered to ccccc"
+    assert tell(narrator, model="org/small", **fact) == (
+        "aaaaa is busy: request 1234 offered to ccccc"
+    )
+
+
 def test_what_runs_here_says_so() -> None:
     narrator = Narrator()
     fact = {"request": REQUEST, "executor": HERE}
