@@ -46,7 +46,7 @@ def test_help_names_every_command(wwwserve: Wwwserve) -> None:
     done = wwwserve("--help")
     assert done.returncode == 0
     verbs = (
-        *("demo", "init", "up", "engine", "config", "keys", "status", "peers", "models"),
+        *("demo", "init", "up", "engine", "config", "keys", "doctor", "status", "peers", "models"),
         *("ask", "invite", "join", "sim", "bench", "version"),
     )
     assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []

@@ -1,9 +1,11 @@
 """What two real nodes tell of one request agrees: by its id in both logs, by numbers in metrics.
 
-Real processes before mock engines; logs are what the processes wrote, pages what they serve.
+Real processes before mock engines; logs are what the processes wrote, pages what they serve, and
+what is found is what the command prints.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.network import (
+    CLI,
     MEET_WAIT_S,
     MODEL,
     Network,
@@ -129,3 +132,43 @@ async def test_numbers_move_with_real_requests(network: Network) -> None:
     assert done["wwwserve_works_total"] == 1
     assert done["wwwserve_work_completion_tokens_total"] > 0
     assert "wwwserve_requests_total" not in done
+
+
+async def run_doctor(*arguments: str) -> tuple[int | None, Any]:
+    """The command's exit code and what it found."""
+    process = await asyncio.create_subprocess_exec(
+        *CLI, "doctor", "--json", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return process.returncode, json.loads(output)
+
+
+async def test_doctor_examines_a_running_node_and_one_that_was_killed(network: Network) -> None:
+    first = await network.start_node()
+    node = await network.start_node()
+    await node.wait_status(knows(1))
+    settings = (
+        *(f"engine.url={node.engine.url}", "gateway.port=0", "admin.port=0"),
+        "links.listen=127.0.0.1:0",
+    )
+    flags = ["--home", str(node.home)]
+    flags += [word for setting in settings for word in ("--set", setting)]
+    bootstrap = ("--set", f"network.bootstrap={first.links[0]}")
+    code, told = await run_doctor(*flags, *bootstrap)
+    assert (code, told["is_running"]) == (0, True)
+    found = {finding["check"]: finding for finding in told["findings"]}
+    assert not [one for one in told["findings"] if one["level"] in ("warning", "error")]
+    assert found["peers"]["found"] == "1 alive of 1 known, 1 linked"
+    assert found["own address"]["found"].startswith(node.links[0])
+    assert found["meeting points"]["found"] == "all 1 answer"
+    for secret in (node.admin_token, node.api_key):
+        assert secret not in json.dumps(told)
+
+    node.kill()
+    await node.process.wait()
+    code, told = await run_doctor(*flags, "--set", "engine.url=http://127.0.0.1:9")
+    assert (code, told["is_running"]) == (1, False)
+    found = {finding["check"]: finding for finding in told["findings"]}
+    assert "killed" in found["run.json"]["found"]
+    assert found["engine engine"]["level"] == "error"
+    assert found["own address"]["found"].startswith("127.0.0.1:")

@@ -74,7 +74,9 @@ async def _check_engine(
         await reader.close()
         await finder.close()
     if reading.health is not EngineHealth.READY:
-        return None, [_explain_health(look)]
+        # Ready by its own kind's pages and not by those declared: then the declaration is it.
+        is_misread = found.health is EngineHealth.READY
+        return None, list(_judge_kind(look)) if is_misread else [_explain_health(look)]
     return look, list(_judge(subject.config, look))
 
 
@@ -89,6 +91,8 @@ def _judge(config: Config, look: _Look) -> Iterator[Finding]:
 
 def _judge_kind(look: _Look) -> Iterator[Finding]:
     declared = look.engine.kind.value
+    is_ready = look.reading.health is EngineHealth.READY
+    level = Level.WARNING if is_ready else Level.ERROR
     if look.engine.kind is EngineKind.AUTO or look.kind in ("", declared):
         return
     if declared == _GENERIC:
@@ -102,17 +106,19 @@ def _judge_kind(look: _Look) -> Iterator[Finding]:
     elif look.kind == _GENERIC:
         yield Finding(
             look.check,
-            Level.WARNING,
+            level,
             f"declared as {declared}, and none of its own pages can be seen",
-            "its load, slots and abilities stay unknown",
+            "its load, slots and abilities stay unknown" if is_ready else _NO_ENGINE,
             f'let whatever stands between pass them, or kind = "{_GENERIC}" for this engine',
         )
     else:
         yield Finding(
             look.check,
-            Level.WARNING,
+            level,
             f"declared as {declared}, and it is {look.kind}",
-            "its load, slots and abilities are looked for where they are not",
+            "its load, slots and abilities are looked for where they are not"
+            if is_ready
+            else _NO_ENGINE,
             f'kind = "auto" or "{look.kind}" for this engine',
         )
 
