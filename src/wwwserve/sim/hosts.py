@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.effects import Effect
-from wwwserve.core.events import DeadlineReached, EngineRead, Event, Started
+from wwwserve.core.events import DeadlineReached, EngineRead, Event, LocalTimeRead, Started
+from wwwserve.core.policy import WEEK_US
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.sim.disk import PretendDisk
 from wwwserve.sim.engines import ENGINE_NAME, PretendEngine
@@ -17,8 +18,10 @@ from wwwserve.sim.people import HONEST, Person
 from wwwserve.sim.world import Action, PretendClock, World
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import ENGINE_POLL_US
-from wwwserve.values.moments import NEVER, Moment
+from wwwserve.values.moments import NEVER, SECOND, Moment
 
+LOCAL_TIME_PERIOD_US = 60 * SECOND
+"""How often a host with a calendar tells the local time, as a real one does."""
 DEADLINES_AT_ONE_INSTANT_MAX = 100
 """A peer whose deadline stays due this often without time passing would spin for ever."""
 
@@ -64,6 +67,8 @@ class Host:
     person: Person = field(default=HONEST)
     engine_poll_us: int | None = ENGINE_POLL_US
     """How often the peer hears of its engine; None: never, for there are no requests."""
+    local_zero_us: int | None = None
+    """What the local time of the week is when the world begins; None = the host has no calendar."""
     peer: AnyPeer | None = None
     life: int = 0
     """Counts starts and ends of the process; what was meant for an earlier life is dropped."""
@@ -84,6 +89,8 @@ class Host:
         self.wake_us = NEVER
         self.peer = self.create_peer(self)
         self.tell(Started())
+        if self.local_zero_us is not None:
+            self._tell_local_time(self.local_zero_us)
         self._poll_engine()
 
     def end(self) -> None:
@@ -130,6 +137,10 @@ class Host:
     def read_engine(self) -> None:
         """Tell the peer how its engine is, as its adapter would on its own or after a failure."""
         self.later(0, EngineRead(ENGINE_NAME, self.engine.read_state()))
+
+    def _tell_local_time(self, zero_us: int) -> None:
+        self.tell(LocalTimeRead((zero_us + self.world.now_us) % WEEK_US))
+        self.do_later(LOCAL_TIME_PERIOD_US, lambda: self._tell_local_time(zero_us))
 
     def _poll_engine(self) -> None:
         if self.engine_poll_us is not None:
