@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.typing import FilteringBoundLogger
 
 from wwwserve.core.engines import EngineHealth
 from wwwserve.core.facts import (
@@ -36,9 +37,10 @@ from wwwserve.core.facts import (
 )
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.node.config import LogFormat, LogLevel, LogsConfig
-from wwwserve.node.logs import FactLog, open_logs
+from wwwserve.node.logs import FactLog
 from wwwserve.node.logs.facts import LINES_PER_MINUTE_MAX, Line, describe
 from wwwserve.node.logs.lines import LINES_AT_ONCE_MAX, LINES_QUEUED_MAX, LineWriter
+from wwwserve.node.logs.loggers import open_logs
 from wwwserve.values.ids import NodeId, RequestId, node_prefix
 from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.refusals import DeclineReason, FailureKind
@@ -66,10 +68,21 @@ class HandClock:
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[int]:
+def open_log(descriptor: int, settings: LogsConfig | None = None) -> Iterator[FilteringBoundLogger]:
+    """A log that writes to a descriptor, until it has written everything."""
+    writer = LineWriter(descriptor)
+    with open_logs(settings or LogsConfig(), writer) as log:
+        yield log
+    writer.close()
+
+
+@contextmanager
+def open_file(path: Path, settings: LogsConfig | None = None) -> Iterator[FilteringBoundLogger]:
+    """A log that writes to a file."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     try:
-        yield descriptor
+        with open_log(descriptor, settings) as log:
+            yield log
     finally:
         os.close(descriptor)
 
@@ -79,12 +92,11 @@ def write_facts(
 ) -> list[Any]:
     """What a node's log holds after these facts."""
     settings = LogsConfig(level=level)
-    with open_file(tmp_path / "log") as descriptor:
-        with open_logs(settings, descriptor) as log:
-            facts_log = FactLog(log, OWN, clock or HandClock())
-            for fact in facts:
-                facts_log.on_fact(fact)
-        return [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    with open_file(tmp_path / "log", settings) as log:
+        facts_log = FactLog(log, OWN, clock or HandClock())
+        for fact in facts:
+            facts_log.on_fact(fact)
+    return [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
 
 
 def make_finished(error: str = "", executor: NodeId | None = PEER) -> RequestFinished:
@@ -184,7 +196,7 @@ def test_steps_are_left_out_above_debug(tmp_path: Path) -> None:
 def test_lines_that_others_can_cause_are_rationed(tmp_path: Path) -> None:
     clock = HandClock()
     refused = PeerRefused(PEER, "rate", "too much")
-    with open_file(tmp_path / "log") as descriptor, open_logs(LogsConfig(), descriptor) as log:
+    with open_file(tmp_path / "log") as log:
         facts_log = FactLog(log, OWN, clock)
         for _ in range(LINES_PER_MINUTE_MAX + 40):
             facts_log.on_fact(refused)
@@ -204,16 +216,15 @@ def test_libraries_warnings_look_the_same_and_show_no_values(tmp_path: Path) -> 
         prompt = "a prompt " + "nobody may read"
         raise ValueError(len(prompt))
 
-    with open_file(tmp_path / "log") as descriptor:
-        with open_logs(LogsConfig(), descriptor):
-            logging.getLogger("library").debug("a trifle")
-            try:
-                break_down()
-            except ValueError:
-                logging.getLogger("library").exception("it broke over %s", "something")
-        logging.getLogger("library").handle(
-            logging.LogRecord("library", WARNING, "", 0, "after the end", None, None)
-        )
+    with open_file(tmp_path / "log"):
+        logging.getLogger("library").debug("a trifle")
+        try:
+            break_down()
+        except ValueError:
+            logging.getLogger("library").exception("it broke over %s", "something")
+    logging.getLogger("library").handle(
+        logging.LogRecord("library", WARNING, "", 0, "after the end", None, None)
+    )
     (line,) = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert (line["level"], line["event"]) == ("error", "it broke over something")
     assert line["logger"] == "library"
@@ -223,7 +234,7 @@ def test_libraries_warnings_look_the_same_and_show_no_values(tmp_path: Path) -> 
 
 def test_text_is_for_people_and_no_peer_writes_lines_of_its_own(tmp_path: Path) -> None:
     settings = LogsConfig(format=LogFormat.TEXT)
-    with open_file(tmp_path / "log") as descriptor, open_logs(settings, descriptor) as log:
+    with open_file(tmp_path / "log", settings) as log:
         facts_log = FactLog(log.bind(node="short"), OWN, HandClock())
         facts_log.on_fact(PeerRefused(PEER, "rule", "one\nerror forged \x1b[31m"))
     (line,) = (tmp_path / "log").read_text().splitlines()
@@ -262,7 +273,7 @@ def test_the_next_line_tells_how_many_were_lost() -> None:
     reading, writing = os.pipe()
     first = bytearray()
     with ThreadPoolExecutor(1) as threads:
-        with open_logs(LogsConfig(), writing) as log:
+        with open_log(writing) as log:
             for _ in range(WRITTEN):
                 log.info("busy", filling="x" * 100)
             while first.count(b"\n") < 2 * LINES_AT_ONCE_MAX:

@@ -8,7 +8,6 @@ without ever holding the node up; `node_log` is all of it for one node.
 """
 
 from wwwserve.node.logs.facts import FactLog
-from wwwserve.node.logs.loggers import open_logs
 from wwwserve.node.logs.node_log import NodeLog
 
-__all__ = ["FactLog", "NodeLog", "open_logs"]
+__all__ = ["FactLog", "NodeLog"]

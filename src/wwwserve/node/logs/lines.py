@@ -12,6 +12,8 @@ LINES_QUEUED_MAX = 10_000
 """Lines waiting for their reader; one more is lost and counted."""
 LINES_AT_ONCE_MAX = 256
 """Lines in one write."""
+STANDARD_ERROR = 2
+"""Its file descriptor."""
 CLOSE_WAIT_S = 1.0
 """How long the end of a node waits for its last lines to be read."""
 
@@ -19,7 +21,9 @@ CLOSE_WAIT_S = 1.0
 class LineWriter:
     """Writes lines to a file descriptor, in order, without making its caller wait."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int = STANDARD_ERROR) -> None:
+        self.is_terminal = os.isatty(descriptor)
+        """Whether a person reads them."""
         self._descriptor = descriptor
         self._waiting: Queue[str | None] = Queue(LINES_QUEUED_MAX)
         self._lost = 0

@@ -1,7 +1,6 @@
 """How a log line looks, and that lines of libraries look the same."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,8 +10,6 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 from wwwserve.node.config import LogFormat, LogLevel, LogsConfig
 from wwwserve.node.logs.lines import LineWriter
 
-STANDARD_ERROR = 2
-"""Its file descriptor."""
 _LEVELS = {
     LogLevel.DEBUG: logging.DEBUG,
     LogLevel.INFO: logging.INFO,
@@ -25,15 +22,11 @@ _EVENT_WIDTH = 20
 
 
 @contextmanager
-def open_logs(
-    settings: LogsConfig, descriptor: int = STANDARD_ERROR
-) -> Iterator[FilteringBoundLogger]:
-    """A logger for one node's life; libraries' warnings go the same way meanwhile."""
-    is_terminal = os.isatty(descriptor)
+def open_logs(settings: LogsConfig, writer: LineWriter) -> Iterator[FilteringBoundLogger]:
+    """A logger under these settings; libraries' warnings go the same way meanwhile."""
     is_text = settings.format is LogFormat.TEXT or (
-        settings.format is LogFormat.AUTO and is_terminal
+        settings.format is LogFormat.AUTO and writer.is_terminal
     )
-    writer = LineWriter(descriptor)
     log: FilteringBoundLogger = structlog.wrap_logger(
         _Sink(writer.write),
         processors=[
@@ -42,7 +35,7 @@ def open_logs(
             # Plain tracebacks: they show code, never what a variable held.
             structlog.processors.format_exc_info,
             _make_loss_teller(writer),
-            *(_make_text_processors(is_terminal=is_terminal) if is_text else _JSON),
+            *(_make_text_processors(writer) if is_text else _JSON),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
         cache_logger_on_first_use=True,
@@ -54,7 +47,6 @@ def open_logs(
         yield log
     finally:
         root.removeHandler(handler)
-        writer.close()
 
 
 class _Sink:
@@ -94,9 +86,9 @@ def _put_first(_: object, __: str, line: EventDict) -> EventDict:
 _JSON: tuple[Processor, ...] = (_put_first, structlog.processors.JSONRenderer())
 
 
-def _make_text_processors(*, is_terminal: bool) -> tuple[Processor, ...]:
+def _make_text_processors(writer: LineWriter) -> tuple[Processor, ...]:
     console = structlog.dev.ConsoleRenderer(
-        colors=is_terminal,
+        colors=writer.is_terminal,
         pad_event_to=_EVENT_WIDTH,
         sort_keys=False,
         timestamp_key="time",

@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from wwwserve.node.config import LogsConfig
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.logs.facts import FactLog
+from wwwserve.node.logs.lines import LineWriter
 from wwwserve.node.logs.loggers import open_logs
 from wwwserve.ports.clock import Clock
 from wwwserve.values.ids import NodeId, node_prefix
@@ -27,9 +28,13 @@ class NodeLog:
 
     def __init__(self, settings: LogsConfig) -> None:
         self._source: _Source | None = None
+        # One for all settings: ending it may have to wait, which a running node must not.
+        self._writer = LineWriter()
         self._stack = ExitStack()
         self._settings = settings
-        self.logger: FilteringBoundLogger = self._stack.enter_context(open_logs(settings))
+        self.logger: FilteringBoundLogger = self._stack.enter_context(
+            open_logs(settings, self._writer)
+        )
         """For what is no fact; another one after `set`."""
 
     def follow(self, facts: FactHub, node: NodeId, clock: Clock) -> None:
@@ -42,13 +47,14 @@ class NodeLog:
         if settings == self._settings:
             return
         fresh = ExitStack()
-        self.logger = self._follow(fresh, fresh.enter_context(open_logs(settings)))
+        self.logger = self._follow(fresh, fresh.enter_context(open_logs(settings, self._writer)))
         self._stack.close()
         self._stack, self._settings = fresh, settings
 
     def close(self) -> None:
         """Write what waits, and no more."""
         self._stack.close()
+        self._writer.close()
 
     def _follow(self, stack: ExitStack, logger: FilteringBoundLogger) -> FilteringBoundLogger:
         source = self._source
