@@ -145,6 +145,8 @@ class RunMeasured:
 
     node: NodeId
     """Who ran it; this node's own id for a run here."""
+    engine: str
+    """For a run here: the engine it ran on."""
     model: ModelId
     prompt_tokens: int
     completion_tokens: int
@@ -153,11 +155,11 @@ class RunMeasured:
     total_us: int
     """From its start to the end."""
     concurrency: int
-    """For a run here: requests of the model running beside it, itself included."""
+    """For a run here: requests running beside it at its start, itself included."""
+    concurrency_end: int
+    """The same at its end."""
     quoted_us: int
     """For a run elsewhere: what its quote had promised for `total_us`; 0 = nothing."""
-    engine: str = ""
-    """For a run here: the engine it ran on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,19 +193,22 @@ class Book:
 
     def end_well(self, run: Run, event: StreamEnded, now: Moment) -> None:
         """The whole answer was delivered."""
+        served = run.served
+        concurrency_end = self._capacity.count_used(served) if served is not None else 0
         request = self._finish_run(run)
         first_output_at = run.first_output_at if run.first_output_at is not None else now
         self.effects.append(
             RunMeasured(
                 node=run.executor,
+                engine=served.engine if served is not None else "",
                 model=ModelId(run.model),
                 prompt_tokens=event.usage.prompt_tokens or request.summary.prompt_tokens,
                 completion_tokens=event.usage.completion_tokens,
                 first_output_us=first_output_at - run.started_at,
                 total_us=now - run.started_at,
                 concurrency=run.concurrency,
+                concurrency_end=concurrency_end,
                 quoted_us=run.quoted_us,
-                engine=run.served.engine if run.served is not None else "",
             )
         )
         self._tally.answered += 1

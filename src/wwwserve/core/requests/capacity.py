@@ -69,16 +69,15 @@ class Capacity:
         return is_news
 
     def occupy(self, served: ServedModel, role: Role, tokens: int) -> int:
-        """One more request, of so many tokens, runs on a model; returns how many now do."""
+        """One more request, of so many tokens, runs on a model; returns how many now run there."""
         engine = self._engines.get(served.engine)
         if engine is None:
             engine = self._engines[served.engine] = OwnEngine()
         engine.start(role, tokens)
         self._starts += 1
         engine.started_at = self._starts
-        place = get_place_key(served)
-        self._running[place] += 1
-        return self._running[place]
+        self._running[get_place_key(served)] += 1
+        return self.count_used(served)
 
     def release(self, served: ServedModel, role: Role, tokens: int) -> None:
         """One request on a model, started with so many tokens, is over."""
@@ -141,7 +140,14 @@ class Capacity:
 
     def has_room(self, served: ServedModel) -> bool:
         """Whether one more request of the usual size would start at once."""
-        return self._count_used(served) < self._count_slots(served)
+        return self.count_used(served) < self._count_slots(served)
+
+    def count_used(self, served: ServedModel) -> int:
+        """How many requests run where one more of a model would."""
+        engine = self._engines[served.engine]
+        if served.is_slots_known:
+            return self._running[get_place_key(served)] + engine.foreign
+        return engine.used
 
     def list_roomy(self, now: Moment) -> tuple[ServedModel, ...]:
         """The models that could start one more request now."""
@@ -161,7 +167,7 @@ class Capacity:
             kv_used_permille = engine.get_kv_permille()
         return LoadView(
             slots=self._count_slots(served, tokens),
-            used=self._count_used(served),
+            used=self.count_used(served),
             kv_used_permille=kv_used_permille,
             engine=served.engine,
         )
@@ -188,12 +194,6 @@ class Capacity:
 
     # -- how it is counted -----------------------------------------------------------------------
 
-    def _count_used(self, served: ServedModel) -> int:
-        engine = self._engines[served.engine]
-        if served.is_slots_known:
-            return self._running[get_place_key(served)] + engine.foreign
-        return engine.used
-
     def _count_slots(self, served: ServedModel, tokens: int = 0) -> int:
         """Told, or expected for requests of so many tokens."""
         if served.is_slots_known:
@@ -204,7 +204,7 @@ class Capacity:
         """The least goes first: how used it would be for its size, then the longest unused."""
         engine = self._engines[served.engine]
         size = max(served.weight * self._count_slots(served), 1)
-        used = (self._count_used(served) + 1) * _MILLION // size
+        used = (self.count_used(served) + 1) * _MILLION // size
         return engine.is_avoided(now), used, engine.started_at
 
     def _forget_if(self, is_unknown: Callable[[OwnEngine], bool]) -> None:

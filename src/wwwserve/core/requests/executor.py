@@ -147,14 +147,15 @@ class Executor:
         self.effects.append(
             RunMeasured(
                 node=self._own,
+                engine=work.served.engine,
                 model=ModelId(work.served.offer.model),
                 prompt_tokens=event.usage.prompt_tokens,
                 completion_tokens=event.usage.completion_tokens,
                 first_output_us=first_output_at - work.began_at,
                 total_us=now - work.began_at,
                 concurrency=work.concurrency,
+                concurrency_end=self._capacity.count_used(work.served),
                 quoted_us=0,
-                engine=work.served.engine,
             )
         )
         self._tally.works_answered += 1

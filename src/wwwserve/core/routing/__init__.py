@@ -16,6 +16,7 @@ from wwwserve.core.routing.estimates import ESTIMATE_MAX_US, MODELS_LEARNED_MAX,
 from wwwserve.core.routing.history import (
     PENALTY_FIRST_US,
     PENALTY_MAX_US,
+    PROMISE_FADE_US,
     SENDS_REMEMBERED_MAX,
     History,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "MODELS_LEARNED_MAX",
     "PENALTY_FIRST_US",
     "PENALTY_MAX_US",
+    "PROMISE_FADE_US",
     "SENDS_REMEMBERED_MAX",
     "SUGGESTIONS_MAX",
     "Catalogue",

@@ -21,10 +21,15 @@ SENDS_REMEMBERED_MAX = 64
 START = Moment(0)
 """Before any moment a host's clock shows."""
 
+PROMISE_FADE_US = 5 * SECOND
+"""What was learned of a node's punctuality counts half after so long without news: it was learned
+under another load, and a node that is never chosen could not mend its name."""
+
 _PERMILLE = 1000
 _PROMISE_MIN_PERMILLE = 250
 _PROMISE_MAX_PERMILLE = 8_000
 _PROMISE_SHIFT = 4
+_FADES_MAX = 16
 
 
 @dataclass(slots=True)
@@ -37,6 +42,14 @@ class _Experience:
     sends: deque[Moment] = field(default_factory=lambda: deque(maxlen=SENDS_REMEMBERED_MAX))
     promise_permille: int = _PERMILLE
     """How long its runs took, in thousandths of what it had quoted."""
+    promised_at: Moment = START
+    """When that was learned."""
+
+    def get_promise_permille(self, now: Moment) -> int:
+        """The same, as far as it has not faded."""
+        fades = min(max(now - self.promised_at, 0) // PROMISE_FADE_US, _FADES_MAX)
+        excess = self.promise_permille - _PERMILLE
+        return _PERMILLE + (excess >> fades if excess > 0 else -(-excess >> fades))
 
 
 class History:
@@ -59,7 +72,7 @@ class History:
         experience.failures += 1
         experience.avoided_until = after(now, span_us)
 
-    def add_success(self, run: RunMeasured) -> None:
+    def add_success(self, run: RunMeasured, now: Moment) -> None:
         """A node did what it promised: its failures are forgotten, its punctuality noted."""
         experience = self._get_or_add(run.node)
         experience.failures = 0
@@ -67,7 +80,9 @@ class History:
         if run.quoted_us > 0:
             ratio = run.total_us * _PERMILLE // run.quoted_us
             ratio = max(_PROMISE_MIN_PERMILLE, min(ratio, _PROMISE_MAX_PERMILLE))
-            experience.promise_permille += (ratio - experience.promise_permille) >> _PROMISE_SHIFT
+            known = experience.get_promise_permille(now)
+            experience.promise_permille = known + ((ratio - known) >> _PROMISE_SHIFT)
+            experience.promised_at = now
 
     def is_avoided(self, node: NodeId, now: Moment) -> bool:
         """Whether a node failed so lately that it is left alone."""
@@ -84,10 +99,10 @@ class History:
             sends.popleft()
         return sum(1 for sent in sends if sent >= since)
 
-    def scale(self, node: NodeId, quoted_us: int) -> int:
+    def scale(self, node: NodeId, quoted_us: int, now: Moment) -> int:
         """What a node's quote has meant so far."""
         experience = self._nodes.get(node)
-        permille = _PERMILLE if experience is None else experience.promise_permille
+        permille = _PERMILLE if experience is None else experience.get_promise_permille(now)
         return quoted_us * permille // _PERMILLE
 
     def _get_or_add(self, node: NodeId) -> _Experience:

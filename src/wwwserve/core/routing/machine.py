@@ -68,7 +68,7 @@ class Routing:
                 if node == self._own:
                     self._estimates.learn_speed(experience)
                 else:
-                    self._history.add_success(experience)
+                    self._history.add_success(experience, now)
             case _:
                 assert_never(experience)
 
@@ -138,7 +138,7 @@ class Routing:
         return self._catalogue.get_models()
 
     def _weigh(self, bid: Bid, member: MemberView, now: Moment) -> Bid:
-        finish_us = self._history.scale(bid.node, bid.finish_us)
+        finish_us = self._history.scale(bid.node, bid.finish_us, now)
         sends = self._history.count_sends(bid.node, bid.asked_at, now)
         finish_us += sends * finish_us // max(member.record.slots, 1)
         return replace(bid, finish_us=finish_us + bid.round_trip_us)

@@ -22,6 +22,7 @@ from wwwserve.core.routing import (
     ESTIMATE_MAX_US,
     PENALTY_FIRST_US,
     PENALTY_MAX_US,
+    PROMISE_FADE_US,
     Estimates,
     History,
     Routing,
@@ -37,7 +38,7 @@ SMALL = ModelId(MODEL)
 IDLE = LoadView(slots=4, used=0)
 
 
-def make_run(number: int, **fields: int) -> RunMeasured:
+def make_run(number: int, engine: str = "", **fields: int) -> RunMeasured:
     values = {
         "prompt_tokens": 1_000,
         "completion_tokens": 101,
@@ -46,7 +47,8 @@ def make_run(number: int, **fields: int) -> RunMeasured:
         "concurrency": 1,
         "quoted_us": 0,
     }
-    return RunMeasured(node(number), SMALL, **(values | fields))
+    values |= {"concurrency_end": fields.get("concurrency", 1)} | fields
+    return RunMeasured(node(number), engine, SMALL, **values)
 
 
 def make_routing(*numbers: int) -> Routing:
@@ -120,7 +122,7 @@ def test_a_failing_node_is_avoided_longer_each_time_and_forgiven_by_success() ->
     assert spans[:3] == [PENALTY_FIRST_US, 2 * PENALTY_FIRST_US, 4 * PENALTY_FIRST_US]
     assert spans[-1] == PENALTY_MAX_US
     history.add_failure(node(1), now)
-    history.add_success(make_run(1))
+    history.add_success(make_run(1), now)
     assert not history.is_avoided(node(1), now)
 
 
@@ -196,6 +198,44 @@ def test_an_embedding_has_no_answer_to_decode() -> None:
     assert found.finish_us == found.first_token_us
 
 
+def test_each_engine_has_its_own_speed_and_a_model_one_length() -> None:
+    estimates = Estimates()
+    estimates.learn_speed(make_run(0, "quick", total_us=300_000))
+    estimates.learn_speed(make_run(0, "slow", total_us=9_100_000))
+    spans = []
+    for engine in ("quick", "slow"):
+        found = estimates.estimate(summary(1), SMALL, LoadView(slots=4, used=0, engine=engine))
+        spans.append(found.finish_us - found.first_token_us)
+    assert spans == [200_000, 9_000_000]
+    for _ in range(200):
+        estimates.learn_length(make_run(3, completion_tokens=500))
+    asked = summary(1, prompt_tokens=100, completion_tokens_max=0)
+    assert 580 <= estimates.predict_tokens(asked, SMALL) <= 600
+    assert estimates.predict_tokens(summary(1, completion_tokens_max=7), SMALL) == 107
+
+
+def test_what_was_learned_in_a_crowd_is_not_held_against_an_idle_engine() -> None:
+    estimates = Estimates()
+    for _ in range(20):
+        estimates.learn_speed(make_run(0, concurrency=1))
+        estimates.learn_speed(make_run(0, concurrency=64, first_output_us=8_000_000))
+    idle = estimates.estimate(summary(1, prompt_tokens=1_000), SMALL, LoadView(slots=64, used=0))
+    busy = estimates.estimate(summary(1, prompt_tokens=1_000), SMALL, LoadView(slots=64, used=63))
+    assert idle.first_token_us == 100_000
+    assert busy.first_token_us == 8_000_000
+
+
+def test_a_run_that_had_company_only_later_is_learned_as_one_that_had_some() -> None:
+    estimates = Estimates()
+    estimates.learn_speed(make_run(0, concurrency=1, concurrency_end=1))
+    estimates.learn_speed(make_run(0, concurrency=1, concurrency_end=63, total_us=5_100_000))
+    spans = []
+    for used in (0, 31):
+        found = estimates.estimate(summary(1), SMALL, LoadView(slots=64, used=used))
+        spans.append(found.finish_us - found.first_token_us)
+    assert spans == [1_000_000, 5_000_000]
+
+
 def test_a_full_engine_makes_its_queue_wait() -> None:
     estimates = Estimates()
     free = estimates.estimate(summary(1), SMALL, LoadView(slots=2, used=1))
@@ -225,3 +265,20 @@ def test_whatever_was_learned_and_asked_an_estimate_can_travel() -> None:
     asked = summary(1, prompt_tokens=TOKENS_MAX, completion_tokens_max=0)
     found = estimates.estimate(asked, SMALL, LoadView(slots=1, used=1, own_waiting=1_000))
     assert found.first_token_us == found.finish_us == ESTIMATE_MAX_US
+
+
+def test_a_bad_name_for_punctuality_fades_when_nobody_asks_again() -> None:
+    # [REQUESTS-SOONEST.5]
+    history = History()
+    now = Moment(SECOND)
+    for _ in range(100):
+        history.add_success(make_run(1, total_us=4_000, quoted_us=1_000), now)
+        history.add_success(make_run(2, total_us=250, quoted_us=1_000), now)
+    late, early = history.scale(node(1), 1_000, now), history.scale(node(2), 1_000, now)
+    assert late > 3_900
+    assert early < 300
+    now = Moment(now + PROMISE_FADE_US)
+    assert history.scale(node(1), 1_000, now) == 1_000 + (late - 1_000) // 2
+    assert 600 < history.scale(node(2), 1_000, now) < 650
+    now = Moment(now + 20 * PROMISE_FADE_US)
+    assert history.scale(node(1), 1_000, now) == history.scale(node(2), 1_000, now) == 1_000
