@@ -47,7 +47,7 @@ def test_help_names_every_command(wwwserve: Wwwserve) -> None:
     assert done.returncode == 0
     verbs = (
         *("demo", "init", "up", "engine", "config", "keys", "doctor", "status", "peers", "models"),
-        *("ask", "invite", "join", "sim", "bench", "version"),
+        *("ask", "invite", "join", "pause", "resume", "drain", "sim", "bench", "version"),
     )
     assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []
 
@@ -133,7 +133,9 @@ def test_a_wrong_configuration_is_one_clear_line(wwwserve: Wwwserve, tmp_path: P
     assert wwwserve("config", "check", str(file)).returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["status", "peers", "models", "invite", "ask", "join"])
+@pytest.mark.parametrize(
+    "verb", ["status", "peers", "models", "invite", "ask", "join", "pause", "drain"]
+)
 def test_without_a_node_commands_say_what_to_type(wwwserve: Wwwserve, verb: str) -> None:
     arguments = (verb, "x") if verb in ("ask", "join") else (verb,)
     never_made = wwwserve(*arguments)
@@ -162,6 +164,7 @@ def test_up_without_a_node_says_what_to_type(wwwserve: Wwwserve) -> None:
         (("demo", "--nodes", "many"), "--nodes"),
         (("up", "--set", "gateway.port=many"), "gateway.port"),
         (("keys", "add"), "NAME"),
+        (("pause", "--for", "ever"), "--for"),
         (("bench", "core", "--repeats", "0"), "--repeats"),
     ],
 )
