@@ -54,7 +54,8 @@ class EngineConfig:
     model: str = ""
     """Path of a GGUF file for the local engine; empty = the small model `engine fetch` brings."""
     slots: SlotsOrUnset = 0
-    """Requests it runs well at once; more wait at the node. 0 = what it says, else 4."""
+    """Requests it runs well at once; more wait at the node. 0 = what it says, else
+    what its cache and its queue show room for."""
     context_tokens: Tokens = 0
     """Longest prompt plus answer of one request; 0 = what it says (local: 2048)."""
     threads: Annotated[int, Meta(ge=0, le=1_024)] = 0

@@ -19,7 +19,7 @@ _TEMPLATE = """\
 # api_key_env = ""         # environment variable with the node's own key for the engine
 # api_key = ""             # or the key itself; users' keys are never passed on
 # model = ""               # path of a GGUF file for the local engine
-# slots = 0                # requests it runs well at once; 0 = what it says, else 4
+# slots = 0                # requests it runs well at once; 0 = what it says or shows
 # context_tokens = 0       # longest prompt plus answer; 0 = what it says (local: 2048)
 # threads = 0              # processor threads of the local engine; 0 = half of the cores
 # name = "engine"          # what commands call it
