@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from tests.integration.world import World, wait_until
 from wwwserve.adapters.host import LibsodiumVerifier, NodeKey
 from wwwserve.adapters.transports import LoopbackTransport
-from wwwserve.node.assemble import Node
+from wwwserve.node.living import Node
 from wwwserve.ports.transport import CloseReason, Link, Stream
 from wwwserve.values.ids import NodeId
 from wwwserve.values.parameters import MAIN, compute_network_id

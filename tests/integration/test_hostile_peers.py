@@ -16,7 +16,7 @@ from tests.integration.world import World, get_text, open_world, read_all, submi
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import RequestFinished
 from wwwserve.core.sessions import Route
-from wwwserve.node.assemble import Node
+from wwwserve.node.living import Node
 from wwwserve.node.streams.works import OFFERED_BYTES_PER_PEER_MAX, WORKS_PER_PEER_MAX
 from wwwserve.ports.peer_handle import RequestFailed
 from wwwserve.ports.transport import CloseReason, ResetCode, Stream, StreamEnded

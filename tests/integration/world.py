@@ -11,7 +11,7 @@ from wwwserve.adapters.host import NodeKey
 from wwwserve.adapters.storage import MemoryStore
 from wwwserve.adapters.transports import LoopbackNetwork, LoopbackTransport
 from wwwserve.core.sessions import Route
-from wwwserve.node.assemble import Node, Parts, connect
+from wwwserve.node.assemble import Parts, connect
 from wwwserve.node.config import (
     Config,
     EngineConfig,
@@ -22,6 +22,7 @@ from wwwserve.node.config import (
 )
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engines import open_engine
+from wwwserve.node.living import Node
 from wwwserve.node.setup_parts import make_parameters
 from wwwserve.ports.peer_handle import Reply, UserRequest
 from wwwserve.values.parameters import compute_network_id
