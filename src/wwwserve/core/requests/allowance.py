@@ -24,7 +24,7 @@ class Allowance:
     __slots__ = ("_first", "_has_queued", "_has_refused", "_looked_at", "_sent", "count")
 
     def __init__(self, first: int) -> None:
-        self._first = max(first, 1)
+        self._first = min(max(first, 1), ALLOWANCE_MAX)
         self.count = self._first
         self._has_queued = False
         self._has_refused = False
