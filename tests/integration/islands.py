@@ -8,6 +8,7 @@ made here is ended: processes by their handles, namespaces by their names.
 import asyncio
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -101,6 +102,22 @@ class Island:
         homes = [str(self.folder / f"node-{number}") for number in range(len(self.nodes))]
         process = await self._begin((*WATCH, *homes))
         return Watch(process)
+
+    def read_sent_bytes(self) -> int:
+        """What the open links of its nodes have carried away from here, TLS and all."""
+        listing = subprocess.run(
+            (IP, "netns", "exec", self.namespace, "ss", "-tinH"),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.splitlines()
+        total = 0
+        for addresses, figures in zip(listing[::2], listing[1::2], strict=True):
+            ports = [int(word.rpartition(":")[2]) for word in addresses.split()[3:5]]
+            sent = re.search(r"bytes_sent:(\d+)", figures)
+            if sent and any(_LINKS_PORT <= port < _GATEWAY_PORT for port in ports):
+                total += int(sent[1])
+        return total
 
     def pull_cable(self) -> None:
         """Nothing reaches the other island any more."""
