@@ -128,6 +128,11 @@ class FakePeerHandle:
             totals=Totals(requests=3),
         )
 
+    def listen(self, listener: Callable[[Fact], None]) -> Callable[[], None]:
+        for fact in self.facts:
+            listener(fact)
+        return lambda: None
+
     async def watch(self) -> AsyncIterator[Fact]:
         for fact in self.facts:
             yield fact

@@ -7,21 +7,28 @@ from collections.abc import AsyncIterator, Callable
 from wwwserve.core.facts import Fact, FactsDropped
 from wwwserve.values.limits import FACTS_QUEUED_MAX
 
+Listener = Callable[[Fact], None]
+
 
 class FactHub:
-    """Hands each fact to every watcher; a slow watcher loses its oldest facts and is told so."""
+    """Hands each fact to every listener and watcher.
+
+    Listeners are called at once and miss nothing. A slow watcher loses its oldest facts; it is told
+    so, and all listeners with it.
+    """
 
     def __init__(self) -> None:
-        self._listeners: list[Callable[[Fact], None]] = []
+        self._listeners: list[Listener] = []
+        self._watchers: list[Listener] = []
 
-    def listen(self, listener: Callable[[Fact], None]) -> Callable[[], None]:
+    def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each fact from now on; the answer ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def tell(self, fact: Fact) -> None:
         """Pass a fact on."""
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._watchers):
             listener(fact)
 
     async def watch(self) -> AsyncIterator[Fact]:
@@ -36,15 +43,17 @@ class FactHub:
             waiting.append(fact)
             arrived.set()
 
-        unlisten = self.listen(on_fact)
+        self._watchers.append(on_fact)
         try:
             while True:
                 await arrived.wait()
                 arrived.clear()
                 if dropped:
-                    count, dropped = dropped, 0
-                    yield FactsDropped(count)
+                    loss, dropped = FactsDropped(dropped), 0
+                    for listener in tuple(self._listeners):
+                        listener(loss)
+                    yield loss
                 while waiting:
                     yield waiting.popleft()
         finally:
-            unlisten()
+            self._watchers.remove(on_fact)

@@ -96,6 +96,10 @@ class NodeHandle:
         """See `PeerHandle`."""
         return self.peer.get_snapshot(self.clock.now())
 
+    def listen(self, listener: Callable[[Fact], None]) -> Callable[[], None]:
+        """See `PeerHandle`."""
+        return self.facts.listen(listener)
+
     def watch(self) -> AsyncIterator[Fact]:
         """See `PeerHandle`."""
         return self.facts.watch()

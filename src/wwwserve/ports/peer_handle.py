@@ -1,6 +1,6 @@
 """What frontends hold of a running peer: submit, look, watch, and the operator's commands."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -134,6 +134,13 @@ class PeerHandle(Protocol):
 
     def get_snapshot(self) -> Snapshot:
         """The peer as it is now."""
+        ...
+
+    def listen(self, listener: Callable[[Fact], None]) -> Callable[[], None]:
+        """Call `listener` with each fact at once, from now on; the answer ends that.
+
+        It must return quickly, raise nothing, and ask the peer for nothing.
+        """
         ...
 
     def watch(self) -> AsyncIterator[Fact]:

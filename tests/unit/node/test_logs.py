@@ -232,6 +232,14 @@ def test_libraries_warnings_look_the_same_and_show_no_values(tmp_path: Path) -> 
     assert "a prompt nobody may read" not in line["exception"]
 
 
+def test_what_is_no_text_is_escaped_and_nothing_is_lost(tmp_path: Path) -> None:
+    with open_file(tmp_path / "log") as log:
+        log.info("odd", detail="half a character: \udc80", value=object)
+    (line,) = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert line["detail"] == "half a character: \udc80"
+    assert line["value"] == repr(object)
+
+
 def test_text_is_for_people_and_no_peer_writes_lines_of_its_own(tmp_path: Path) -> None:
     settings = LogsConfig(format=LogFormat.TEXT)
     with open_file(tmp_path / "log", settings) as log:

@@ -7,6 +7,7 @@ servers fit. No label names a peer or a user, and there are only so many models:
 however long the node runs and whoever talks to it. docs/guides/operating.md lists all names.
 """
 
+from dataclasses import dataclass
 from typing import assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
@@ -77,7 +78,7 @@ class NodeMetrics:
         self._refused = self._count("messages_refused", "Peers' messages not accepted.", "rule")
         self._dropped = Counter(
             "wwwserve_facts_dropped",
-            "Facts that came faster than they were counted: the other counts lack them.",
+            "Facts that came faster than somebody who watches them took them.",
             registry=self.registry,
         )
 
@@ -134,21 +135,20 @@ class NodeMetrics:
                 assert_never(fact)
 
     def _on_request_finished(self, fact: RequestFinished) -> None:
-        route = self._get_route(fact.executor)
-        model = self._bound_model(fact.model)
-        self._requests.finished.labels(fact.error or ANSWERED, route).inc()
-        self._requests.prompt_tokens.labels(model, route).inc(fact.prompt_tokens)
-        self._requests.completion_tokens.labels(model, route).inc(fact.completion_tokens)
-        self._requests.wait.labels(route).observe(fact.wait_us / SECOND)
-        attributes = (_OPERATIONS[fact.endpoint], model, route)
-        self._requests.duration.labels(*attributes, fact.error).observe(fact.total_us / SECOND)
-        if fact.error or not fact.first_output_us:
+        model, route = self._bound_model(fact.model), self._get_route(fact.executor)
+        numbers = self._requests.get_end(fact.endpoint, model, route, fact.error)
+        numbers.ended.inc()
+        numbers.prompt_tokens.inc(fact.prompt_tokens)
+        numbers.completion_tokens.inc(fact.completion_tokens)
+        numbers.wait.observe(fact.wait_us / SECOND)
+        numbers.duration.observe(fact.total_us / SECOND)
+        if numbers.answered is None or not fact.first_output_us:
             return
-        self._requests.first_token.labels(*attributes).observe(fact.first_output_us / SECOND)
+        numbers.answered.first_token.observe(fact.first_output_us / SECOND)
         if fact.completion_tokens > 1:
             rest_us = fact.total_us - fact.first_output_us
             per_token_s = rest_us / (fact.completion_tokens - 1) / SECOND
-            self._requests.per_token.labels(*attributes).observe(per_token_s)
+            numbers.answered.per_token.observe(per_token_s)
 
     def _on_work(self, fact: WorkStarted | WorkDeclined | WorkFinished) -> None:
         match fact:
@@ -182,10 +182,35 @@ class NodeMetrics:
         return Counter(f"wwwserve_{name}", what, (label,), registry=self.registry)
 
 
+@dataclass(frozen=True, slots=True)
+class _AnswerNumbers:
+    """What only answered requests have."""
+
+    first_token: Histogram
+    per_token: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class _EndNumbers:
+    """What counts requests that ended in one way; kept, since to look each up costs a microsecond.
+
+    There are only so many: models are bounded, all else is a closed set.
+    """
+
+    ended: Counter
+    prompt_tokens: Counter
+    completion_tokens: Counter
+    wait: Histogram
+    duration: Histogram
+    answered: _AnswerNumbers | None
+
+
 class _RequestNumbers:
     """Counts of own users' requests."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._ends: dict[tuple[Endpoint, str, str, str], _EndNumbers] = {}
+
         def count(name: str, what: str, *labels: str) -> Counter:
             return Counter(f"wwwserve_{name}", what, labels, registry=registry)
 
@@ -227,6 +252,30 @@ class _RequestNumbers:
             "Per token after the first, of answered requests.",
             _PER_TOKEN_BUCKETS,
             *_ATTRIBUTES,
+        )
+
+    def get_end(self, endpoint: Endpoint, model: str, route: str, error: str) -> _EndNumbers:
+        """Where requests that ended like this are counted; `error` is empty for answered ones."""
+        key = (endpoint, model, route, error)
+        found = self._ends.get(key)
+        if found is None:
+            found = self._ends[key] = self._make_end(endpoint, model, route, error)
+        return found
+
+    def _make_end(self, endpoint: Endpoint, model: str, route: str, error: str) -> _EndNumbers:
+        attributes = (_OPERATIONS[endpoint], model, route)
+        answered = None
+        if not error:
+            answered = _AnswerNumbers(
+                self.first_token.labels(*attributes), self.per_token.labels(*attributes)
+            )
+        return _EndNumbers(
+            ended=self.finished.labels(error or ANSWERED, route),
+            prompt_tokens=self.prompt_tokens.labels(model, route),
+            completion_tokens=self.completion_tokens.labels(model, route),
+            wait=self.wait.labels(route),
+            duration=self.duration.labels(*attributes, error),
+            answered=answered,
         )
 
 

@@ -63,19 +63,18 @@ class AdminTokens:
 class AdminService:
     """Answers an operator's requests by way of one peer."""
 
-    __slots__ = ("_counting", "_handle", "_metrics", "_started_at", "_tokens")
+    __slots__ = ("_handle", "_metrics", "_started_at", "_tokens")
 
     def __init__(self, handle: PeerHandle, tokens: AdminTokens) -> None:
         self._handle = handle
         self._tokens = tokens
         self._metrics = NodeMetrics(handle.node_id)
-        self._counting: asyncio.Task[None] | None = None
         self._started_at = time.monotonic()
 
     def create_application(self) -> web.Application:
         """All paths, behind the guard."""
         app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
-        app.cleanup_ctx.append(self._run_counting)
+        app.cleanup_ctx.append(self._count_facts)
         app.add_routes(
             [
                 web.get("/status", self._tell_status),
@@ -95,18 +94,11 @@ class AdminService:
         )
         return app
 
-    async def _run_counting(self, _: web.Application) -> AsyncIterator[None]:
-        """Count facts as long as the application lives."""
-        self._counting = asyncio.create_task(self._count_facts())
+    async def _count_facts(self, _: web.Application) -> AsyncIterator[None]:
+        """Count as long as the application lives."""
+        end = self._handle.listen(self._metrics.on_fact)
         yield
-        self._counting.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._counting
-
-    async def _count_facts(self) -> None:
-        async with aclosing(cast("AsyncGenerator[Fact, None]", self._handle.watch())) as facts:
-            async for fact in facts:
-                self._metrics.on_fact(fact)
+        end()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -164,9 +156,6 @@ class AdminService:
         )
 
     async def _tell_metrics(self, _: web.Request) -> web.Response:
-        if self._counting is not None and self._counting.done():
-            # If it broke, there is no page, rather than one whose numbers have stopped.
-            self._counting.result()
         # In a thread: a page of many models would keep requests waiting.
         page = await asyncio.to_thread(
             make_page, self._metrics.registry, self._handle.get_snapshot(), read_process_use()

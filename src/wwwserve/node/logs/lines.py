@@ -5,7 +5,7 @@ and a node that wrote there itself would stand still with it.
 """
 
 import os
-from queue import Empty, Full, Queue
+from queue import Empty, SimpleQueue
 from threading import Thread
 
 LINES_QUEUED_MAX = 10_000
@@ -25,32 +25,34 @@ class LineWriter:
         self.is_terminal = os.isatty(descriptor)
         """Whether a person reads them."""
         self._descriptor = descriptor
-        self._waiting: Queue[str | None] = Queue(LINES_QUEUED_MAX)
+        self._waiting: SimpleQueue[str | None] = SimpleQueue()
         self._lost = 0
         self._thread = Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
         """Queue one line (without its end); at the bound it is lost."""
-        try:
-            self._waiting.put_nowait(line)
-        except Full:
+        if self._is_full:
             self._lost += 1
+        else:
+            self._waiting.put(line)
 
     def take_lost(self) -> int:
         """How many lines were lost since this was last asked; 0 while it could not be written."""
-        if self._waiting.full():
+        if self._is_full:
             return 0
         lost, self._lost = self._lost, 0
         return lost
 
     def close(self) -> None:
         """Let the last lines be read, for a while."""
-        try:
-            self._waiting.put(None, timeout=CLOSE_WAIT_S)
-        except Full:
-            return
+        self._waiting.put(None)
         self._thread.join(CLOSE_WAIT_S)
+
+    @property
+    def _is_full(self) -> bool:
+        # Two threads that write at once may exceed it by one.
+        return self._waiting.qsize() >= LINES_QUEUED_MAX
 
     def _run(self) -> None:
         is_open = True

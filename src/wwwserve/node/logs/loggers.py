@@ -1,9 +1,11 @@
 """How a log line looks, and that lines of libraries look the same."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
@@ -79,11 +81,16 @@ def _make_loss_teller(writer: LineWriter) -> Processor:
     return tell_loss
 
 
-def _put_first(_: object, __: str, line: EventDict) -> EventDict:
-    return {**{name: line[name] for name in _FIRST}, **line}
+def _render_json(_: object, __: str, line: EventDict) -> str:
+    ordered = {**{name: line[name] for name in _FIRST}, **line}
+    try:
+        return msgspec.json.encode(ordered, enc_hook=repr).decode()
+    except UnicodeEncodeError:
+        # Half a character, of a file's name perhaps: this one escapes whatever is no text.
+        return json.dumps(ordered, default=repr)
 
 
-_JSON: tuple[Processor, ...] = (_put_first, structlog.processors.JSONRenderer())
+_JSON: tuple[Processor, ...] = (_render_json,)
 
 
 def _make_text_processors(writer: LineWriter) -> tuple[Processor, ...]:
