@@ -115,7 +115,8 @@ def _make_row(engine: _Engine) -> tuple[str | Text, ...]:
     reading = engine.reading or _Reading()
     health = Text(reading.health, style=_HEALTH_STYLES.get(reading.health, ""))
     if reading.detail:
-        health.append(f": {reading.detail}")
+        # Also of an engine that is ready: something about it wants mending.
+        health.append(f": {reading.detail}", style="yellow" if reading.health == "ready" else "")
     return (
         engine.name,
         health,
