@@ -72,7 +72,7 @@ def _make_peer(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("slots", "Requests the shared models run at once.", snapshot.record.slots)
     yield gauge("models_served", "Models offered to others.", len(snapshot.record.models))
     yield gauge("models_known", "Models that can be asked for here.", len(snapshot.models))
-    yield gauge("draining", "1 while no work is taken on.", int(snapshot.record.is_draining))
+    yield gauge("open_to_peers", "1 while others are served.", int(snapshot.opening.is_open))
     yield gauge("links", "Open links.", sum(one.is_linked for one in snapshot.members))
     statuses = [member.status for member in snapshot.members]
     members = GaugeMetricFamily("wwwserve_members", "Other nodes known.", labels=("status",))

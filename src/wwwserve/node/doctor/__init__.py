@@ -16,7 +16,7 @@ from wwwserve.node.doctor.engines import check_engines
 from wwwserve.node.doctor.folder import check_config_file, check_folder
 from wwwserve.node.doctor.links import check_links
 from wwwserve.node.doctor.machine import check_clock, check_disk, check_open_files
-from wwwserve.node.doctor.peers import check_node, check_peers, check_versions
+from wwwserve.node.doctor.peers import check_node, check_opening, check_peers, check_versions
 from wwwserve.node.doctor.subject import StatusSeen, Subject, make_command_end
 from wwwserve.node.findings import Finding, Level
 from wwwserve.node.state_folder import RunInfo, StateFolder
@@ -47,6 +47,7 @@ async def examine(
     subject = Subject(folder, config, environ, info, seen)
     findings += check_config_file(folder, config)
     findings += check_node(subject)
+    findings += check_opening(subject)
     findings += check_keys(subject)
     findings += check_ports(subject)
     engines, links = await asyncio.gather(check_engines(subject), check_links(subject))

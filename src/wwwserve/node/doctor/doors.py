@@ -114,7 +114,9 @@ def _check_door(door: _Door, subject: Subject) -> Finding:
             "it was started with other settings, or they were changed since"
             if door.port
             else "0 is any free port",
-            "" if door.port == 0 else "restart the node",
+            ""
+            if door.port == 0
+            else f"wwwserve config reload {subject.command_end}; or give doctor the --set of `up`",
         )
     if door.port == 0:
         return Finding(door.setting, Level.OK, "any free port")

@@ -182,14 +182,14 @@ def _judge_load(look: _Look) -> Iterator[Finding]:
     if look.reading.running is not None:
         return
     kind = look.kind or look.engine.kind.value
-    is_telling = kind in _TELLING
-    yield Finding(
-        look.check,
-        Level.WARNING if is_telling else Level.NOTE,
-        "its load cannot be read" if is_telling else f"{kind} tells nothing of its load",
-        "what others than this node ask of it is not seen",
-        look.reading.detail if is_telling else "nothing, if only this node uses it",
-    )
+    unseen = "what others than this node ask of it is not seen"
+    if kind in _TELLING:
+        found, fix = "its load cannot be read", look.reading.detail
+        yield Finding(look.check, Level.WARNING, found, unseen, fix)
+    else:
+        found = f"an engine of the kind {kind} tells nothing of its load"
+        why = f"{unseen}, which matters only if others do"
+        yield Finding(look.check, Level.NOTE, found, why)
 
 
 def _explain_health(look: _Look) -> Finding:

@@ -34,6 +34,20 @@ def check_node(subject: Subject) -> Iterator[Finding]:
         yield Finding("node", Level.OK, f"runs as process {subject.info.pid}")
 
 
+def check_opening(subject: Subject) -> Iterator[Finding]:
+    """Whether others are served, and if not, who says so."""
+    if subject.status is None or subject.status.opening.is_open:
+        return
+    rest = subject.status.opening.rest
+    if rest is not None:
+        found = f"closed by its operator ({rest.kind})"
+        fix = f"wwwserve resume {subject.command_end}"
+    else:
+        found, fix = "closed by policy.hours", "policy.hours in config.toml, if that is not meant"
+    why = "no work is taken from other nodes; own users are served"
+    yield Finding("open to others", Level.NOTE, found, why, fix)
+
+
 def check_peers(subject: Subject) -> Iterator[Finding]:
     """Whether other nodes are there and linked."""
     if subject.status is None:

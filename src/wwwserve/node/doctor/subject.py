@@ -36,11 +36,25 @@ class MemberSeen(msgspec.Struct, frozen=True):
     protocol_max: int = 0
 
 
+class RestSeen(msgspec.Struct, frozen=True):
+    """An operator's order to serve nobody else."""
+
+    kind: str
+
+
+class OpeningSeen(msgspec.Struct, frozen=True):
+    """Whether others are served."""
+
+    is_open: bool = True
+    rest: RestSeen | None = None
+
+
 class StatusSeen(msgspec.Struct, frozen=True):
     """What is read of a running node's status; the rest is left unread."""
 
     engines: tuple[EngineSeen, ...] = ()
     members: tuple[MemberSeen, ...] = ()
+    opening: OpeningSeen = OpeningSeen()
 
 
 @dataclass(frozen=True, slots=True)

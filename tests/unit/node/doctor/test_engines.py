@@ -190,7 +190,7 @@ async def test_an_engine_that_never_tells_its_load_is_no_fault(bench: Bench) -> 
     server = await bench.serve(OLLAMA)
     findings = await bench.examine({"url": server.url, "slots": 2, "context_tokens": 4096})
     assert not get_bad(findings)
-    assert any("ollama tells nothing of its load" in one.found for one in findings)
+    assert any("kind ollama tells nothing of its load" in one.found for one in findings)
 
 
 async def test_a_local_engine_without_its_file(bench: Bench, tmp_path: Path) -> None:

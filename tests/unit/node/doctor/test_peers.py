@@ -7,7 +7,7 @@ import pytest
 from tests.unit.node.doctor.subjects import make_info, make_subject
 from wwwserve import __version__
 from wwwserve.node import Level
-from wwwserve.node.doctor.peers import check_node, check_peers, check_versions
+from wwwserve.node.doctor.peers import check_node, check_opening, check_peers, check_versions
 from wwwserve.values.parameters import PROTOCOL_VERSION
 
 
@@ -62,6 +62,24 @@ def test_a_node_without_links_is_alone(
     (finding,) = check_peers(subject)
     assert finding.level is level
     assert bool(finding.fix) == (level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("opening", "words", "fix"),
+    [
+        ({"is_open": False, "rest": {"kind": "pause"}}, "pause", "wwwserve resume --home"),
+        ({"is_open": False, "rest": None}, "policy.hours", "policy.hours"),
+    ],
+)
+def test_a_node_that_is_closed_to_others_says_by_whom(
+    tmp_path: Path, opening: dict[str, object], words: str, fix: str
+) -> None:
+    subject = make_subject(tmp_path, info=make_info(), status={"opening": opening})
+    (finding,) = check_opening(subject)
+    assert finding.level is Level.NOTE
+    assert words in finding.found
+    assert finding.fix.startswith(fix)
+    assert not list(check_opening(make_subject(tmp_path, info=make_info(), status={})))
 
 
 def test_of_a_node_that_does_not_run_no_peers_are_told(tmp_path: Path) -> None:
