@@ -246,6 +246,34 @@ def test_new_models_are_served_and_told(town: Town) -> None:
     assert "org/new" in suggestions
 
 
+def test_a_model_on_several_engines_is_told_once_with_what_they_can_do_together(
+    town: Town,
+) -> None:
+    # [REQUESTS-ENGINES.6]
+    small = served(3, engine="a", context_tokens=4_096, capabilities=("chat",), aliases=("x",))
+    large = served(5, engine="b", context_tokens=8_192, capabilities=("chat", "tools"))
+    town.tell(2, SetModels((small, large)))
+    town.run(SECOND)
+    members = {view.node: view for view in town.peers[1].get_snapshot(town.now).members}
+    record = members[node(2)].record
+    assert record.slots == 8
+    (offer,) = record.models
+    assert (offer.context_tokens, offer.capabilities) == (8_192, ("chat", "tools"))
+    assert offer.aliases == ("x",)
+    (view,) = town.peers[2].get_snapshot(town.now).models
+    assert (view.context_tokens, view.capabilities) == (8_192, ("chat", "tools"))
+
+
+def test_what_one_of_several_engines_does_not_tell_may_be_anything(town: Town) -> None:
+    # [REQUESTS-ENGINES.6]
+    told = served(1, engine="a", context_tokens=4_096, capabilities=("chat",))
+    town.tell(2, SetModels((told, served(1, engine="b"))))
+    town.run(SECOND)
+    members = {view.node: view for view in town.peers[1].get_snapshot(town.now).members}
+    (offer,) = members[node(2)].record.models
+    assert (offer.context_tokens, offer.capabilities) == (0, ())
+
+
 def test_new_groups_stand_for_their_models_and_old_ones_for_nothing(town: Town) -> None:
     peer = town.peers[1]
     assert peer.find_models("any") == ((MODEL,), ())
