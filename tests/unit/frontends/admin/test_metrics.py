@@ -3,7 +3,10 @@
 The page is read with Prometheus' own parser, over real HTTP where who may read it matters.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -182,10 +185,7 @@ def test_the_page_tells_how_peer_and_process_are_now() -> None:
     )
     found = read(
         NodeMetrics(NODE),
-        Snapshot(
-            **{name: getattr(snapshot, name) for name in Snapshot.__slots__ if name != "engines"},
-            engines=views,
-        ),
+        replace(snapshot, engines=views),
     )
     assert get(found, "wwwserve_requests_open") == 1
     assert get(found, "wwwserve_members", status="alive") == 0
@@ -253,3 +253,17 @@ async def test_without_a_token_of_its_own_the_page_is_the_operators() -> None:
             async with session.get("/metrics", headers=headers) as answer:
                 assert answer.status == 401
     await admin.close()
+
+
+def test_the_guide_names_every_metric_and_no_other() -> None:
+    guide = (Path(__file__).parents[4] / "docs/guides/operating.md").read_text()
+    tables = [line for line in guide.splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`((?:wwwserve|gen_ai|process)_[a-z_]+)`", "\n".join(tables)))
+    reading = EngineReading(EngineHealth.READY)
+    snapshot = replace(
+        FakePeerHandle().get_snapshot(),
+        engines=(EngineView("engine", reading, own_running=0, peer_running=0),),
+    )
+    page = make_page(NodeMetrics(NODE).registry, snapshot, USE).decode()
+    told = set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE))
+    assert told == named
