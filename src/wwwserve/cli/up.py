@@ -52,6 +52,7 @@ def up(
     """
     folder = find_state_folder(home, os.environ)
     load = partial(load_config, folder.config_file, os.environ, set_)
+    load()  # What is mistyped is told first, whatever else is missing.
     if not folder.node_key_file.exists():
         raise BadInput(
             field="state folder",
