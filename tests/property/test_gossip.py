@@ -2,9 +2,10 @@
 
 Hypothesis drives up to five real gossip machines in a pretend network: messages are lost, doubled,
 delayed and overtaken; links break; the network splits; nodes crash and return, with their disk or
-without. After each step: no node doubts itself, and no version goes back. At the end every fault
-stops, and within a bounded time all must hold the same table. Claims: [GOSSIP-OWN.1],
-[GOSSIP-OWN.2], [GOSSIP-OWN.3], [GOSSIP-HEAL.1], [GOSSIP-HEAL.2].
+without; every clock has its own origin and speed. After each step: no node doubts itself, and no
+version goes back. At the end every fault stops, and within a bounded time all must hold the same
+table. Claims: [GOSSIP-OWN.1], [GOSSIP-OWN.2], [GOSSIP-OWN.3], [GOSSIP-CLOCK.1], [GOSSIP-HEAL.1],
+[GOSSIP-HEAL.2].
 """
 
 import pytest
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.core.gossip.pretend import Faults, Host, World, make_model, name, number_of
+from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import Depart, Departure
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip import Described
+from wwwserve.sim.world import PretendClock
 from wwwserve.values.moments import MILLISECOND, SECOND
 
 NODES = 5
@@ -39,6 +42,7 @@ class GossipNetwork(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 2**16))
     def begin(self, seed: int) -> None:
         self.world = World(seed, bootstrap=(0, 1))
+        self.world.clocks = draw_clocks(Entropy(b"clocks %d" % seed), NODES)
         for number in range(NODES - 1):
             self.world.start(number)
         # A home machine: nobody can dial it.
@@ -133,6 +137,16 @@ class GossipNetwork(RuleBasedStateMachine):
         key = (host.number, host.life, number)
         assert version >= self.seen.get(key, 0)
         self.seen[key] = version
+
+
+def draw_clocks(entropy: Entropy, count: int) -> dict[int, PretendClock]:
+    """Clocks with origins days apart and speeds up to a tenth off."""
+    return {
+        number: PretendClock(
+            origin_us=entropy.below(10**12), drift_ppm=entropy.below(200_001) - 100_000
+        )
+        for number in range(count)
+    }
 
 
 GossipNetwork.TestCase.settings = settings(

@@ -50,6 +50,7 @@ from wwwserve.wire import (
     Alive,
     Gossip,
     Message,
+    Nack,
     PeerRecord,
     Ping,
     PingRequest,
@@ -235,8 +236,8 @@ class Checkers:
             "too much runs for one node": sum(1 for work in works if work.origin == event.peer)
             >= policy.concurrent_per_peer_max,
             "the target utilisation is passed for others": policy.own_first
-            and used * _PERMILLE >= policy.target_utilisation_permille * slots,
             and model.is_slots_known
+            and used * _PERMILLE >= policy.target_utilisation_permille * slots,
         }
         return next((fault for fault, is_so in faults.items() if is_so), "")
 
@@ -314,7 +315,7 @@ def _count_slots(book: _Book, model: ServedModel) -> tuple[int, int]:
 
 def _list_record_bodies(message: Message) -> list[bytes]:
     match message:
-        case Ping() | Ack() | PingRequest() | Gossip():
+        case Ping() | Ack() | Nack() | PingRequest() | Gossip():
             return [claim.sealed.body for claim in message.claims if isinstance(claim, Alive)]
         case PushPull():
             return [sealed.body for sealed in message.records]

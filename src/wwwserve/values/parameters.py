@@ -28,8 +28,11 @@ class Parameters:
     """Wait for a direct answer before asking others to probe."""
     indirect_probes: int
     """Members asked to probe on our behalf."""
-    suspicion_multiplier: int
-    """A suspect is declared dead after this x log2(members + 1) x probe period."""
+    suspicion_base: int
+    """A suspect has at least this + log2(members + 1) probe periods to refute: what a host may
+    stand still, and what news takes to get there and back."""
+    suspicion_stretch: int
+    """A suspicion that nobody confirms lasts this many times as long (Lifeguard's beta)."""
     gossip_multiplier: int
     """A claim rides on this x log2(members + 1) messages."""
     push_pull_period_us: int
@@ -47,21 +50,23 @@ MAIN = Parameters(
     probe_period_us=1 * SECOND,
     probe_timeout_us=500 * MILLISECOND,
     indirect_probes=3,
-    suspicion_multiplier=4,
+    suspicion_base=2,
+    suspicion_stretch=6,
     gossip_multiplier=4,
     push_pull_period_us=30 * SECOND,
     gossip_period_us=200 * MILLISECOND,
     gossip_fan_out=3,
     dead_memory_us=3600 * SECOND,
 )
-"""The numbers of a real network (memberlist's LAN column, anchors of SWIM)."""
+"""The numbers of a real network (memberlist's LAN column, anchors of SWIM and Lifeguard)."""
 
 TINY = Parameters(
     network="tiny",
     probe_period_us=100 * MILLISECOND,
     probe_timeout_us=40 * MILLISECOND,
     indirect_probes=2,
-    suspicion_multiplier=3,
+    suspicion_base=3,
+    suspicion_stretch=3,
     gossip_multiplier=3,
     push_pull_period_us=1 * SECOND,
     gossip_period_us=20 * MILLISECOND,

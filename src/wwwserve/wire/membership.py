@@ -60,10 +60,14 @@ class Ack(msgspec.Struct, array_like=True, frozen=True, tag=2):
 
 
 class PingRequest(msgspec.Struct, array_like=True, frozen=True, tag=3):
-    """I had no answer from `node`: please ping it and pass its answer on as an `Ack`."""
+    """I had no answer from `node`: please ping it and pass its answer on as an `Ack`.
+
+    Without an answer within `wait_us`, or without a link to it, say so by a `Nack`.
+    """
 
     number: Count
     node: Key
+    wait_us: Count
     claims: Claims = ()
 
 
@@ -127,4 +131,16 @@ class PushPull(msgspec.Struct, array_like=True, frozen=True, tag=5):
     wanted: Annotated[tuple[Key, ...], Meta(max_length=LISTING_ENTRIES_MAX)] = ()
 
 
-MembershipMessage = Ping | Ack | PingRequest | Gossip | PushPull | Digest | Listing
+class Nack(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """After a `PingRequest` with this number: I heard you, but nothing of the node so far.
+
+    An `Ack` may still follow. It shows the asker that it is not the asker who is deaf.
+    """
+
+    number: Count
+    is_linked: bool
+    """Whether I have a link to the node; without one its silence says nothing."""
+    claims: Claims = ()
+
+
+MembershipMessage = Ping | Ack | PingRequest | Gossip | PushPull | Nack | Digest | Listing

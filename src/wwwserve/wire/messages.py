@@ -19,6 +19,7 @@ from wwwserve.wire.membership import (
     Gossip,
     Listing,
     MembershipMessage,
+    Nack,
     Ping,
     PingRequest,
     PushPull,
@@ -68,7 +69,7 @@ def open_message(data: bytes, *, sender: NodeId, verifier: Verifier, network_id:
 
 def _get_records(message: Message) -> tuple[SealedRecord, ...]:
     match message:
-        case Ping() | Ack() | PingRequest() | Gossip():
+        case Ping() | Ack() | Nack() | PingRequest() | Gossip():
             return tuple(claim.sealed for claim in message.claims if isinstance(claim, Alive))
         case PushPull():
             return message.records

@@ -6,8 +6,9 @@ Rules, in the order of `spec/gossip.md`, which says why:
 2. Doubt (suspect, dead) is somebody's word about exactly one version, and is refuted by a higher
    one. Only the node itself can sign that, and does so at once, at most once a gossip period.
 3. A version is durable before anybody hears of it, so it never goes back.
-4. Each period one member is probed: directly, then through others, then it is suspect, and after a
-   while dead. A suspect is given no work.
+4. Each period one linked member is probed: directly, then through others, then it is suspect, and
+   after a while dead, the sooner the more have found it silent. A suspect is given no work. Who
+   hears badly itself takes its time.
 5. News rides on probes and on gossip rounds, each piece so many times; tables are exchanged when a
    link opens and now and then, as the safety net.
 6. Every live member is linked to, up to a bound; the absent are knocked at now and then.

@@ -15,6 +15,8 @@ class Task(Enum):
     """Judge the last probe and begin the next."""
     PROBE_TIMEOUT = "probe-timeout"
     """No direct answer: ask others to probe."""
+    SEEK = "seek"
+    """Ask around for a member that may be watched by nobody."""
     GOSSIP = "gossip"
     """Tell a few peers the queued news."""
     PUSH_PULL = "push-pull"
@@ -35,19 +37,27 @@ class Task(Enum):
     """Make a link to an address given by the operator."""
     DECLARE_DEAD = "declare-dead"
     """A suspicion was not refuted in time."""
+    RELAY = "relay"
+    """A probe on a peer's behalf has not been answered."""
     FORGET = "forget"
     """A node has been gone long enough."""
 
 
 TaskAboutOne = Literal[
-    Task.INTRODUCE, Task.GIVE, Task.DIAL, Task.MEET, Task.DECLARE_DEAD, Task.FORGET
+    Task.INTRODUCE,
+    Task.GIVE,
+    Task.DIAL,
+    Task.MEET,
+    Task.DECLARE_DEAD,
+    Task.RELAY,
+    Task.FORGET,
 ]
 """Those with a subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One task, about one subject (a node's id or a meeting's address; empty for none)."""
+    """One task, about one subject (empty for none): a node's id, an address, a relay's number."""
 
     task: Task
     subject: bytes

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import assert_never
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -30,6 +30,7 @@ from wwwserve.core.gossip.events import Described, GossipEvent
 from wwwserve.core.gossip.exchange import Exchange
 from wwwserve.core.gossip.own import OwnRecord
 from wwwserve.core.gossip.probing import Prober
+from wwwserve.core.gossip.relaying import Relayer
 from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import get_doubts
 from wwwserve.core.gossip.spreading import Spreader
@@ -54,6 +55,7 @@ from wwwserve.wire import (
     Envelope,
     Listing,
     Message,
+    Nack,
     OpenedRecord,
     PeerRecord,
     Ping,
@@ -78,6 +80,7 @@ class Gossip:
         self._table = Table(self._state, self._book, roster)
         self._spreader = Spreader(self._state, self._own)
         self._prober = Prober(self._state, self._table, roster, self._spreader)
+        self._relayer = Relayer(self._state, self._spreader)
         self._dialler = Dialler(self._state, self._table, self._own, setup.bootstrap)
         self._exchange = Exchange(self._state, self._table, self._own)
 
@@ -134,6 +137,7 @@ class Gossip:
             case SendFailed():
                 if isinstance(event.message, Ping):
                     self._prober.on_unreachable(event.peer, event.message.number)
+                    self._relayer.on_unsent(event.message.number)
             case Join() | SetAddresses() | Depart() | Described():
                 self._on_command(event)
             case _:
@@ -141,10 +145,8 @@ class Gossip:
 
     def _do(self, entry: Entry) -> None:
         match entry.task:
-            case Task.PROBE:
-                self._prober.on_period(entry.due)
-            case Task.PROBE_TIMEOUT:
-                self._prober.on_timeout()
+            case Task.PROBE | Task.PROBE_TIMEOUT | Task.SEEK:
+                self._do_probing(entry.task, entry.due)
             case Task.GOSSIP:
                 self._spreader.on_gossip_due()
             case Task.PUSH_PULL:
@@ -156,9 +158,22 @@ class Gossip:
             case Task.KNOCK:
                 self._dialler.on_knock_due()
             case _:
-                self._do_about(entry.task, entry.subject)
+                self._do_about(entry.task, entry.subject, entry.due)
 
-    def _do_about(self, task: TaskAboutOne, subject: bytes) -> None:
+    def _do_probing(
+        self, task: Literal[Task.PROBE, Task.PROBE_TIMEOUT, Task.SEEK], due: Moment
+    ) -> None:
+        match task:
+            case Task.PROBE:
+                self._prober.on_period(due)
+            case Task.PROBE_TIMEOUT:
+                self._prober.on_timeout()
+            case Task.SEEK:
+                self._prober.on_seek_due()
+            case _:
+                assert_never(task)
+
+    def _do_about(self, task: TaskAboutOne, subject: bytes, due: Moment) -> None:
         match task:
             case Task.INTRODUCE:
                 self._exchange.on_introduce_due(NodeId(subject))
@@ -169,7 +184,9 @@ class Gossip:
             case Task.MEET:
                 self._dialler.on_meet_due(subject)
             case Task.DECLARE_DEAD:
-                self._table.apply_own_doubt(NodeId(subject), Dead)
+                self._table.on_verdict_due(NodeId(subject), due)
+            case Task.RELAY:
+                self._relayer.on_wait_over(subject)
             case Task.FORGET:
                 self._table.on_forget_due(NodeId(subject))
             case _:
@@ -215,6 +232,7 @@ class Gossip:
         )
         state.report(LinkChanged(peer, is_open=True, detail=event.address))
         self._dialler.on_link_opened(peer, event.address, is_dialled=event.is_dialled)
+        self._prober.on_link_opened(peer)
         with self._refusing(peer):
             self._table.on_link_changed(peer)
         self._exchange.on_link_opened(peer, is_dialled=event.is_dialled)
@@ -230,9 +248,7 @@ class Gossip:
             state.claims.clear()
         self._table.on_link_changed(peer)
         if not state.has_left:
-            # A closed link is evidence, not proof: ask, and try to make it anew.
-            self._prober.probe_soon(peer)
-            self._prober.on_unreachable(peer)
+            self._prober.on_link_closed(peer)
             self._dialler.on_link_closed(peer)
 
     # -- messages --------------------------------------------------------------------------------
@@ -255,21 +271,31 @@ class Gossip:
 
     def _on_message(self, message: Message, sender: NodeId) -> None:
         match message:
-            case Ping():
+            case Ping() | Ack() | Nack() | PingRequest() | GossipMessage():
                 self._on_doubts(get_doubts(message.claims), sender)
-                self._prober.on_ping(sender, message.number)
-            case Ack():
-                self._on_doubts(get_doubts(message.claims), sender)
-                self._prober.on_ack(sender, message.number)
-            case PingRequest():
-                self._on_doubts(get_doubts(message.claims), sender)
-                self._prober.on_ping_request(sender, message)
-            case GossipMessage():
-                self._on_doubts(get_doubts(message.claims), sender)
+                self._on_probing(message, sender)
             case PushPull() | Digest() | Listing():
                 self._on_exchange(message, sender)
             case Probe() | Quote():
                 raise AssertionError("quotes are not for gossip")
+            case _:
+                assert_never(message)
+
+    def _on_probing(
+        self, message: Ping | Ack | Nack | PingRequest | GossipMessage, sender: NodeId
+    ) -> None:
+        match message:
+            case Ping():
+                self._state.send(sender, Ack(message.number, self._spreader.take_claims()))
+            case Ack():
+                if not self._relayer.on_ack(sender, message.number):
+                    self._prober.on_ack(sender, message.number)
+            case Nack():
+                self._prober.on_nack(sender, message)
+            case PingRequest():
+                self._relayer.on_request(sender, message)
+            case GossipMessage():
+                pass  # It is news and no more.
             case _:
                 assert_never(message)
 
@@ -299,12 +325,16 @@ class Gossip:
     ) -> None:
         for doubt in doubts:
             if doubt.node == self._state.node:
-                with self._refusing(sender):
-                    self._own.on_doubt(doubt, sender)
-            elif is_fresh:
-                self._table.apply_doubt(doubt)
-            elif self._table.apply_old_doubt(doubt):
+                self._on_own_doubt(doubt, sender)
+            elif self._table.apply_doubt(doubt) if is_fresh else self._table.apply_old_doubt(doubt):
                 self._prober.probe_soon(NodeId(doubt.node))
+
+    def _on_own_doubt(self, doubt: Suspect | Dead, sender: NodeId) -> None:
+        is_news = doubt.version >= self._own.version
+        with self._refusing(sender):
+            self._own.on_doubt(doubt, sender)
+            if is_news:
+                self._state.health.on_refuted()
 
     @contextmanager
     def _refusing(self, peer: NodeId) -> Iterator[None]:

@@ -1,17 +1,34 @@
-"""Asking who is still there: directly, through others, and on behalf of others (SWIM 3 and 4)."""
+"""Asking who is still there: directly, then through others (SWIM 3 and 4, Lifeguard).
 
-from dataclasses import dataclass
+Who is watched: every member we have a link to, so a node is watched by its neighbours, however
+large the network. Beyond these
+
+- a member whose link was lost is asked for through others, until somebody's link to it answers or
+  `LOST_ROUNDS` rounds found nobody with a link;
+- now and then a member without a link is asked for in the same way, through everybody linked, so
+  that one whose neighbours all went with it is found dead too;
+- alone, a node has lost everybody.
+"""
+
+from dataclasses import dataclass, field
 
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.agenda import Task
 from wwwserve.core.gossip.roster import Roster
-from wwwserve.core.gossip.rules import compute_doubt, is_live, pick_some
+from wwwserve.core.gossip.rules import (
+    JITTER_PERMILLE,
+    compute_doubt,
+    is_late,
+    is_live,
+    pick_some,
+)
 from wwwserve.core.gossip.spreading import Spreader
-from wwwserve.core.gossip.state import RELAYS_MAX, State
+from wwwserve.core.gossip.state import LOST_ROUNDS, State
 from wwwserve.core.gossip.table import Table
 from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import LINKS_MAX
 from wwwserve.values.moments import Moment, after
-from wwwserve.wire import Ack, Ping, PingRequest, Suspect
+from wwwserve.wire import Nack, Ping, PingRequest, Suspect
 
 
 @dataclass(slots=True)
@@ -21,21 +38,24 @@ class Probe:
     node: NodeId
     number: int
     started_at: Moment
+    ends_at: Moment
     is_pinged: bool
     """Whether we asked it ourselves: then its answer measures the round trip."""
     asked: tuple[NodeId, ...] = ()
     """Members asked to ask it."""
+    nacks: dict[NodeId, bool] = field(default_factory=dict)
+    """Those of them who heard us but had no answer; whether each has a link to it."""
     is_answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Relay:
-    """A probe on behalf of a peer: its answer goes back under the peer's own number."""
+@dataclass(slots=True)
+class Search:
+    """Asking around for a member to which no link is known."""
 
-    peer: NodeId
-    number: int
-    node: NodeId
-    expires_at: Moment
+    rounds_left: int
+    """After so many more in which nobody has a link, it is suspect."""
+    asked: dict[NodeId, None] = field(default_factory=dict)
+    """Who was asked in earlier rounds: others come first."""
 
 
 class Prober:
@@ -49,94 +69,76 @@ class Prober:
         self._spreader = spreader
         self._probe: Probe | None = None
         self._urgent: dict[NodeId, None] = {}
-        self._relays: dict[int, Relay] = {}
-        self._number = 0
+        self._searches: dict[NodeId, Search] = {}
+        """For each a next round is urgent, or under way."""
+        self._is_deaf = False
+        """Whether nobody asked has said a word since the last answer."""
 
     def on_started(self) -> None:
         """Begin at a random point of the period, so that nodes started together do not beat."""
         wait_us = self._state.entropy.below(self._state.parameters.probe_period_us)
         self._state.agenda.set(after(self._state.now, wait_us), Task.PROBE)
+        self._set_seek()
 
     def probe_soon(self, node: NodeId) -> None:
         """There is reason to ask this member before its turn."""
         if node in self._state.members:
             self._urgent[node] = None
 
-    # -- our own question ------------------------------------------------------------------------
+    # -- whom to ask -----------------------------------------------------------------------------
 
-    def on_period(self, due: Moment) -> None:
-        """Judge the last probe and begin the next."""
-        state, probe = self._state, self._probe
-        period_us = state.parameters.probe_period_us
-        # If we are a whole period late, it is we who slept: the answer may lie unread.
-        is_late = state.now >= after(due, period_us)
-        if probe is not None and not probe.is_answered and not is_late:
-            self._table.apply_own_doubt(probe.node, Suspect)
-        state.agenda.set(after(state.now if is_late else due, period_us), Task.PROBE)
-        self._begin()
+    def on_link_opened(self, node: NodeId) -> None:
+        """A link proves that its member is there."""
+        self._searches.pop(node, None)
+        if self._probe is not None and self._probe.node == node:
+            self._probe.is_answered = True
 
-    def on_timeout(self) -> None:
-        """No direct answer: ask some others, who may reach it where we cannot."""
-        state, probe = self._state, self._probe
-        if probe is None or probe.is_answered or probe.asked:
-            return
-        able = [
-            peer
-            for peer in state.links
-            if peer != probe.node
-            and peer in state.members
-            and state.members[peer].status is MemberStatus.ALIVE
-        ]
-        asked = pick_some(state.entropy, able, state.parameters.indirect_probes)
-        probe.asked = tuple(asked)
-        for peer in asked:
-            state.send(peer, PingRequest(probe.number, probe.node, self._spreader.take_claims()))
+    def on_link_closed(self, node: NodeId) -> None:
+        """A closed link is evidence, not proof: ask those who may still have one."""
+        self._search(node, LOST_ROUNDS)
+        if not self._state.links:
+            for member in self._state.members:
+                self._roster.add(member)
+        self.on_unreachable(node)
 
-    def on_unreachable(self, node: NodeId, number: int | None = None) -> None:
-        """The link to a member closed, or a ping (by its number) could not go: ask others now."""
-        probe = self._probe
-        if probe is not None and probe.node == node and number in (None, probe.number):
-            self.on_timeout()
-
-    def on_ack(self, sender: NodeId, number: int) -> None:
-        """An answer: to our own probe, or to one on behalf of a peer; any other is ignored."""
-        state, probe = self._state, self._probe
-        relay = self._relays.get(number)
-        if relay is not None and sender == relay.node:
-            del self._relays[number]
-            if relay.peer in state.links and state.now < relay.expires_at:
-                state.send(relay.peer, Ack(relay.number, self._spreader.take_claims()))
-        elif probe is not None and probe.number == number and not probe.is_answered:
-            if sender == probe.node and probe.is_pinged:
-                self._table.on_round_trip(sender, state.now - probe.started_at)
-            probe.is_answered = sender == probe.node or sender in probe.asked
-
-    def _begin(self) -> None:
+    def on_seek_due(self) -> None:
+        """Ask around for some member, whom nobody else may be watching either."""
         state = self._state
-        state.agenda.cancel(Task.PROBE_TIMEOUT)
-        node = self._choose()
-        if node is None:
-            self._probe = None
-            return
-        self._number += 1
-        is_linked = node in state.links
-        self._probe = Probe(node, self._number, state.now, is_pinged=is_linked)
-        if is_linked:
-            # A member in doubt is told so first of all: nobody dies without having been told.
-            doubt = compute_doubt(state.members[node])
-            state.send(node, Ping(self._number, self._spreader.take_claims(doubt)))
-            timeout_at = after(state.now, state.parameters.probe_timeout_us)
-            state.agenda.set(timeout_at, Task.PROBE_TIMEOUT)
-        else:
-            self.on_timeout()
+        strangers = [
+            node
+            for node, member in state.members.items()
+            if is_live(member) and node not in state.links
+        ]
+        if strangers and state.links:
+            rounds = -(-len(state.links) // state.parameters.indirect_probes)
+            self._search(state.entropy.pick(strangers), rounds)
+        self._set_seek()
+
+    def _search(self, node: NodeId, rounds: int) -> None:
+        if node in self._state.members:
+            self._searches[node] = Search(rounds)
+            self.probe_soon(node)
+
+    def _set_seek(self) -> None:
+        """The larger the network the later: so it makes few searches, whatever its size."""
+        state = self._state
+        share = max(1, len(state.members) // LINKS_MAX)
+        wait_us = state.entropy.jitter(state.parameters.dead_memory_us * share, JITTER_PERMILLE)
+        state.agenda.set(after(state.now, wait_us), Task.SEEK)
 
     def _choose(self) -> NodeId | None:
+        # In no order: what many were told of at once, each begins elsewhere.
         while self._urgent:
-            node = next(iter(self._urgent))
+            node = self._state.entropy.pick(list(self._urgent))
             del self._urgent[node]
             if self._is_probeable(node):
                 return node
-        return self._roster.draw(self._is_probeable)
+            self._searches.pop(node, None)
+        return self._roster.draw(self._is_watched)
+
+    def _is_watched(self, node: NodeId) -> bool:
+        links = self._state.links
+        return (node in links or not links) and self._is_probeable(node)
 
     def _is_probeable(self, node: NodeId) -> bool:
         """Whether its answer matters: a dead one's does while we still have a link to it."""
@@ -146,34 +148,123 @@ class Prober:
         is_reachable_dead = member.status is MemberStatus.DEAD and node in self._state.links
         return is_live(member) or is_reachable_dead
 
-    # -- others' questions -----------------------------------------------------------------------
+    # -- the question ----------------------------------------------------------------------------
 
-    def on_ping(self, sender: NodeId, number: int) -> None:
-        """Somebody asks whether we are there."""
-        self._state.send(sender, Ack(number, self._spreader.take_claims()))
+    def on_period(self, due: Moment) -> None:
+        """Judge the last probe and begin the next."""
+        state, probe = self._state, self._probe
+        began_at = due
+        if is_late(state.parameters, due, state.now):
+            # It is we who slept: the answer may lie unread.
+            began_at = state.now
+            state.health.apply_probe(1)
+            if probe is not None and not probe.is_answered:
+                self.probe_soon(probe.node)
+        elif probe is not None:
+            self._judge(probe)
+        ends_at = after(began_at, state.health.stretch(state.parameters.probe_period_us))
+        state.agenda.set(ends_at, Task.PROBE)
+        self._begin(ends_at)
 
-    def on_ping_request(self, sender: NodeId, request: PingRequest) -> None:
-        """Somebody asks us to probe a member, which we do if we can and it does not ask too often.
-
-        Raises `Refusal` when it does.
-        """
-        state, node = self._state, NodeId(request.node)
-        if node == state.node:
-            self.on_ping(sender, request.number)
+    def _begin(self, ends_at: Moment) -> None:
+        state = self._state
+        state.agenda.cancel(Task.PROBE_TIMEOUT)
+        node = self._choose()
+        if node is None:
+            self._probe = None
             return
-        state.links[sender].relays.spend(state.now)
-        if node not in state.links or node == sender:
-            return
-        self._drop_relays()
-        self._number += 1
-        expires_at = after(state.now, state.parameters.probe_period_us)
-        self._relays[self._number] = Relay(sender, request.number, node, expires_at)
-        state.send(node, Ping(self._number, self._spreader.take_claims()))
+        number, is_linked = state.take_number(), node in state.links
+        self._probe = Probe(node, number, state.now, ends_at, is_pinged=is_linked)
+        if is_linked:
+            # A member in doubt is told so first of all: nobody dies without having been told.
+            doubt = compute_doubt(state.members[node])
+            state.send(node, Ping(number, self._spreader.take_claims(doubt)))
+            timeout_us = state.health.stretch(state.parameters.probe_timeout_us)
+            state.agenda.set(after(state.now, timeout_us), Task.PROBE_TIMEOUT)
+        else:
+            self.on_timeout()
 
-    def _drop_relays(self) -> None:
-        """Make room: drop what has expired (they are in that order), and the oldest if full."""
-        while self._relays:
-            number, oldest = next(iter(self._relays.items()))
-            if self._state.now < oldest.expires_at and len(self._relays) < RELAYS_MAX:
-                return
-            del self._relays[number]
+    def on_timeout(self) -> None:
+        """No direct answer: ask some others, who may reach it where we cannot."""
+        state, probe = self._state, self._probe
+        if probe is None or probe.is_answered or probe.asked:
+            return
+        probe.asked = self._pick_helpers(probe.node)
+        doubt = compute_doubt(state.members[probe.node]) if probe.node in state.members else None
+        # Half of what is left for its answer, the other half for the ways there and back.
+        wait_us = max(0, probe.ends_at - state.now) // 2
+        for peer in probe.asked:
+            claims = self._spreader.take_claims(doubt)
+            state.send(peer, PingRequest(probe.number, probe.node, wait_us, claims))
+
+    def _pick_helpers(self, node: NodeId) -> tuple[NodeId, ...]:
+        state, search = self._state, self._searches.get(node)
+        able = [
+            peer
+            for peer in state.links
+            if peer != node
+            and peer in state.members
+            and state.members[peer].status is MemberStatus.ALIVE
+        ]
+        fresh = able if search is None else [peer for peer in able if peer not in search.asked]
+        picked = pick_some(state.entropy, fresh or able, state.parameters.indirect_probes)
+        if search is not None:
+            search.asked.update(dict.fromkeys(picked))
+        return tuple(picked)
+
+    def on_unreachable(self, node: NodeId, number: int | None = None) -> None:
+        """The link to a member closed, or a ping (by its number) could not go: ask others now."""
+        probe = self._probe
+        if probe is not None and probe.node == node and number in (None, probe.number):
+            self.on_timeout()
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def on_ack(self, sender: NodeId, number: int) -> None:
+        """An answer, if it is to our own probe and from whom it was asked; else it is ignored."""
+        probe = self._probe
+        if probe is None or probe.number != number or probe.is_answered:
+            return
+        if sender == probe.node and probe.is_pinged:
+            self._table.on_round_trip(sender, self._state.now - probe.started_at)
+        probe.is_answered = sender == probe.node or sender in probe.asked
+
+    def on_nack(self, sender: NodeId, nack: Nack) -> None:
+        """Somebody asked has no answer: it shows that we can be heard, and hear."""
+        probe = self._probe
+        if probe is not None and probe.number == nack.number and sender in probe.asked:
+            probe.nacks[sender] = nack.is_linked
+
+    def _judge(self, probe: Probe) -> None:
+        """The period is over: what its probe says of the member, and of ourselves."""
+        if probe.is_answered:
+            self._state.health.apply_probe(-1)
+            self._searches.pop(probe.node, None)
+            self._is_deaf = False
+            return
+        self._state.health.apply_probe(len(probe.asked) - len(probe.nacks) if probe.asked else 1)
+        was_deaf, self._is_deaf = self._is_deaf, bool(probe.asked) and not probe.nacks
+        if self._is_deaf and not was_deaf:
+            # Not a word from anybody: more likely it is we who do not hear. Try once more, slower.
+            self.probe_soon(probe.node)
+        elif not probe.asked or self._has_evidence(probe):
+            self._accuse(probe.node)
+        else:
+            self._on_nobody_linked(probe.node)
+
+    def _has_evidence(self, probe: Probe) -> bool:
+        """Whether a link to the member, ours or another's, was silent."""
+        is_linked = probe.is_pinged and probe.node in self._state.links
+        return is_linked or any(probe.nacks.values())
+
+    def _on_nobody_linked(self, node: NodeId) -> None:
+        search = self._searches.setdefault(node, Search(LOST_ROUNDS))
+        search.rounds_left -= 1
+        if search.rounds_left > 0:
+            self.probe_soon(node)
+        else:
+            self._accuse(node)
+
+    def _accuse(self, node: NodeId) -> None:
+        self._searches.pop(node, None)
+        self._table.apply_own_doubt(node, Suspect)

@@ -5,9 +5,10 @@ from typing import TypeVar
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.facts import MemberStatus
-from wwwserve.core.gossip.state import Member
+from wwwserve.core.gossip.state import CONFIRMATIONS_MAX, Member
 from wwwserve.core.sessions import ServedModel
 from wwwserve.values.limits import RECORD_BYTES_MAX, RECORD_MODELS_MAX
+from wwwserve.values.moments import Moment
 from wwwserve.values.parameters import Parameters
 from wwwserve.wire import Claim, Dead, ModelOffer, PeerRecord, Suspect, encode
 
@@ -15,6 +16,9 @@ T = TypeVar("T")
 
 JITTER_PERMILLE = 500
 """Back-off and push/pull periods vary by half either way, so that nodes do not beat together."""
+_SHRUNK_PERMILLE = ((), (0,), (0, 631), (0, 500, 792))
+"""log(confirmations + 1) / log(possible ones + 1): which part of the way from its longest to its
+shortest time a suspicion has come (Lifeguard 3.2)."""
 _DOUBLINGS_MAX = 16
 """Far above any period; keeps the sum small however long somebody is gone."""
 _MODELS_HEADER_BYTES = 8
@@ -26,10 +30,26 @@ def compute_log2(count: int) -> int:
     return count.bit_length()
 
 
-def compute_suspicion_us(parameters: Parameters, live_count: int) -> int:
-    """How long a suspect has to refute, in a network of so many others [GOSSIP-SUSPICION.1]."""
-    factor = parameters.suspicion_multiplier * compute_log2(live_count + 1)
-    return factor * parameters.probe_period_us
+def compute_suspicion_us(parameters: Parameters, live_count: int, confirmations: int) -> int:
+    """How long a suspect has to refute, in a network of so many others [GOSSIP-SUSPICION.1].
+
+    One accuser may be deaf itself, so its word alone takes long; with each that confirms it the
+    time shrinks, down to what the news needs to get there and back.
+    """
+    periods = parameters.suspicion_base + compute_log2(live_count + 1)
+    shortest_us = periods * parameters.probe_period_us
+    # Everybody but the suspect and its first accuser, this node included, can confirm.
+    possible = min(CONFIRMATIONS_MAX, live_count - 1)
+    if confirmations >= possible:
+        return shortest_us
+    longest_us = parameters.suspicion_stretch * shortest_us
+    shrunk_permille = _SHRUNK_PERMILLE[possible][confirmations]
+    return longest_us - (longest_us - shortest_us) * shrunk_permille // 1000
+
+
+def is_late(parameters: Parameters, due: Moment, now: Moment) -> bool:
+    """Whether this node woke so late that it must not judge by what it has not read."""
+    return now - due >= parameters.probe_timeout_us
 
 
 def compute_tellings_max(parameters: Parameters, live_count: int) -> int:
@@ -68,13 +88,24 @@ def compute_status_after(member: Member, doubt: Suspect | Dead) -> MemberStatus:
             return member.status
 
 
+def is_confirmation(member: Member, doubt: Suspect | Dead) -> bool:
+    """Whether a doubt adds one more accuser to those who hold the member suspect already."""
+    return (
+        member.status is MemberStatus.SUSPECT
+        and isinstance(doubt, Suspect)
+        and doubt.version == member.opened.record.version
+        and doubt.accuser not in (*member.accusers, doubt.node)
+        and len(member.accusers) <= CONFIRMATIONS_MAX
+    )
+
+
 def compute_doubt(member: Member) -> Suspect | Dead | None:
     """The claim that says what we hold against a member, if anything."""
     record = member.opened.record
     if member.status is MemberStatus.SUSPECT:
-        return Suspect(record.node, record.version, member.accuser)
+        return Suspect(record.node, record.version, member.accusers[0])
     if member.status is MemberStatus.DEAD:
-        return Dead(record.node, record.version, member.accuser)
+        return Dead(record.node, record.version, member.accusers[0])
     return None
 
 

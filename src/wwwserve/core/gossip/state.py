@@ -10,6 +10,7 @@ from wwwserve.core.gossip.agenda import Agenda, Task
 from wwwserve.core.gossip.claims import ClaimQueue
 from wwwserve.core.gossip.digests import Digests
 from wwwserve.core.gossip.effects import GossipEffect
+from wwwserve.core.gossip.health import Health
 from wwwserve.core.lanes import Lane
 from wwwserve.core.snapshot import MemberView
 from wwwserve.values.ids import NodeId
@@ -36,6 +37,11 @@ RELAYS_MAX: Final = 256
 """Probes on behalf of others at once; above it the oldest is given up."""
 RELAYS_PER_PEER_MAX: Final = 4
 """Probes one peer may ask of us in a probe period; an honest one asks for one."""
+LOST_ROUNDS: Final = 2
+"""Rounds of asking for a member whose link was lost, in which nobody has a link, until it is
+suspect; in the second its link may be there again."""
+CONFIRMATIONS_MAX: Final = 3
+"""Accusers after the first that shorten a suspicion (Lifeguard's k); more change nothing."""
 BOOK_WRITES_MAX: Final = 256
 """Records in one write of the address book; more wait for the next."""
 TASKS_PER_CALL_MAX: Final = 64
@@ -55,8 +61,10 @@ class Member:
 
     opened: OpenedRecord
     status: MemberStatus
-    accuser: NodeId
-    """On whose word it is suspect or dead; its own id while it is neither."""
+    accusers: tuple[NodeId, ...] = ()
+    """On whose words it is suspect or dead, the first first; at most `CONFIRMATIONS_MAX` more."""
+    suspected_at: Moment = START
+    """When its suspicion began, while there is one."""
     dial_attempts: int = 0
     """Failed in a row."""
     round_trip_us: int | None = None
@@ -125,6 +133,7 @@ class State:
     live_count: int = 0
     """Members held alive or suspect."""
     links: dict[NodeId, Link] = field(default_factory=dict)
+    health: Health = field(default_factory=Health)
     agenda: Agenda = field(default_factory=Agenda)
     digests: Digests = field(default_factory=Digests)
     """Sums over the members and the own record."""
@@ -132,6 +141,12 @@ class State:
     effects: list[GossipEffect] = field(default_factory=list)
     """What is to be done, in order; the answer to the event being handled."""
     has_left: bool = False
+    _number: int = 0
+
+    def take_number(self) -> int:
+        """A number for a ping, never used before."""
+        self._number += 1
+        return self._number
 
     def send(self, peer: NodeId, message: MembershipMessage, lane: Lane | None = None) -> None:
         """Send a message, after the lane's pending writes if one is named."""

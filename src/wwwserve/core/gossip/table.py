@@ -14,13 +14,15 @@ from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import (
     compute_status_after,
     compute_suspicion_us,
+    is_confirmation,
+    is_late,
     is_live,
 )
-from wwwserve.core.gossip.state import VERSION_MAX, Member, State
+from wwwserve.core.gossip.state import CONFIRMATIONS_MAX, VERSION_MAX, Member, State
 from wwwserve.core.snapshot import MemberView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import MEMBERS_MAX
-from wwwserve.values.moments import after
+from wwwserve.values.moments import Moment, after
 from wwwserve.values.refusals import Refusal, Severity
 from wwwserve.wire import Alive, Dead, Gossip, OpenedRecord, Suspect
 
@@ -99,20 +101,30 @@ class Table:
             return
         member.opened = opened
         self._set_status(
-            node, member, MemberStatus.LEFT if record.is_leaving else MemberStatus.ALIVE, node
+            node, member, MemberStatus.LEFT if record.is_leaving else MemberStatus.ALIVE
         )
         self._state.spread(node, Alive(opened.sealed))
 
-    def apply_doubt(self, doubt: Suspect | Dead) -> None:
-        """Take in somebody's fresh doubt about a member, and pass it on if it changed anything."""
-        node = NodeId(doubt.node)
-        member = self._state.members.get(node)
+    def apply_doubt(self, doubt: Suspect | Dead) -> bool:
+        """Take in somebody's fresh doubt about a member, and pass it on if it changed anything.
+
+        The answer is whether the member is to be probed soon: the doubt is new, there is a link,
+        and this node has not found it silent itself.
+        """
+        state, node, accuser = self._state, NodeId(doubt.node), NodeId(doubt.accuser)
+        member = state.members.get(node)
         if member is None:
-            return
+            return False
         status = compute_status_after(member, doubt)
         if status is not member.status:
-            self._set_status(node, member, status, NodeId(doubt.accuser))
-            self._state.spread(node, doubt)
+            self._set_status(node, member, status, (accuser,))
+        elif is_confirmation(member, doubt):
+            member.accusers += (accuser,)
+            self._set_verdict(node, member)
+        else:
+            return False
+        state.spread(node, doubt)
+        return node in state.links and state.node not in member.accusers
 
     def apply_old_doubt(self, doubt: Suspect | Dead) -> bool:
         """Take in a doubt from another's table, which may be long out of date [GOSSIP-EXCHANGE.5].
@@ -139,6 +151,19 @@ class Table:
         member = self._state.members.get(node)
         if member is not None:
             self.apply_doubt(kind(node, member.opened.record.version, self._state.node))
+
+    def on_verdict_due(self, node: NodeId, due: Moment) -> None:
+        """A suspicion was not refuted in time: its member is dead.
+
+        Unless it is we who slept: then the refutation may lie unread, and has the shortest of times
+        again.
+        """
+        state = self._state
+        if is_late(state.parameters, due, state.now):
+            again_us = compute_suspicion_us(state.parameters, state.live_count, CONFIRMATIONS_MAX)
+            state.agenda.set(after(state.now, again_us), Task.DECLARE_DEAD, node)
+        else:
+            self.apply_own_doubt(node, Dead)
 
     # -- links and time --------------------------------------------------------------------------
 
@@ -185,10 +210,10 @@ class Table:
         if len(self._state.members) >= MEMBERS_MAX:
             self._make_room()
         # A stranger counts as gone until its status is set, two lines below.
-        member = Member(opened, MemberStatus.LEFT, node)
+        member = Member(opened, MemberStatus.LEFT)
         self._state.members[node] = member
         insort(self._order, node)
-        self._set_status(node, member, MemberStatus.ALIVE, node)
+        self._set_status(node, member, MemberStatus.ALIVE)
         self._state.spread(node, Alive(opened.sealed))
 
     def _make_room(self) -> None:
@@ -208,12 +233,16 @@ class Table:
         self._book.remove(node)
 
     def _set_status(
-        self, node: NodeId, member: Member, status: MemberStatus, accuser: NodeId
+        self,
+        node: NodeId,
+        member: Member,
+        status: MemberStatus,
+        accusers: tuple[NodeId, ...] = (),
     ) -> None:
         """Move a member to a status (or a newer record of the same), with all that follows."""
         was_live = is_live(member)
         is_changed = status is not member.status
-        member.status, member.accuser = status, accuser
+        member.status, member.accusers = status, accusers
         self._state.live_count += is_live(member) - was_live
         self._state.digests.hold(node, member.opened.record.version, status)
         self._state.agenda.cancel(Task.DECLARE_DEAD, node)
@@ -221,14 +250,20 @@ class Table:
             case MemberStatus.ALIVE:
                 self._on_alive(node, member)
             case MemberStatus.SUSPECT:
-                wait_us = compute_suspicion_us(self._state.parameters, self._state.live_count)
-                due = after(self._state.now, wait_us)
-                self._state.agenda.set(due, Task.DECLARE_DEAD, node)
+                member.suspected_at = self._state.now
+                self._set_verdict(node, member)
             case MemberStatus.DEAD | MemberStatus.LEFT:
                 self._on_gone(node, member)
         if is_changed:
             self._state.report(MemberChanged(node, status, member.opened.record.version))
         self._show(node, member)
+
+    def _set_verdict(self, node: NodeId, member: Member) -> None:
+        """When a suspect is to be declared dead: the sooner the more have found it silent."""
+        state, confirmations = self._state, len(member.accusers) - 1
+        wait_us = compute_suspicion_us(state.parameters, state.live_count, confirmations)
+        due = max(state.now, after(member.suspected_at, wait_us))
+        state.agenda.set(due, Task.DECLARE_DEAD, node)
 
     def _on_alive(self, node: NodeId, member: Member) -> None:
         state = self._state

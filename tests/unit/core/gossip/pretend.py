@@ -6,7 +6,7 @@ shell's promises are kept: one link for each pair, effects in order, lanes as ba
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wwwserve.core.effects import CloseLink, Dial, Persist, Report, SendMessage
@@ -25,6 +25,7 @@ from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.gossip import Gossip, GossipEffect, GossipEvent, MemberUpdated
 from wwwserve.core.sessions import ServedModel
 from wwwserve.core.setup import PeerSetup
+from wwwserve.sim.world import PretendClock
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import MESSAGE_BYTES_MAX
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment
@@ -41,6 +42,7 @@ from wwwserve.wire import (
 )
 
 NETWORK_ID = compute_network_id(TINY)
+RIGHT_CLOCK = PretendClock()
 
 
 class PretendSigner:
@@ -123,6 +125,7 @@ class Host:
     held: list[SendMessage] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     updates: list[MemberUpdated] = field(default_factory=list)
+    clock: PretendClock = RIGHT_CLOCK
 
 
 @dataclass
@@ -148,6 +151,8 @@ class World:
         self.sides: dict[int, int] = {}
         self.sent: list[tuple[int, int, object]] = []
         self.heard_versions: dict[int, int] = {}
+        self.clocks: dict[int, PretendClock] = {}
+        """Those that are not right; a node's own is used from its next start on."""
         self._bootstrap = tuple(bootstrap)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = 0
@@ -166,7 +171,9 @@ class World:
             addresses=None if is_listening else (),
         )
         gossip = Gossip(setup, self.entropy.split(f"life {self._lives}"))
-        self.hosts[number] = Host(number, gossip, disk, self._lives, is_listening)
+        host = Host(number, gossip, disk, self._lives, is_listening)
+        host.clock = self.clocks.get(number, RIGHT_CLOCK)
+        self.hosts[number] = host
         self.feed(number, Started())
         return self.hosts[number]
 
@@ -205,13 +212,13 @@ class World:
             if self._heap and self._heap[0][0] <= self.now:
                 heapq.heappop(self._heap)[2]()
             for number in list(self.hosts):
-                if self.hosts[number].gossip.next_deadline() <= self.now:
+                if self._find_deadline(self.hosts[number]) <= self.now:
                     self.feed(number, DeadlineReached())
         self.now = Moment(end)
 
     def feed(self, number: int, event: GossipEvent) -> None:
         host = self.hosts[number]
-        for effect in host.gossip.handle(event, self.now):
+        for effect in host.gossip.handle(event, host.clock.read(self.now)):
             self._do(host, effect)
 
     def status(self, number: int, other: int) -> MemberStatus | None:
@@ -349,8 +356,12 @@ class World:
         heapq.heappush(self._heap, (self.now + wait_us, self._sequence, action))
 
     def _next_at(self) -> int:
-        deadlines: Iterator[int] = (host.gossip.next_deadline() for host in self.hosts.values())
+        deadlines = (self._find_deadline(host) for host in self.hosts.values())
         return min([*deadlines, self._heap[0][0] if self._heap else NEVER])
+
+    def _find_deadline(self, host: Host) -> int:
+        """When it has to be called, in the world's time."""
+        return host.clock.find(host.gossip.next_deadline())
 
 
 def tie(one: int, other: int) -> tuple[int, int]:

@@ -15,10 +15,12 @@ from wwwserve.core.events import DeadlineReached, EnvelopeReceived
 from wwwserve.core.facts import MemberStatus, PeerRefused
 from wwwserve.core.gossip.agenda import Agenda, Task
 from wwwserve.core.gossip.roster import Roster
+from wwwserve.core.gossip.rules import compute_suspicion_us
 from wwwserve.core.gossip.state import TASKS_PER_CALL_MAX
 from wwwserve.values.limits import MEMBERS_MAX
-from wwwserve.values.moments import NEVER, SECOND, Moment
-from wwwserve.wire import Ack, Envelope, Gossip, Ping, PingRequest
+from wwwserve.values.moments import NEVER, Moment
+from wwwserve.values.parameters import TINY
+from wwwserve.wire import Ack, Envelope, Gossip, Nack, Ping, PingRequest
 
 
 @pytest.fixture
@@ -53,7 +55,8 @@ def test_a_stranger_above_the_bound_is_ignored_until_somebody_is_gone(full: Driv
 def test_however_much_is_due_no_call_does_it_all(full: Driver) -> None:
     # [GOSSIP-BOUNDS.1]: the whole table dies at once, a part in each call, and no deadline is lost.
     full.hear(1, push_pull(doubts=[suspect(number) for number in range(100, 4000)]))
-    full.now = Moment(full.now + 10 * SECOND)
+    others = sum(view.status is not MemberStatus.DEAD for view in full.gossip.get_members())
+    full.now = Moment(full.now + compute_suspicion_us(TINY, others, confirmations=0))
     calls = 0
     while full.gossip.next_deadline() <= full.now:
         effects = full.feed(DeadlineReached())
@@ -99,7 +102,8 @@ claims = st.lists(doubts, max_size=6).map(tuple)
 messages = (
     st.builds(Ping, versions, claims)
     | st.builds(Ack, versions, claims)
-    | st.builds(PingRequest, versions, numbers.map(name), claims)
+    | st.builds(PingRequest, versions, numbers.map(name), versions, claims)
+    | st.builds(Nack, versions, st.booleans(), claims)
     | st.builds(Gossip, claims)
     | st.lists(doubts, max_size=6).map(lambda told: push_pull(doubts=told))
 )

@@ -147,7 +147,7 @@ def test_without_a_link_no_news_is_kept() -> None:
     node.link(1)
     node.tell(1, make_record(9, addresses=()))
     node.feed(LinkClosed(name(1), "gone"))
-    node.wait(SECOND)
+    node.wait(3 * SECOND)
     node.open(2)
     assert claims_about(node.wait(SECOND), 9) == []
     cut_off = Driver()

@@ -1,7 +1,8 @@
 """What is held of a member follows the order of versions, and a doubted one gets no work.
 
 Node 5 is told records and doubts by its linked peers 1 and 2, about them and about 3. Claims:
-[GOSSIP-ORDER.1] to [GOSSIP-ORDER.5], [GOSSIP-SUSPICION.1], [GOSSIP-SUSPICION.2].
+[GOSSIP-ORDER.1] to [GOSSIP-ORDER.5], [GOSSIP-SUSPICION.1], [GOSSIP-SUSPICION.2],
+[GOSSIP-SUSPICION.4], [GOSSIP-SUSPICION.5].
 """
 
 import pytest
@@ -15,11 +16,12 @@ from tests.unit.core.gossip.driver import (
     suspect,
 )
 from tests.unit.core.gossip.pretend import make_record, name, number_of
-from wwwserve.core.events import LinkClosed
+from wwwserve.core.events import DeadlineReached, LinkClosed
 from wwwserve.core.facts import MemberChanged, MemberStatus
 from wwwserve.core.gossip import MemberUpdated
 from wwwserve.core.gossip.rules import compute_suspicion_us
-from wwwserve.values.moments import SECOND
+from wwwserve.core.gossip.state import CONFIRMATIONS_MAX
+from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.parameters import MAIN, TINY
 
 ALIVE, SUSPECT, DEAD, LEFT = (
@@ -120,9 +122,10 @@ def test_no_work_without_a_link(node: Driver) -> None:
 
 
 def test_an_unrefuted_suspect_is_dead_after_its_time(node: Driver) -> None:
-    # [GOSSIP-SUSPICION.1]: three others and this node, so 3 x log2(4 + 1), rounded up, periods.
+    # [GOSSIP-SUSPICION.1]: three others and this node, so 3 + log2(4 + 1), rounded up, periods,
+    # and as long three times over while only one node says so.
     node.tell(1, suspect(3, 4))
-    wait_us = 3 * 3 * TINY.probe_period_us
+    wait_us = 3 * (3 + 3) * TINY.probe_period_us
     node.wait(wait_us - 1)
     assert node.status(3) is SUSPECT
     effects = node.wait(1)
@@ -132,10 +135,56 @@ def test_an_unrefuted_suspect_is_dead_after_its_time(node: Driver) -> None:
     assert dead(3, 4, accuser=5) in claims_about(node.wait(SECOND), 3)
 
 
-@pytest.mark.parametrize(("others", "seconds"), [(1, 8), (3, 12), (7, 16), (200, 32)])
+@pytest.mark.parametrize(("others", "seconds"), [(1, 4), (3, 5), (7, 6), (200, 10)])
 def test_the_time_to_refute_grows_with_the_logarithm(others: int, seconds: int) -> None:
     # [GOSSIP-SUSPICION.1]
-    assert compute_suspicion_us(MAIN, others) == seconds * SECOND
+    assert compute_suspicion_us(MAIN, others, CONFIRMATIONS_MAX) == seconds * SECOND
+
+
+@pytest.mark.parametrize(
+    ("others", "tenths"),
+    [
+        (1, [40, 40, 40, 40]),  # nobody is left who could confirm it
+        (2, [240, 40, 40, 40]),
+        (3, [300, 142, 50, 50]),
+        (200, [600, 350, 204, 100]),
+    ],
+)
+def test_each_confirmation_takes_less_off_the_time_to_refute(
+    others: int, tenths: list[int]
+) -> None:
+    # [GOSSIP-SUSPICION.4]
+    times = [compute_suspicion_us(MAIN, others, confirmations) for confirmations in range(4)]
+    assert [span_us // (SECOND // 10) for span_us in times] == tenths
+
+
+def test_every_new_accuser_is_passed_on_and_shortens_the_time_once(node: Driver) -> None:
+    # [GOSSIP-SUSPICION.4], [GOSSIP-SUSPICION.5]: in a network of eight others.
+    node.tell(1, *(make_record(number, addresses=()) for number in (6, 7, 8, 9, 10)))
+    node.tell(1, suspect(3, 4, accuser=1))
+    told = len(claims_about(node.wait(SECOND // 5), 3))
+    node.tell(2, suspect(3, 4, accuser=1), suspect(3, 4, accuser=3), suspect(3, 3, accuser=6))
+    assert len(claims_about(node.wait(SECOND // 20), 3)) == 0, "no news, nothing to tell"
+    for accuser in (6, 7, 8):
+        node.tell(2, suspect(3, 4, accuser))
+        assert suspect(3, 4, accuser) in claims_about(node.wait(SECOND // 20), 3)
+    assert told > 0
+    node.tell(2, suspect(3, 4, accuser=9))
+    assert suspect(3, 4, accuser=9) not in claims_about(node.wait(SECOND // 20), 3)
+    assert node.status(3) is SUSPECT
+    node.wait(7 * TINY.probe_period_us - 2 * SECOND // 5)
+    assert node.status(3) is DEAD, "the shortest time, counted from the first word, is over"
+
+
+def test_who_slept_declares_nobody_dead(node: Driver) -> None:
+    # [GOSSIP-PROBE.4]: the refutation lies unread, so the suspect has the shortest time again.
+    node.tell(1, suspect(3, 4))
+    node.now = Moment(node.now + 9 * SECOND)
+    node.feed(DeadlineReached())
+    assert node.status(3) is SUSPECT
+    node.tell(1, make_record(3, version=5))
+    node.wait(5 * SECOND)
+    assert node.status(3) is ALIVE
 
 
 def test_old_news_cannot_bring_back_the_dead_and_then_they_are_forgotten(node: Driver) -> None:
