@@ -65,7 +65,7 @@ class Place:
 
     served: ServedModel
     tokens: int
-    """What the request is expected to come to in the engine's cache."""
+    """What the request is expected to come to in the engine's cache; 0 where nobody asks."""
     alternatives: tuple[Alternative, ...] = ()
 
 

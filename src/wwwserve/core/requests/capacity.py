@@ -174,12 +174,14 @@ class Capacity:
 
     def compute_share(self, served: ServedModel, waiting: int, now: Moment) -> int:
         """How many of those waiting for a model will come to one engine of those that serve it."""
+        if not waiting:
+            return 0
         others = [
             other
             for other in self._by_name.get(served.offer.model, ())
             if other.engine != served.engine and self.is_ready(other, now)
         ]
-        if not waiting or not others:
+        if not others:
             return waiting
         here = served.weight * self._count_slots(served)
         total = here + sum(other.weight * self._count_slots(other) for other in others)

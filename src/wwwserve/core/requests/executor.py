@@ -132,7 +132,7 @@ class Executor:
         """An own engine is to run a work."""
         model = work.served.offer.model
         work.began_at = now
-        work.tokens = self._routing.predict_tokens(work.summary, ModelId(model))
+        work.tokens = self._predict_tokens(work.summary, work.served)
         work.concurrency = self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
         self._works[work.session] = work
         self._running[work.origin] += 1
@@ -277,7 +277,7 @@ class Executor:
     def _get_load(
         self, peer: NodeId, summary: RequestSummary, served: ServedModel, now: Moment
     ) -> LoadView:
-        tokens = self._routing.predict_tokens(summary, ModelId(served.offer.model))
+        tokens = self._predict_tokens(summary, served)
         waiting = self._queue.count_waiting(get_place_key(served))
         return replace(
             self._capacity.get_load(served, tokens, now),
@@ -285,6 +285,11 @@ class Executor:
             peer_running=len(self._works),
             asker_running=self._running[peer],
         )
+
+    def _predict_tokens(self, summary: RequestSummary, served: ServedModel) -> int:
+        if served.is_slots_known:
+            return 0  # Nobody will ask.
+        return self._routing.predict_tokens(summary, ModelId(served.offer.model))
 
     def _quote(self, event: ProbeReceived, served: ServedModel, now: Moment) -> Quote:
         model = ModelId(served.offer.model)

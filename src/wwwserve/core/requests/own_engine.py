@@ -86,17 +86,23 @@ class OwnEngine:
 
     def start(self, role: Role, tokens: int) -> None:
         """One more request runs, expected to come to so many tokens."""
-        self._count(role, 1)
+        if role is Role.ORIGIN:
+            self.own_running += 1
+        else:
+            self.peer_running += 1
         self._peak = max(self._peak, self.running)
         self._tokens += tokens
-        usual = self.usual_tokens + ((tokens - self.usual_tokens) >> _USUAL_SHIFT)
-        self.usual_tokens = max(usual, 1)
         if self.allowance is not None:
+            usual = self.usual_tokens + ((tokens - self.usual_tokens) >> _USUAL_SHIFT)
+            self.usual_tokens = max(usual, 1)
             self.allowance.note_start()
 
     def end(self, role: Role, tokens: int) -> None:
         """One that was started with these is over."""
-        self._count(role, -1)
+        if role is Role.ORIGIN:
+            self.own_running -= 1
+        else:
+            self.peer_running -= 1
         self._tokens -= tokens
         assert min(self.own_running, self.peer_running, self._tokens) >= 0, self
 
@@ -162,9 +168,3 @@ class OwnEngine:
             return None
         held = reading.kv_tokens * reading.kv_used_permille // _PERMILLE
         return max(held + self._tokens - self._tokens_read, 0)
-
-    def _count(self, role: Role, change: int) -> None:
-        if role is Role.ORIGIN:
-            self.own_running += change
-        else:
-            self.peer_running += change

@@ -121,6 +121,8 @@ class Placement:
         return replace(load, own_waiting=self._capacity.compute_share(served, waiting, now))
 
     def _predict_tokens(self, request: OpenRequest, served: ServedModel) -> int:
+        if served.is_slots_known:
+            return 0  # Nobody will ask.
         return self._routing.predict_tokens(request.summary, ModelId(served.offer.model))
 
     def _start_or_wait(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> None:
