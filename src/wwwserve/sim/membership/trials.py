@@ -18,6 +18,8 @@ WAIT_US_MAX = 120 * SECOND
 """A trial gives up here."""
 QUIET_US = 60 * SECOND
 """After the nodes agree, so that what was news then is told to the end."""
+REST_US = 10 * SECOND
+"""After a crash, so that the next one is judged by nodes that have nothing else to doubt."""
 SUSPECTING_PERMILLE = 990
 """Share of the others that must doubt a crashed node before it counts as suspected."""
 _PERMILLE = 1000
@@ -126,6 +128,7 @@ def measure_crash(crowd: Crowd, host: Host, *, is_silent: bool) -> Crash:
     confirmed_us = WAIT_US_MAX if buried is None else crowd.now_us - began_us
     crowd.start_now(host)
     _wait_agreed(crowd)
+    crowd.run_for(REST_US)
     return Crash(WAIT_US_MAX if suspected_us is None else suspected_us, confirmed_us)
 
 
