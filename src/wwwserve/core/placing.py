@@ -150,6 +150,8 @@ class RunMeasured:
     model: ModelId
     prompt_tokens: int
     completion_tokens: int
+    completion_tokens_max: int
+    """What its user allowed; 0 = any number."""
     first_output_us: int
     """From its start to the first output."""
     total_us: int

@@ -204,6 +204,7 @@ class Book:
                 model=ModelId(run.model),
                 prompt_tokens=event.usage.prompt_tokens or request.summary.prompt_tokens,
                 completion_tokens=event.usage.completion_tokens,
+                completion_tokens_max=request.summary.completion_tokens_max,
                 first_output_us=first_output_at - run.started_at,
                 total_us=now - run.started_at,
                 concurrency=run.concurrency,

@@ -151,6 +151,7 @@ class Executor:
                 model=ModelId(work.served.offer.model),
                 prompt_tokens=event.usage.prompt_tokens,
                 completion_tokens=event.usage.completion_tokens,
+                completion_tokens_max=work.summary.completion_tokens_max,
                 first_output_us=first_output_at - work.began_at,
                 total_us=now - work.began_at,
                 concurrency=work.concurrency,

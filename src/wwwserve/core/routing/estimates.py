@@ -2,8 +2,8 @@
 
 A run is an overhead, a prefill in proportion to the prompt, and a decode in proportion to the
 answer. All slow down as an engine works on more at once, so each is learned as a `Curve`. Speeds
-are learned of each engine, lengths of each model, wherever it ran. All averages are exponential, an
-eighth (lengths: a sixteenth) of each newcomer.
+are learned of each engine, lengths of each model, wherever it ran. Lengths are remembered for long:
+what a node that empties answers last is what takes longest, and would be taken for the usual.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +33,12 @@ ESTIMATE_MAX_US = 24 * 3600 * SECOND
 and learned."""
 _SHORT_PROMPT_TOKENS = 64
 """Below this the first token's time is overhead; above it, prefill can be told from it."""
-_LENGTH_SHIFT = 4
+_LENGTH_RUNS_COLD = 8
+"""Answers that what is assumed of a length counts for."""
+_LENGTH_RUNS_MAX = 256
+"""Answers a mean length is made of; older ones fade."""
+_LENGTH_SHIFT = 10
+"""Means are kept in fractions of a token, or rounding would pull them down."""
 _NS = 1_000
 
 K = TypeVar("K")
@@ -51,13 +56,30 @@ class ModelSpeed:
     """Per token of the answer."""
 
 
+@dataclass(slots=True)
+class Length:
+    """What was learned of the answers of one model."""
+
+    mean: int = COMPLETION_COLD_TOKENS << _LENGTH_SHIFT
+    runs: int = _LENGTH_RUNS_COLD
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an answer, on average."""
+        return self.mean >> _LENGTH_SHIFT
+
+    def learn(self, tokens: int) -> None:
+        """An answer was so long."""
+        self.runs = min(self.runs + 1, _LENGTH_RUNS_MAX)
+        self.mean += ((tokens << _LENGTH_SHIFT) - self.mean) // self.runs
+
+
 class Estimates:
     """What this node expects of its own engines."""
 
     def __init__(self) -> None:
         self._speeds: dict[tuple[str, ModelId], ModelSpeed] = {}
-        self._lengths: dict[ModelId, int] = {}
-        """Tokens of a model's answers, on average."""
+        self._lengths: dict[ModelId, Length] = {}
 
     def learn_speed(self, run: RunMeasured) -> None:
         """A run here took so long."""
@@ -82,10 +104,17 @@ class Estimates:
         """An answer of a model, from wherever it came, was so long."""
         if run.completion_tokens <= 0:
             return
-        if run.model not in self._lengths:
+        length = self._lengths.get(run.model)
+        if length is None:
             _make_room(self._lengths)
-        known = self._get_length(run.model)
-        self._lengths[run.model] = known + ((run.completion_tokens - known) >> _LENGTH_SHIFT)
+            length = self._lengths[run.model] = Length()
+        length.learn(run.completion_tokens)
+
+    def predict_length(self, model: ModelId, bound: int) -> int:
+        """Tokens of an answer of which the user allows so many; 0 = any number."""
+        known = self._lengths.get(model)
+        tokens = known.tokens if known is not None else COMPLETION_COLD_TOKENS
+        return min(tokens, bound or tokens)
 
     def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
         """What a request will come to: its prompt and its answer."""
@@ -111,14 +140,9 @@ class Estimates:
         )
 
     def _predict_completion(self, summary: RequestSummary, model: ModelId) -> int:
-        """The running mean of the model's answers, never more than the user allows."""
         if summary.endpoint is Endpoint.EMBEDDINGS:
             return 0
-        length = self._get_length(model)
-        return min(length, summary.completion_tokens_max or length)
-
-    def _get_length(self, model: ModelId) -> int:
-        return self._lengths.get(model, COMPLETION_COLD_TOKENS)
+        return self.predict_length(model, summary.completion_tokens_max)
 
 
 def _make_room(learned: dict[K, V]) -> None:

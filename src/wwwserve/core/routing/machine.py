@@ -68,7 +68,10 @@ class Routing:
                 if node == self._own:
                     self._estimates.learn_speed(experience)
                 else:
-                    self._history.add_success(experience, now)
+                    expected = self._estimates.predict_length(
+                        experience.model, experience.completion_tokens_max
+                    )
+                    self._history.add_success(experience, expected, now)
             case _:
                 assert_never(experience)
 
