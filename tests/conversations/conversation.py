@@ -6,7 +6,7 @@ itself is 0. `README.md` beside this file lists the sayings.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import Enum
 
 from tests.unit.core.desk import (
@@ -46,7 +46,7 @@ from wwwserve.core.events import (
 from wwwserve.core.facts import Alternative, Fact, MemberStatus
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.requests import PeersLost, ProbeFailed, RequestsEvent
-from wwwserve.core.sessions import Role, Route, SessionId
+from wwwserve.core.sessions import Role, Route, ServedModel, SessionId
 from wwwserve.values.ids import NODE_ID_BYTES, REQUEST_ID_BYTES
 from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.refusals import DeclineReason, FailureKind
@@ -91,7 +91,7 @@ class Conversation:
         return [tell_when(moment - began) + tell(effect) for moment, effect in answers]
 
     def _open_desk(self, _: Words, options: Options) -> None:
-        models = (served(int(options.get("slots", "1"))),) if "slots" in options else ()
+        models = make_models(options)
         policy = PolicySettings(
             target_utilisation_permille=int(options.get("target", "700")),
             offload_permille=int(options.get("offload", "1000")),
@@ -148,10 +148,10 @@ def make_event(verb: str, words: Words, options: Options) -> RequestsEvent:
         "offer": lambda: offer(int(words[0]), peer=int(options["from"])),
         "withdraw": lambda: OfferCancelled(parse_session(words[0])),
         "engine": lambda: EngineRead(
-            "gpu",
+            options.get("on", "gpu"),
             reading(
                 EngineHealth(words[0]),
-                running=int(options["running"]) if "running" in options else None,
+                **{key: int(value) for key, value in options.items() if key != "on"},
             ),
         ),
         "first": lambda: FirstOutput(parse_session(words[0])),
@@ -170,6 +170,16 @@ def make_event(verb: str, words: Words, options: Options) -> RequestsEvent:
         "depart": lambda: Depart(Departure(words[0])),
     }
     return makers[verb]()
+
+
+def make_models(options: Options) -> tuple[ServedModel, ...]:
+    """`slots=2`, `untold=4`, or for several engines `engines=a:2,b:1`."""
+    if "engines" in options:
+        pairs = (pair.split(":") for pair in options["engines"].split(","))
+        return tuple(served(int(slots), engine=name) for name, slots in pairs)
+    if "untold" in options:
+        return (replace(served(int(options["untold"])), is_slots_known=False),)
+    return (served(int(options["slots"])),) if "slots" in options else ()
 
 
 def make_submission(words: Words, options: Options) -> SubmitRequest:
@@ -210,8 +220,8 @@ def tell(effect: Effect) -> str:
             return f"  {tell_fact(fact)}"
         case SendMessage(peer, message):
             return f"to {peer[0]}: {tell_message(message)}"
-        case StartLocal(session, request):
-            return f"start {session} here for {request[-1]}"
+        case StartLocal(session, request, model):
+            return f"start {session} here{tell_engine(model)} for {request[-1]}"
         case StartRemote(session, request, peer, sent):
             return f"start {session} at {peer[0]} for {request[-1]}, attempt {sent.attempt}"
         case StopSession(session):
@@ -224,13 +234,17 @@ def tell(effect: Effect) -> str:
 
 def tell_answer(effect: Effect) -> str:
     match effect:
-        case AcceptOffer(session):
-            return f"accept {session}"
+        case AcceptOffer(session, _, model):
+            return f"accept {session}{tell_engine(model)}"
         case DeclineOffer(session, decline):
             retry = tell_span(decline.retry_after_us)
             return f"decline {session}: {decline.reason.name.lower()}, retry after {retry}"
         case _:
             return str(effect)
+
+
+def tell_engine(model: ServedModel) -> str:
+    return "" if model.engine == "gpu" else f" on {model.engine}"
 
 
 def tell_message(message: Message) -> str:
