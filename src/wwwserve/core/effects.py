@@ -38,6 +38,8 @@ class CloseLink:
 
     peer: NodeId
     detail: str
+    is_shed: bool = False
+    """There are too many links: end it only if nothing runs on it, and tell the peer so."""
 
 
 @dataclass(frozen=True, slots=True)

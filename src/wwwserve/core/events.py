@@ -65,6 +65,8 @@ class LinkClosed:
 
     peer: NodeId
     detail: str
+    is_shed: bool = False
+    """One of the two had too many: both are well, and neither is to be suspected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,10 @@ class NodeCarrier:
                     self.runner.deliver(SendFailed(effect.peer, effect.message))
             case Dial():
                 self.links.dial(effect.address, effect.expected)
-            case CloseLink():
-                self.links.close(effect.peer, CloseReason.UNWANTED)
+            case CloseLink(peer, is_shed=True):
+                self.links.shed(peer)
+            case CloseLink(peer):
+                self.links.close(peer, CloseReason.UNWANTED)
             case _:
                 assert_never(effect)
 

@@ -157,6 +157,12 @@ class LinkTable:
         if held is not None:
             held.link.close(reason)
 
+    def shed(self, peer: NodeId) -> None:
+        """End the link to a peer because there are too many, unless something runs on it."""
+        held = self._held.get(peer)
+        if held is not None and held.link.stream_count == 0:
+            held.link.close(CloseReason.FULL)
+
     # -- what links tell their owner -------------------------------------------------------------
 
     def on_link_message(self, link: Link, payload: bytes) -> None:
@@ -197,4 +203,5 @@ class LinkTable:
         held = self._held.get(link.peer)
         if held is not None and held.link is link:
             del self._held[link.peer]
-            self.deliver(LinkClosed(link.peer, reason.name.lower()))
+            is_shed = reason is CloseReason.FULL
+            self.deliver(LinkClosed(link.peer, reason.name.lower(), is_shed))

@@ -133,6 +133,11 @@ class Link(Protocol):
         """The latest measured round trip of a heartbeat, or None before the first."""
         ...
 
+    @property
+    def stream_count(self) -> int:
+        """Streams open now, whoever opened them."""
+        ...
+
     def open_stream(self) -> Stream:
         """Open a stream. Raises `LinkEnded`, or `StreamEnded(REFUSED)` at the stream bound."""
         ...

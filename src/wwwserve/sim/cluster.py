@@ -299,9 +299,7 @@ class Cluster:
             case Dial():
                 self.network.dial(host, effect.address, effect.expected)
             case CloseLink():
-                link = self.network.find_link(host, effect.peer)
-                if link is not None:
-                    self.network.close(link, host, effect.detail)
+                self.network.end_link(host, effect)
             case _:
                 assert_never(effect)
 

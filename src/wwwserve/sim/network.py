@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wwwserve.core.effects import CloseLink
 from wwwserve.core.events import DialFailed, EnvelopeReceived, LinkClosed, LinkOpened, SendFailed
 from wwwserve.sim.hosts import Host
 from wwwserve.sim.plans import NetworkPlan
@@ -258,11 +259,17 @@ class Network:
         self._world.at(self._reserve_arrival(link, 0), accept)
         host.tell(LinkOpened(other.node_id, address, is_dialled=True))
 
-    def close(self, link: Link, host: Host, detail: str) -> None:
+    def end_link(self, host: Host, effect: CloseLink) -> None:
+        """Do what a peer asks for: end its link to another, if it may."""
+        link = self.find_link(host, effect.peer)
+        if link is not None and not (effect.is_shed and link.cargo):
+            self.close(link, host, effect.detail, is_shed=effect.is_shed)
+
+    def close(self, link: Link, host: Host, detail: str, *, is_shed: bool = False) -> None:
         """End a link at one end; the other hears of it when the news arrives."""
         other = link.get_other(host)
-        self._close_end(link, host, detail)
-        self.carry(link, host, lambda: self._close_end(link, other, detail))
+        self._close_end(link, host, detail, is_shed=is_shed)
+        self.carry(link, host, lambda: self._close_end(link, other, detail, is_shed=is_shed))
 
     def lose_process(self, host: Host, *, is_silent: bool) -> None:
         """A host's process dies: its ends go, and the others hear of it now or by silence."""
@@ -283,7 +290,7 @@ class Network:
     def _create_give_up(self, link: Link, end: Host) -> Action:
         return lambda: self._close_end(link, end, "lost")
 
-    def _close_end(self, link: Link, end: Host, detail: str) -> None:
+    def _close_end(self, link: Link, end: Host, detail: str, *, is_shed: bool = False) -> None:
         side = link.get_side(end)
         if not link.is_open[side]:
             return
@@ -294,7 +301,7 @@ class Network:
         peer = link.get_other(end)
         if not any(link.is_open) and self._links[end.index].get(peer.index) is link:
             del self._links[end.index][peer.index], self._links[peer.index][end.index]
-        end.later(0, LinkClosed(peer.node_id, detail))
+        end.later(0, LinkClosed(peer.node_id, detail, is_shed))
 
     # -- faults of paths -------------------------------------------------------------------------
 

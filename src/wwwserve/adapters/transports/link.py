@@ -161,6 +161,11 @@ class MuxLink:
         """The latest measured round trip of a heartbeat; the first is made at once."""
         return self._mux.round_trip_us
 
+    @property
+    def stream_count(self) -> int:
+        """Streams open now, whoever opened them."""
+        return self._mux.stream_count
+
     def open_stream(self) -> LinkStream:
         """Open a stream. Raises `LinkEnded`, or `StreamEnded(REFUSED)` at the stream bound."""
         return LinkStream(self._mux.open_stream())

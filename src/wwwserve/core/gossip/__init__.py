@@ -11,7 +11,8 @@ Rules, in the order of `spec/gossip.md`, which says why:
    hears badly itself takes its time.
 5. News rides on probes and on gossip rounds, each piece so many times; tables are exchanged when a
    link opens and now and then, as the safety net.
-6. Every live member is linked to, up to a bound; the absent are knocked at now and then.
+6. In a small network every live member is linked to, in a large one a few drawn by lot; the absent
+   are knocked at now and then.
 7. What a peer can make us do is bounded: by its link, by allowances, and by the table's size.
 
 Public: `Gossip` (the machine), `GossipEvent` and `GossipEffect`, and its own event `Described` and

@@ -27,6 +27,8 @@ class Task(Enum):
     """Make changed records durable."""
     KNOCK = "knock"
     """Dial one node that is dead or was not heard of since the start."""
+    TEND = "tend"
+    """Look whom to have links to."""
     INTRODUCE = "introduce"
     """Ask a linked peer for its record, if it has not shown one yet."""
     GIVE = "give"

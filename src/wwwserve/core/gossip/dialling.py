@@ -1,27 +1,35 @@
-"""Making links: to every live member, to the addresses the operator gave, and to the absent."""
+"""Making links: to the members wanted as neighbours, to given addresses, and to the absent."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wwwserve.core.effects import Dial
+from wwwserve.core.effects import CloseLink, Dial
 from wwwserve.core.gossip.agenda import Task
+from wwwserve.core.gossip.neighbours import LINKS_CROWDED, Neighbours, can_be_dialled
 from wwwserve.core.gossip.own import OwnRecord
-from wwwserve.core.gossip.rules import JITTER_PERMILLE, compute_backoff_us, is_live
+from wwwserve.core.gossip.rules import (
+    JITTER_PERMILLE,
+    compute_backoff_us,
+    compute_knock_us,
+    is_live,
+)
 from wwwserve.core.gossip.state import (
     DIALS_BURST_MAX,
     DIALS_MAX,
     DIALS_PER_PERIOD,
     JOIN_ATTEMPTS_MAX,
-    LINKS_DIALLED_MAX,
     MEETINGS_MAX,
     Meeting,
     State,
 )
 from wwwserve.core.gossip.table import Table
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import LINK_HANDSHAKE_US
+from wwwserve.values.limits import LINK_HANDSHAKE_US, LINKS_MAX
 from wwwserve.values.moments import Moment, after
 
+SHED_REST_PERIODS = 10
+"""Push/pull periods in which a member that had no room is not chosen again. It had room if the link
+lasted as long."""
 _ANSWER_WAIT_US = 2 * LINK_HANDSHAKE_US
 """A dial not answered by then counts as failed, so that no lost answer blocks an address."""
 
@@ -50,7 +58,10 @@ class Dialler:
         self._state = state
         self._table = table
         self._own = own
+        self._neighbours = Neighbours(state)
         self._attempts: dict[str, Attempt] = {}
+        self._opened_at: dict[NodeId, Moment] = {}
+        """When we made the links that we dialled."""
         self._ration = DIALS_BURST_MAX
         """Members that may be dialled at once."""
         self._rationed_at = state.now
@@ -64,6 +75,7 @@ class Dialler:
         for subject in self._meetings:
             self._state.agenda.set(self._state.now, Task.MEET, subject)
         self._state.agenda.set(self._state.now, Task.KNOCK)
+        self._retry(Task.TEND, b"", self._state.parameters.probe_period_us)
 
     def on_join(self, addresses: tuple[str, ...], node: NodeId | None) -> None:
         """The operator wants somebody met: now, and again for a while if it fails."""
@@ -82,23 +94,42 @@ class Dialler:
 
     # -- what is due -----------------------------------------------------------------------------
 
+    def on_tend_due(self) -> None:
+        """Dial whom we want a link to, and shed links when others need the room."""
+        state = self._state
+        under_way = {attempt.expected for attempt in self._attempts.values()}
+        for node in self._neighbours.choose():
+            if node not in under_way:
+                state.agenda.set_once(state.now, Task.DIAL, node)
+        for peer in self._neighbours.pick_shed(self._opened_at):
+            state.effects.append(CloseLink(peer, "too many links", is_shed=True))
+        self._retry(Task.TEND, b"", state.parameters.probe_period_us)
+
     def on_dial_due(self, node: NodeId) -> None:
-        """A live member without a link: dial it, if there is room and it has an address."""
+        """A member without a link: dial it, if it is wanted and there is room."""
         state = self._state
         member = state.members.get(node)
         if member is None or not is_live(member) or node in state.links:
             return
-        addresses = member.opened.record.addresses
-        if not addresses:
+        if not self._neighbours.is_wanted(node) or not can_be_dialled(member.opened.record):
             return
-        if len(state.links) + len(self._attempts) >= LINKS_DIALLED_MAX:
+        if len(state.links) + len(self._attempts) >= LINKS_MAX:
             self._retry(Task.DIAL, node, state.parameters.push_pull_period_us)
             return
         if not self._take_ration():
             self._retry(Task.DIAL, node, state.parameters.probe_period_us)
             return
-        address = addresses[member.dial_attempts % len(addresses)]
-        self._dial(address, node, Task.DIAL, node)
+        addresses = member.opened.record.addresses
+        self._dial(addresses[member.dial_attempts % len(addresses)], node, Task.DIAL, node)
+
+    def on_moved(self, node: NodeId) -> None:
+        """A member says that it accepts links elsewhere: what failed before says nothing now."""
+        state = self._state
+        member = state.members.get(node)
+        if member is not None and node not in state.links and not state.has_left:
+            member.dial_attempts = 0
+            self._neighbours.wake(node)
+            state.agenda.set(state.now, Task.DIAL, node)
 
     def _take_ration(self) -> bool:
         """Whether one more member may be dialled now.
@@ -126,25 +157,24 @@ class Dialler:
             return
         address = meeting.addresses[meeting.attempts % len(meeting.addresses)]
         is_own = meeting.expected == state.node or address in self._own.opened.record.addresses
-        if is_own or self._is_linked_at(meeting):
+        if is_own or self._is_met(meeting):
             self._on_met(meeting)
             return
         self._dial(address, meeting.expected, Task.MEET, subject)
 
     def on_knock_due(self) -> None:
-        """Somebody who is dead, or in the book and not heard of: each in turn, unhurried.
+        """Somebody who is dead, or in the book and not heard of: all nodes share the work.
 
         So separated halves of a network find each other again [GOSSIP-LINKS.4].
         """
         state = self._state
         absent = self._table.get_absent()
-        if absent is not None and absent[0] not in state.links:
+        if absent is not None and absent[0] not in state.links and self._take_ration():
             node, addresses = absent
             address = state.entropy.pick(addresses)
             self._dial(address, node, Task.KNOCK, b"")
-        parameters = state.parameters
-        alone_us, usual_us = parameters.probe_period_us, parameters.push_pull_period_us
-        self._retry(Task.KNOCK, b"", usual_us if state.links else alone_us)
+        live_count = state.live_count if state.links else 0
+        self._retry(Task.KNOCK, b"", compute_knock_us(state.parameters, live_count))
 
     # -- what came of it -------------------------------------------------------------------------
 
@@ -152,17 +182,33 @@ class Dialler:
         """A link is there, whoever made it."""
         state = self._state
         state.agenda.cancel(Task.DIAL, peer)
-        member = state.members.get(peer)
-        if member is not None:
-            member.dial_attempts = 0
+        self._neighbours.wake(peer)
+        if len(state.links) > LINKS_CROWDED:
+            # A table is learned in less than this; then there is room for the next newcomer.
+            soon = after(state.now, state.parameters.gossip_period_us)
+            state.agenda.set(soon, Task.TEND)
         if is_dialled:
+            self._opened_at[peer] = state.now
             self._on_found(self._attempts.pop(address, None), peer)
 
-    def on_link_closed(self, peer: NodeId) -> None:
-        """A link is gone: make it anew soon, unless its member is."""
+    def on_link_closed(self, peer: NodeId, *, is_shed: bool) -> None:
+        """A link is gone: make it anew soon, unless the peer has no room or ends all at once."""
         state = self._state
-        if peer in state.members:
-            self._retry(Task.DIAL, peer, state.parameters.probe_period_us)
+        opened_at = self._opened_at.pop(peer, None)
+        member = state.members.get(peer)
+        if member is None:
+            return
+        period_us = state.parameters.probe_period_us
+        rest_us = SHED_REST_PERIODS * state.parameters.push_pull_period_us
+        lasting_us = rest_us if is_shed else period_us
+        has_lasted = opened_at is None or state.now >= after(opened_at, lasting_us)
+        if is_shed and not has_lasted and not self._neighbours.is_mesh:
+            self._try_later(peer, rest_us)
+        elif not has_lasted:
+            self._on_member_failed(peer)
+        else:
+            member.dial_attempts = 0
+            self._try_later(peer, period_us)
 
     def on_dial_failed(self, address: str, peer: NodeId | None) -> None:
         """Nobody answered there, or not whom we expected, or a `peer` we have a link to already."""
@@ -177,23 +223,32 @@ class Dialler:
             return
         meeting = self._meetings.get(attempt.subject)
         if meeting is not None:
+            # Met for good when the link is still there a while later: it may have had no room.
             meeting.found = peer
-            self._on_met(meeting)
+            meeting.attempts += 1
+            self._meet_again(meeting)
 
-    def _is_linked_at(self, meeting: Meeting) -> bool:
-        """Whether there is a link already to who is at these addresses, whoever dialled it.
+    def _is_met(self, meeting: Meeting) -> bool:
+        """Whether we know already who is at these addresses: there is nobody to be met.
 
-        To dial once more would only make the shells close one of the two, with all it carries.
+        Of two links to one node the shells close one, with all it carries. And in a large network
+        not everybody can be linked to the nodes that all have on their lists: to know them as live
+        is enough, as long as there is a link to anybody.
         """
         state = self._state
         if meeting.expected in state.links or meeting.found in state.links:
             return True
-        linked = (
-            state.members[node].opened.record for node in state.links if node in state.members
-        )
-        return meeting.expected is None and any(
-            address in meeting.addresses for record in linked for address in record.addresses
-        )
+        known: Iterable[NodeId] = state.members if meeting.is_lasting else state.links
+        return bool(state.links) and any(self._is_at(node, meeting) for node in known)
+
+    def _is_at(self, node: NodeId, meeting: Meeting) -> bool:
+        member = self._state.members.get(node)
+        if member is None or meeting.expected not in (None, node):
+            return False
+        if node not in self._state.links and not is_live(member):
+            return False
+        is_there = any(place in meeting.addresses for place in member.opened.record.addresses)
+        return is_there or node in (meeting.expected, meeting.found)
 
     # -- the one place where dials are made ------------------------------------------------------
 
@@ -217,19 +272,26 @@ class Dialler:
 
     def _on_failed(self, attempt: Attempt) -> None:
         """Try again, later each time; knocks go on at their own pace."""
-        state = self._state
         if attempt.task is Task.DIAL:
-            member = state.members.get(NodeId(attempt.subject))
-            if member is not None:
-                member.dial_attempts += 1
-                addresses = member.opened.record.addresses
-                wait_us = compute_backoff_us(state.parameters, member.dial_attempts, addresses)
-                self._retry(Task.DIAL, attempt.subject, wait_us)
+            self._on_member_failed(NodeId(attempt.subject))
         elif attempt.task is Task.MEET:
             meeting = self._meetings.get(attempt.subject)
             if meeting is not None:
                 meeting.attempts += 1
                 self._meet_again(meeting)
+
+    def _on_member_failed(self, node: NodeId) -> None:
+        member = self._state.members.get(node)
+        if member is not None:
+            member.dial_attempts += 1
+            addresses = member.opened.record.addresses
+            parameters = self._state.parameters
+            self._try_later(node, compute_backoff_us(parameters, member.dial_attempts, addresses))
+
+    def _try_later(self, node: NodeId, wait_us: int) -> None:
+        """Prefer other members for so long; where all are wanted, dial this one then."""
+        until = self._retry(Task.DIAL, node, wait_us)
+        self._neighbours.rest(node, until)
 
     def _meet_again(self, meeting: Meeting) -> None:
         if meeting.attempts >= JOIN_ATTEMPTS_MAX and not meeting.is_lasting:
@@ -246,7 +308,8 @@ class Dialler:
         else:
             del self._meetings[meeting.subject]
 
-    def _retry(self, task: Task, subject: bytes, wait_us: int) -> None:
+    def _retry(self, task: Task, subject: bytes, wait_us: int) -> Moment:
         state = self._state
-        jittered = state.entropy.jitter(wait_us, JITTER_PERMILLE)
-        state.agenda.set(after(state.now, jittered), task, subject)
+        at = after(state.now, state.entropy.jitter(wait_us, JITTER_PERMILLE))
+        state.agenda.set(at, task, subject)
+        return at

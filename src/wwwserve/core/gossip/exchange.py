@@ -47,6 +47,8 @@ INTRODUCTIONS_MAX: Final = 5
 """Times a linked peer is asked for its record before the link is closed as useless."""
 ROUNDS_MAX: Final = 2 * MEMBERS_MAX // LISTING_ENTRIES_MAX
 """Questions in one exchange: enough for two full tables that have nothing in common."""
+BRISK_QUESTIONS: Final = 3
+"""Questions asked soon one after the other, each of somebody else, when exchanges bring news."""
 LISTINGS_PER_PEER_MAX: Final = 2 * ROUNDS_MAX
 """Listings and old records one peer may ask of us in a push/pull period; an honest one asks for one
 or two, a newcomer for the rounds of one exchange."""
@@ -87,8 +89,8 @@ class Exchange:
         self._own = own
         self._giver = Giver(state, own)
         self._talks: dict[NodeId, _Talk] = {}
-        self._is_learning = False
-        """Whether an exchange has brought news since the last periodic question."""
+        self._brisk_left = 0
+        """How many of the next questions come a probe period after the one before."""
 
     # -- links and time --------------------------------------------------------------------------
 
@@ -126,8 +128,9 @@ class Exchange:
         parameters = self._state.parameters
         if self._state.links:
             self.ask(self._state.entropy.pick(list(self._state.links)))
-        self._is_learning = False
-        self._set_next(parameters.push_pull_period_us)
+        is_brisk = self._brisk_left > 0
+        self._brisk_left -= is_brisk
+        self._set_next(parameters.probe_period_us if is_brisk else parameters.push_pull_period_us)
 
     def on_introduce_due(self, peer: NodeId) -> None:
         """A linked peer that has not shown its record is asked again, and in the end let go."""
@@ -193,9 +196,10 @@ class Exchange:
             or members[opened.node].opened.record.version < opened.record.version
             for opened in records
         )
-        if is_news and not self._is_learning:
-            self._is_learning = True
-            self._set_next(self._state.parameters.probe_period_us)
+        if is_news:
+            if not self._brisk_left:
+                self._set_next(self._state.parameters.probe_period_us)
+            self._brisk_left = BRISK_QUESTIONS
 
     def _compare(self, sender: NodeId, entries: Iterable[Entry]) -> _Findings:
         findings = _Findings()

@@ -155,8 +155,8 @@ class Gossip:
                 self._own.on_refute_due()
             case Task.WRITE_BOOK:
                 self._book.on_write_due()
-            case Task.KNOCK:
-                self._dialler.on_knock_due()
+            case Task.KNOCK | Task.TEND:
+                self._do_dialling(entry.task)
             case _:
                 self._do_about(entry.task, entry.subject, entry.due)
 
@@ -170,6 +170,15 @@ class Gossip:
                 self._prober.on_timeout()
             case Task.SEEK:
                 self._prober.on_seek_due()
+            case _:
+                assert_never(task)
+
+    def _do_dialling(self, task: Literal[Task.KNOCK, Task.TEND]) -> None:
+        match task:
+            case Task.KNOCK:
+                self._dialler.on_knock_due()
+            case Task.TEND:
+                self._dialler.on_tend_due()
             case _:
                 assert_never(task)
 
@@ -248,8 +257,9 @@ class Gossip:
             state.claims.clear()
         self._table.on_link_changed(peer)
         if not state.has_left:
-            self._prober.on_link_closed(peer)
-            self._dialler.on_link_closed(peer)
+            if not (event.is_shed and state.links):
+                self._prober.on_link_closed(peer)
+            self._dialler.on_link_closed(peer, is_shed=event.is_shed)
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -316,7 +326,10 @@ class Gossip:
         if opened.node == self._state.node:
             self._own.on_own_record(opened, sender)
         else:
+            known = self._table.get_view(opened.node)
             self._table.apply_record(opened)
+            if known is not None and known.record.addresses != opened.record.addresses:
+                self._dialler.on_moved(opened.node)
             if opened.node == sender:
                 self._exchange.on_shown(opened)
 

@@ -19,6 +19,8 @@ JITTER_PERMILLE = 500
 _SHRUNK_PERMILLE = ((), (0,), (0, 631), (0, 500, 792))
 """log(confirmations + 1) / log(possible ones + 1): which part of the way from its longest to its
 shortest time a suspicion has come (Lifeguard 3.2)."""
+KNOCKS_PER_PERIOD = 4
+"""So a healed partition of any number of nodes is noticed within about half a probe period."""
 _DOUBLINGS_MAX = 16
 """Far above any period; keeps the sum small however long somebody is gone."""
 _MODELS_HEADER_BYTES = 8
@@ -64,6 +66,16 @@ def compute_backoff_us(parameters: Parameters, failures: int, addresses: Sequenc
     """
     doublings = min(failures // max(1, len(addresses)), _DOUBLINGS_MAX)
     return min(parameters.probe_period_us << doublings, parameters.push_pull_period_us)
+
+
+def compute_knock_us(parameters: Parameters, live_count: int) -> int:
+    """How long to wait between two knocks, in a network of so many others [GOSSIP-LINKS.4].
+
+    All nodes share the work: together they knock `KNOCKS_PER_PERIOD` times in a probe period, but
+    none less often than once in a push/pull period.
+    """
+    share_us = live_count * parameters.probe_period_us // KNOCKS_PER_PERIOD
+    return min(max(share_us, parameters.probe_period_us), parameters.push_pull_period_us)
 
 
 def is_live(member: Member) -> bool:

@@ -20,9 +20,6 @@ from wwwserve.values.parameters import Parameters
 from wwwserve.values.refusals import Refusal, Severity
 from wwwserve.wire import Claim, MembershipMessage, OpenedRecord
 
-LINKS_SPARE: Final = 8
-"""Links left for those who dial us: above `LINKS_MAX` less these, no member is dialled."""
-LINKS_DIALLED_MAX: Final = LINKS_MAX - LINKS_SPARE
 DIALS_MAX: Final = 16
 """Dials at once; one more waits a probe period."""
 DIALS_PER_PERIOD: Final = 8

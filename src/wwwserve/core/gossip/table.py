@@ -38,8 +38,11 @@ class Table:
         self._order: list[NodeId] = []
         self._views: tuple[MemberView, ...] | None = None
         # Whom to dial now and then: the dead with an address, and those in the book not heard of
-        # since the start. In turn, the next first.
-        self._absent: dict[NodeId, None] = dict.fromkeys(book.get_nodes())
+        # since the start.
+        self._absent: dict[NodeId, None] = {}
+        self._turns = Roster(state.entropy.split("absent"))
+        for node in book.get_nodes():
+            self._add_absent(node)
         # Members dead or left, the longest gone first.
         self._gone: dict[NodeId, None] = {}
 
@@ -71,12 +74,13 @@ class Table:
         return order[bisect_left(order, start) : bisect_left(order, end)]
 
     def get_absent(self) -> tuple[NodeId, tuple[str, ...]] | None:
-        """Whom to knock at next, and where; each in turn."""
-        node = next(iter(self._absent), None)
+        """Somebody to knock at, and where: each in turn, in an order of this node's own.
+
+        So the nodes of a network share the work.
+        """
+        node = self._turns.draw(self._absent.__contains__)
         if node is None:
             return None
-        del self._absent[node]
-        self._absent[node] = None
         member = self._state.members.get(node)
         opened = self._book.get(node) if member is None else member.opened
         assert opened is not None, "the absent are members or in the book"
@@ -283,9 +287,13 @@ class Table:
             self._absent.pop(node, None)
             self._book.remove(node)
         elif member.opened.record.addresses:
-            self._absent[node] = None
+            self._add_absent(node)
         due = after(self._state.now, self._state.parameters.dead_memory_us)
         self._state.agenda.set(due, Task.FORGET, node)
+
+    def _add_absent(self, node: NodeId) -> None:
+        self._absent[node] = None
+        self._turns.add(node)
 
     def _show(self, node: NodeId, member: Member) -> None:
         member.view = self._views = None

@@ -1,16 +1,14 @@
 """Links are made to every live member, to the addresses given, and in the end to the absent.
 
 Node 5's dials all fail unless a test opens the link; what it dials, and when, is looked at. Claims:
-[GOSSIP-LINKS.1] to [GOSSIP-LINKS.4], [GOSSIP-BOOK.1], [GOSSIP-BOOK.2].
+[GOSSIP-LINKS.1] to [GOSSIP-LINKS.4], [GOSSIP-LINKS.6], [GOSSIP-LINKS.9].
 """
 
 from dataclasses import replace
 
-import pytest
-
 from tests.unit.core.gossip.driver import Driver, dead, dials, push_pull
-from tests.unit.core.gossip.pretend import address_of, make_record, make_setup, name, number_of
-from wwwserve.core.effects import Dial, Persist
+from tests.unit.core.gossip.pretend import address_of, make_record, make_setup, name
+from wwwserve.core.effects import Dial
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
     DeadlineReached,
@@ -22,20 +20,17 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip import Gossip
-from wwwserve.core.gossip.book import OWN_VERSION_KEY, Book
+from wwwserve.core.gossip.rules import compute_knock_us
 from wwwserve.core.gossip.state import (
-    BOOK_WRITES_MAX,
     DIALS_BURST_MAX,
     DIALS_MAX,
     DIALS_PER_PERIOD,
     JOIN_ATTEMPTS_MAX,
-    LINKS_DIALLED_MAX,
     MEETINGS_MAX,
-    State,
 )
-from wwwserve.values.limits import ADDRESS_BOOK_MAX, LINK_HANDSHAKE_US
+from wwwserve.values.limits import LINK_HANDSHAKE_US, LINKS_MAX
 from wwwserve.values.moments import SECOND, Moment
-from wwwserve.values.parameters import TINY
+from wwwserve.values.parameters import PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, TINY
 from wwwserve.wire import Envelope
 
 PERIOD_US = TINY.probe_period_us
@@ -96,16 +91,68 @@ def test_a_lost_link_is_made_anew() -> None:
     assert count_dials(node, 1, 2 * PERIOD_US) >= 1
 
 
-def test_above_the_bound_nobody_more_is_dialled() -> None:
+def test_at_the_bound_nobody_more_is_dialled() -> None:
     # [GOSSIP-LINKS.1]
     node = Driver()
-    node.link(*range(100, 100 + LINKS_DIALLED_MAX))
+    node.link(100)
+    for stranger in range(101, 100 + LINKS_MAX):
+        node.open(stranger)
     node.tell(100, make_record(9))
-    node.wait(PERIOD_US)
-    assert address_of(9) not in dials(node.effects)
+    assert count_dials(node, 9, 5 * PERIOD_US) == 0
     node.feed(LinkClosed(name(101), "reset"))
-    node.tell(100, make_record(101, version=2, is_leaving=True), make_record(9, version=2))
     assert count_dials(node, 9, 2 * TINY.push_pull_period_us) >= 1
+
+
+def test_a_member_that_moved_is_dialled_where_it_is_now() -> None:
+    # [GOSSIP-LINKS.2]: that it did not answer elsewhere is no reason to wait.
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(9))
+    for version in range(2, 12):
+        node.wait(SECOND // 2)
+        node.tell(1, make_record(9, version=version), make_record(1, version=version))
+    moved = make_record(9, version=20, addresses=("elsewhere:1",))
+    assert dials(node.tell(1, moved)) == ["elsewhere:1"]
+    assert address_of(9) not in dials(node.wait(2 * SECOND))
+
+
+def test_a_member_that_moves_while_linked_keeps_its_link() -> None:
+    # [GOSSIP-LINKS.2]
+    node = Driver()
+    node.link(1)
+    effects = node.tell(1, make_record(1, version=2, addresses=("elsewhere:1",)))
+    assert dials(effects) == []
+    assert node.gossip.is_routable(name(1))
+
+
+def test_a_link_that_ends_at_once_is_a_failed_dial() -> None:
+    # [GOSSIP-LINKS.2]: as by a node that has no room.
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(9))
+    count = 0
+    for version in range(2, 52):
+        dialled = dials(node.wait(SECOND // 5)).count(address_of(9))
+        count += dialled
+        if dialled:
+            node.open(9, is_dialled=True)
+            node.feed(LinkClosed(name(9), "full", is_shed=True))
+        node.tell(1, make_record(9, version=version), make_record(1, version=version))
+    assert 5 <= count <= 20
+
+
+def test_who_does_not_speak_our_protocol_is_known_but_not_dialled() -> None:
+    # [GOSSIP-LINKS.9]
+    node = Driver()
+    node.link(1)
+    newer, older = PROTOCOL_VERSION + 1, PROTOCOL_VERSION_MIN - 1
+    node.tell(1, make_record(8, protocol_min=newer, protocol_max=newer + 3))
+    node.tell(1, make_record(9, protocol_min=0, protocol_max=older))
+    node.tell(1, make_record(10, protocol_min=0, protocol_max=newer))
+    effects = node.wait(SECOND)
+    assert node.status(8) is not None
+    assert not {address_of(8), address_of(9)} & set(dials(effects))
+    assert address_of(10) in dials(node.effects)
 
 
 def test_only_so_many_dials_are_under_way_at_once() -> None:
@@ -226,6 +273,26 @@ def test_the_dead_are_knocked_at_in_turn() -> None:
     assert {address_of(8), address_of(9)} <= set(tried)
 
 
+def test_the_fewer_are_left_the_more_often_each_knocks() -> None:
+    # [GOSSIP-LINKS.4]: the nodes of a network share the work.
+    few = compute_knock_us(TINY, 1)
+    assert few == TINY.probe_period_us
+    assert compute_knock_us(TINY, 20) == 5 * TINY.probe_period_us
+    assert compute_knock_us(TINY, 4000) == TINY.push_pull_period_us
+
+
+def test_a_knock_is_a_dial_like_others() -> None:
+    # [GOSSIP-LINKS.6]
+    node = Driver()
+    node.link(1)
+    node.tell(1, *(make_record(number) for number in range(10, 14)))
+    node.tell(1, *(dead(number) for number in range(10, 14)))
+    crowd = [make_record(number) for number in range(200, 200 + 2 * DIALS_BURST_MAX)]
+    node.hear(1, push_pull(*crowd), *crowd)
+    node.wait(3 * PERIOD_US)
+    assert len(dials(node.effects)) <= DIALS_BURST_MAX + 4 * DIALS_PER_PERIOD
+
+
 def test_who_is_alone_knocks_more_often() -> None:
     # [GOSSIP-LINKS.4]
     node = Driver()
@@ -234,97 +301,6 @@ def test_who_is_alone_knocks_more_often() -> None:
     node.wait(3 * SECOND)
     assert node.status(1) is MemberStatus.DEAD
     assert 50 <= count_dials(node, 1, 10 * SECOND) <= 200
-
-
-# -- the book ------------------------------------------------------------------------------------
-
-
-def test_the_book_keeps_where_members_can_be_reached() -> None:
-    # [GOSSIP-BOOK.1]
-    node = Driver()
-    node.link(1, 2)
-    node.tell(1, make_record(3, addresses=()))
-    node.wait(PERIOD_US)
-    assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(1), b"peer/" + name(2)}
-    node.tell(1, make_record(1, version=2, is_leaving=True))
-    node.wait(PERIOD_US)
-    assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(2)}
-
-
-def test_a_member_that_accepts_links_no_more_leaves_the_book() -> None:
-    # [GOSSIP-BOOK.1]
-    node = Driver()
-    node.link(1)
-    node.wait(PERIOD_US)
-    node.tell(1, make_record(1, version=2, addresses=()))
-    node.wait(PERIOD_US)
-    assert set(node.disk) == {OWN_VERSION_KEY}
-
-
-def test_the_book_is_bounded_and_keeps_its_own_current() -> None:
-    # [GOSSIP-BOOK.1]
-    state = State(name(5), TINY, Entropy(b""))
-    book = Book(state, {})
-    for number in range(10, 10 + ADDRESS_BOOK_MAX + 3):
-        book.put(make_record(number))
-    assert len(book.get_nodes()) == ADDRESS_BOOK_MAX
-    newer = make_record(10, version=2)
-    book.put(newer)
-    assert book.get(name(10)) == newer
-
-
-def test_many_new_records_are_few_writes() -> None:
-    # [GOSSIP-BOOK.1]
-    node = Driver()
-    node.link(1)
-    node.wait(PERIOD_US)
-    for number in range(100, 100 + BOOK_WRITES_MAX + 1):
-        node.tell(1, make_record(number))
-    effects = node.wait(2 * PERIOD_US)
-    writes = [effect for effect in effects if isinstance(effect, Persist)]
-    assert [len(write.changes) for write in writes] == [BOOK_WRITES_MAX, 1]
-
-
-def test_a_restart_knocks_at_the_book_and_takes_nobody_for_alive() -> None:
-    # [GOSSIP-BOOK.2]
-    before = Driver()
-    before.link(1, 2)
-    before.wait(PERIOD_US)
-    node = Driver(restored=before.disk)
-    assert list(node.gossip.get_members()) == []
-    node.wait(3 * PERIOD_US)
-    assert {address_of(1), address_of(2)} <= set(dials(node.effects))
-    node.open(1)
-    assert [number_of(view.node) for view in node.gossip.get_members()] == [1]
-    assert node.gossip.is_routable(name(1))
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        (b"peer/" + name(1), b""),
-        (b"peer/" + name(1), b"\x92\xc4\x01x\xc4\x01y"),
-        (b"peer/" + name(5), b"own"),
-        (b"who knows", b"what"),
-    ],
-)
-def test_what_cannot_be_read_on_disk_is_left_out(key: bytes, value: bytes) -> None:
-    node = Driver(restored={key: value})
-    assert list(node.gossip.get_members()) == []
-    assert dials(node.wait(SECOND)) == []
-
-
-def test_those_not_heard_of_for_long_leave_the_book() -> None:
-    # [GOSSIP-BOOK.2]
-    before = Driver()
-    before.link(1, 2)
-    before.wait(PERIOD_US)
-    node = Driver(restored=before.disk)
-    node.wait(3 * TINY.dead_memory_us)
-    assert b"peer/" + name(2) in node.disk, "not while alone"
-    node.link(1)
-    node.wait(2 * TINY.dead_memory_us)
-    assert b"peer/" + name(2) not in node.disk
 
 
 def test_a_crowd_of_signed_strangers_does_not_make_a_node_knock_at_every_door() -> None:

@@ -22,6 +22,7 @@ from wwwserve.core.effects import CloseLink
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.digests import FIRST_ID, Digests
 from wwwserve.core.gossip.exchange import (
+    BRISK_QUESTIONS,
     INTRODUCTIONS_MAX,
     ROUNDS_MAX,
 )
@@ -115,9 +116,10 @@ def test_while_exchanges_bring_news_the_next_comes_soon() -> None:
     for version in range(2, 7):
         newer = make_record(9, version=version)
         node.hear(1, push_pull(newer), newer)
-        assert sends(node.wait(2 * TINY.probe_period_us), Digest)
+        soon = sends(node.wait(6 * TINY.probe_period_us), Digest)
+        assert len(soon) == BRISK_QUESTIONS + 1
         node.hear(1, push_pull(newer), newer)
-        assert not sends(node.wait(TINY.push_pull_period_us // 4), Digest), "nothing new"
+        assert not sends(node.wait(2 * TINY.probe_period_us), Digest), "nothing new"
 
 
 # -- question and answer -------------------------------------------------------------------------
