@@ -40,6 +40,13 @@ def init(
     engine_url: Annotated[
         str, Parameter(help="Base URL of the engine; without one, a small model runs here.")
     ] = "",
+    lan: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Find the nodes of the local network, and let them find and reach this one.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a node: a state folder with its key, its configuration and a first API key.
@@ -47,13 +54,9 @@ def init(
     Whatever is there already stays as it is, so it can be run again at any time.
     """
     folder = find_state_folder(home, os.environ)
-    made = make_node(folder, engine_url)
-    if engine_url and folder.config_file.name not in made.made:
-        open_side_console().print(
-            f"[yellow]{folder.config_file} was there already and stays as it is: "
-            f"set url under its \\[engine] to change the engine.[/]",
-            soft_wrap=True,
-        )
+    made = make_node(folder, engine_url, on_lan=lan)
+    if folder.config_file.name not in made.made:
+        _tell_unchanged(folder, engine_url, on_lan=lan)
     if as_json:
         print_json(
             {
@@ -80,7 +83,24 @@ def init(
     open_console().print(f"Next: edit config.toml if you like, then wwwserve up{where}")
 
 
-def make_node(folder: StateFolder, engine_url: str = "") -> NewNode:
+def _tell_unchanged(folder: StateFolder, engine_url: str, *, on_lan: bool) -> None:
+    """Say what was asked for and is not so, because there was a configuration already."""
+    wishes = []
+    if engine_url:
+        wishes.append(r"set url under its \[engine] to change the engine")
+    if on_lan:
+        wishes.append(
+            r"set lan_discovery = true under its \[network], and listen and advertise under "
+            r"\[links], to be found on the local network"
+        )
+    for wish in wishes:
+        open_side_console().print(
+            f"[yellow]{folder.config_file} was there already and stays as it is: {wish}.[/]",
+            soft_wrap=True,
+        )
+
+
+def make_node(folder: StateFolder, engine_url: str = "", *, on_lan: bool = False) -> NewNode:
     """Make what is missing for a node to run. Raises `BadInput`."""
     if engine_url:
         # Refused before anything is made.
@@ -93,7 +113,9 @@ def make_node(folder: StateFolder, engine_url: str = "") -> NewNode:
         key = NodeKey.create(folder.node_key_file)
         made.append(folder.node_key_file.name)
     if not folder.config_file.exists():
-        folder.write_private(folder.config_file, make_config_text(engine_url).encode())
+        folder.write_private(
+            folder.config_file, make_config_text(engine_url, on_lan=on_lan).encode()
+        )
         made.append(folder.config_file.name)
     api_key = None
     ring = FileKeyRing(folder.api_keys_file)

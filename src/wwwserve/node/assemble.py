@@ -8,7 +8,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from wwwserve import __version__
-from wwwserve.adapters.host import FileKeyRing, LibsodiumVerifier, MonotonicClock, NodeKey
+from wwwserve.adapters.discovery import MulticastDiscovery
+from wwwserve.adapters.host import (
+    FileKeyRing,
+    LibsodiumVerifier,
+    MonotonicClock,
+    NodeKey,
+    read_interfaces,
+)
 from wwwserve.adapters.storage import SqliteStore
 from wwwserve.adapters.transports import TcpTransport
 from wwwserve.core.lanes import Lane
@@ -74,7 +81,14 @@ async def run_node(
             async with asyncio.TaskGroup() as tasks:
                 node = await connect(config, parts, tasks, orders.stop)
                 log.follow(node.carrier.facts, parts.key.node_id, node.handle.clock)
-                host = Host(home=home, keys=keys, log=log, load=load, orders=orders)
+                host = Host(
+                    home=home,
+                    keys=keys,
+                    log=log,
+                    discovery=MulticastDiscovery(parts.key.node_id, node.carrier.links.network_id),
+                    load=load,
+                    orders=orders,
+                )
                 await node.run(loaded, host, on_ready)
             log.logger.info("node stopped")
 
@@ -141,7 +155,8 @@ async def connect(
         on_engine_failed=engines.read_now,
     )
     door = _make_links_door(parts.transport, links)
-    addresses = list_addresses(config, await door.open(config.links.listen))
+    bound = await door.open(config.links.listen)
+    addresses = list_addresses(config, bound, read_interfaces())
     peer = Peer(_make_setup(config, parts, addresses))
     carrier = NodeCarrier(runner, links, replies, works, facts)
     handle = NodeHandle(

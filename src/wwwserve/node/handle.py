@@ -110,9 +110,10 @@ class NodeHandle:
         if not record.addresses:
             raise BadInput(
                 field="links.listen",
-                found="this node accepts no links",
-                expected="an address others can dial",
-                fix="set links.listen (and links.advertise) in config.toml and restart",
+                found="no address others could dial",
+                expected="at least one",
+                fix="set links.listen (and links.advertise) in config.toml, and see that this "
+                "machine is on a network",
             )
         ticket = Ticket(TICKET_FORMAT, self.network, self.node_id, record.addresses)
         return ticket_text(ticket)

@@ -9,22 +9,25 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from wwwserve import __version__
-from wwwserve.adapters.host import FileKeyRing
+from wwwserve.adapters.host import FileKeyRing, read_interfaces
 from wwwserve.core.events import Depart, Departure, Started
 from wwwserve.frontends.admin import start_admin
 from wwwserve.frontends.gateway import start_gateway
+from wwwserve.node.addresses import AddressWatch
 from wwwserve.node.carrier import NodeCarrier
 from wwwserve.node.config import Config, LoadedConfig
 from wwwserve.node.doors import Door, Doors, join_address, split_address
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.handle import NodeHandle
+from wwwserve.node.lan import LanWatch
 from wwwserve.node.logs import NodeLog
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.reloading import Reloader
 from wwwserve.node.runner import Runner
 from wwwserve.node.state_folder import RunInfo, StateFolder
+from wwwserve.ports.discovery import Discovery
 from wwwserve.values.ids import node_text
 
 GRACE_S = 30
@@ -41,6 +44,7 @@ class Host:
     home: StateFolder
     keys: FileKeyRing
     log: NodeLog
+    discovery: Discovery
     load: Callable[[], LoadedConfig]
     """Reads the configuration again. Raises `BadInput`."""
     orders: Orders
@@ -80,9 +84,12 @@ class Node:
             def follow_policy(config: Config) -> None:
                 self.handle.opening.set_policy(config.policy)
 
-            def write_run_info(_: Config) -> None:
+            def write_run_info() -> None:
                 _write_run_info(host, self._describe(doors, token))
 
+            lan = self._make_lan_watch(host)
+            stack.push_async_callback(lan.close)
+            addresses = self._make_address_watch(host, doors, lan, write_run_info)
             reloader = Reloader(
                 loaded=loaded,
                 load=host.load,
@@ -91,11 +98,17 @@ class Node:
                 watch=self.engines,
                 doors=doors,
                 deliver=self.runner.deliver,
-                followers=(follow_policy, host.follow, write_run_info),
+                followers=(
+                    follow_policy,
+                    host.follow,
+                    addresses.follow,
+                    lambda _: write_run_info(),
+                ),
                 log=host.log,
             )
             self.handle.reload_config = reloader.reload
-            self.background.append(self.tasks.create_task(reloader.obey(host.orders.reload)))
+            for work in (reloader.obey(host.orders.reload), addresses.run(), lan.run()):
+                self.background.append(self.tasks.create_task(work))
             stack.callback(host.home.remove_run_info)
             info = self._describe(doors, token)
             host.home.write_run_info(_make_run_info(info))
@@ -107,6 +120,7 @@ class Node:
             gc.freeze()
             await host.orders.stop.wait()
             host.log.logger.info("node stopping", grace_s=GRACE_S)
+            await lan.close()
             await self._drain(host.log)
         self.end()
 
@@ -156,6 +170,31 @@ class Node:
                 address=join_address(admin_wanted.host, admin_wanted.port),
                 bound=admin.url,
             ),
+        )
+
+    def _make_lan_watch(self, host: Host) -> LanWatch:
+        links = self.carrier.links
+        return LanWatch(
+            discovery=host.discovery,
+            is_linked=lambda node: links.get(node) is not None,
+            deliver=self.runner.deliver,
+            clock=self.handle.clock,
+            log=host.log,
+        )
+
+    def _make_address_watch(
+        self, host: Host, doors: Doors, lan: LanWatch, on_moved: Callable[[], None]
+    ) -> AddressWatch:
+        record = self.handle.get_snapshot().record
+        return AddressWatch(
+            config=self.config,
+            told=(record.addresses, record.region),
+            get_bound=lambda: doors.links.bound,
+            read=read_interfaces,
+            deliver=self.runner.deliver,
+            followers=(lan.follow,),
+            on_moved=on_moved,
+            log=host.log,
         )
 
     def _describe(self, doors: Doors, token: str) -> ReadyInfo:

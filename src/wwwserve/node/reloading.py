@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from wwwserve.core.events import Event, Join, SetAddresses, SetGroups, SetPolicy
+from wwwserve.core.events import Event, Join, SetGroups, SetPolicy
 from wwwserve.node.config import Config, LoadedConfig, list_changes, validate_exposure
 from wwwserve.node.doors import Doors, join_address
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.engines import make_settings, open_engine
 from wwwserve.node.logs import NodeLog
-from wwwserve.node.setup_parts import list_addresses, make_bootstrap, make_groups, make_policy
+from wwwserve.node.setup_parts import make_bootstrap, make_groups, make_policy
 from wwwserve.ports.engine import Engine
 from wwwserve.ports.peer_handle import ConfigChange
 from wwwserve.values.refusals import BadInput
@@ -115,9 +115,6 @@ class Reloader:
             self.deliver(SetPolicy(make_policy(new.policy)))
         if new.groups != old.groups:
             self.deliver(SetGroups(make_groups(new)))
-        if (new.links, new.network.region) != (old.links, old.network.region):
-            addresses = list_addresses(new, self.doors.links.bound)
-            self.deliver(SetAddresses(addresses, new.network.region))
         known = make_bootstrap(old)
         for address, node in make_bootstrap(new):
             if (address, node) not in known:

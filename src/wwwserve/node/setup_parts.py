@@ -1,12 +1,15 @@
 """From an operator's choices to what `core.Peer` is born with. Pure: no file, no environment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from wwwserve.core.policy_settings import PolicySettings
-from wwwserve.node.config import Config, PolicyConfig
+from wwwserve.node.config import AUTO, Config, PolicyConfig
 from wwwserve.node.hours import parse_hours
+from wwwserve.ports.interfaces import InterfaceAddress
 from wwwserve.values.ids import NodeId, parse_node_id
+from wwwserve.values.limits import RECORD_ADDRESSES_MAX
 from wwwserve.values.model_names import ModelId, parse_model_id
 from wwwserve.values.parameters import MAIN, Parameters
 from wwwserve.wire import parse_ticket
@@ -46,11 +49,51 @@ def make_groups(config: Config) -> Mapping[str, tuple[ModelId, ...]]:
     return {name: _models(ids) for name, ids in config.groups.items()}
 
 
-def list_addresses(config: Config, bound: str) -> tuple[str, ...]:
-    """Where others should dial this node, given where it listens; empty: nowhere."""
+def list_addresses(
+    config: Config, bound: str, interfaces: Sequence[InterfaceAddress]
+) -> tuple[str, ...]:
+    """Where others should dial this node, given where it listens; empty: nowhere.
+
+    Where there is no room for all, it goes to those the operator named.
+    """
     if not bound:
         return ()
-    return config.links.advertise or (bound,)
+    wanted = config.links.advertise or (bound,)
+    named = [address for address in wanted if address != AUTO]
+    if AUTO not in wanted:
+        return tuple(named)
+    host, port = split_bound(bound)
+    own = [one.address.ip for one in list_reachable(bound, interfaces) if not one.is_link_only]
+    if not host.is_unspecified:
+        own = [host]
+    texts = [format_address(one, port) for one in own][: RECORD_ADDRESSES_MAX - len(named)]
+    place = wanted.index(AUTO)
+    return tuple(dict.fromkeys((*named[:place], *texts, *named[place:])))
+
+
+def list_reachable(
+    bound: str, interfaces: Sequence[InterfaceAddress]
+) -> tuple[InterfaceAddress, ...]:
+    """Those of this machine's addresses at which others reach it, given where it listens."""
+    if not bound:
+        return ()
+    host, _ = split_bound(bound)
+    return tuple(
+        one
+        for one in interfaces
+        if one.address.version == host.version and (host.is_unspecified or one.address.ip == host)
+    )
+
+
+def split_bound(bound: str) -> tuple[IPv4Address | IPv6Address, int]:
+    """The address and the port of the place where a transport listens."""
+    host, _, port = bound.rpartition(":")
+    return ip_address(host.strip("[]").partition("%")[0]), int(port)
+
+
+def format_address(host: IPv4Address | IPv6Address, port: int) -> str:
+    """`host:port`, as transports dial it."""
+    return f"[{host}]:{port}" if isinstance(host, IPv6Address) else f"{host}:{port}"
 
 
 def make_bootstrap(config: Config) -> tuple[tuple[str, NodeId | None], ...]:

@@ -42,3 +42,14 @@ def test_every_setting_is_there_with_its_default() -> None:
 def test_the_engine_can_be_named_at_once() -> None:
     url = 'http://127.0.0.1:8000/v1?"quoted"'
     assert tomllib.loads(make_config_text(url))["engine"] == {"url": url}
+
+
+def test_a_node_of_the_local_network_has_three_settings_and_all_else_as_before() -> None:
+    text = make_config_text(on_lan=True)
+    values = tomllib.loads(text)
+    assert {section: keys for section, keys in values.items() if keys} == {
+        "links": {"listen": "0.0.0.0:8778", "advertise": ["auto"]},
+        "network": {"lan_discovery": True},
+    }
+    parse_config([Layer("config.toml", values)])
+    assert set(tomllib.loads(uncomment(text))) == set(tomllib.loads(uncomment(make_config_text())))

@@ -1,7 +1,8 @@
-"""The machine a node runs on: its clock, and where its secrets are kept."""
+"""The machine a node runs on: its clock, its addresses, and where its secrets are kept."""
 
 from wwwserve.adapters.host.clock import MonotonicClock
 from wwwserve.adapters.host.clock_state import ClockState, read_clock_state
+from wwwserve.adapters.host.interfaces import read_interfaces
 from wwwserve.adapters.host.key_ring import FileKeyRing
 from wwwserve.adapters.host.keys import LibsodiumVerifier, NodeKey
 
@@ -12,4 +13,5 @@ __all__ = [
     "MonotonicClock",
     "NodeKey",
     "read_clock_state",
+    "read_interfaces",
 ]

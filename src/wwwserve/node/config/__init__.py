@@ -12,12 +12,13 @@ from wwwserve.node.config.file import LoadedConfig, load_config, parse_config
 from wwwserve.node.config.layers import Layer
 from wwwserve.node.config.listing import DEFAULT_ORIGIN, list_changes, list_values
 from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
-from wwwserve.node.config.network import LinksConfig, NetworkConfig
+from wwwserve.node.config.network import AUTO, LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.node.config.template import make_config_text
 from wwwserve.node.config.whole import Config
 
 __all__ = [
+    "AUTO",
     "DEFAULT_ORIGIN",
     "AdminConfig",
     "Config",

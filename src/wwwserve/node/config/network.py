@@ -13,6 +13,8 @@ from wwwserve.values.refusals import BadInput
 from wwwserve.wire import parse_ticket
 
 LINKS_PORT = 8778
+AUTO = "auto"
+"""In `links.advertise`: this machine's own addresses, whatever they are at the moment."""
 BOOTSTRAP_MAX = 64
 """Addresses and tickets to try at the start; gossip finds everybody else."""
 
@@ -29,6 +31,9 @@ class NetworkConfig:
     """Invite tickets: like an address, but only the node that wrote the ticket is believed."""
     region: ShortText = ""
     """A hint for others where this node is; shown, never trusted. Empty = not said."""
+    lan_discovery: bool = False
+    """Find nodes of this network on the local networks of this machine, and be found there as far
+    as `links.listen` lets others in. Off, nothing tells a local network that there is a node."""
 
     def __post_init__(self) -> None:
         """Refuse addresses and tickets that cannot be used."""
@@ -60,11 +65,14 @@ class LinksConfig:
     """`host:port` for links, port 0 = any free one. Empty: accept none, only dial out."""
     advertise: Annotated[tuple[str, ...], Meta(max_length=RECORD_ADDRESSES_MAX)] = ()
     """`host:port` as others should dial it; empty = `listen`. Needed when `listen` is a wildcard
-    or the node is behind a router that forwards a port."""
+    or the node is behind a router that forwards a port. `auto` stands for the addresses of this
+    machine at which `listen` listens, and is followed when they change."""
 
     def __post_init__(self) -> None:
         """Refuse addresses nobody could dial."""
         for address in self.advertise:
+            if address == AUTO:
+                continue
             validate_address("links.advertise", address)
             validate_dialable(address)
         if not self.listen:
@@ -75,5 +83,6 @@ class LinksConfig:
                 field="links.advertise",
                 found=f"nothing, while links.listen is {self.listen!r} (every address)",
                 expected="the host:port others dial to reach this node",
-                fix='for example links.advertise = ["node.example.org:8778"]',
+                fix='for example links.advertise = ["node.example.org:8778"], or ["auto"] for this '
+                "machine's own addresses",
             )

@@ -42,13 +42,14 @@ _TEMPLATE = """\
 
 [links]
 # Where other nodes reach this one. An empty listen accepts none: the node only dials out.
-# listen = "127.0.0.1:8778"
-# advertise = []           # as others dial it, if that differs: ["node.example.org:8778"]
+{listen}
+{advertise}
 
 [network]
-# Whom to meet at the start: tickets from `wwwserve invite`, or plain addresses.
+# Whom to meet: tickets from `wwwserve invite`, plain addresses, or whoever is on the local network.
 # tickets = []
 # bootstrap = []           # ["192.0.2.7:8778"]
+{lan_discovery}
 # name = "main"            # nodes of another name are strangers
 # region = ""              # a hint for others where this node is
 
@@ -98,10 +99,25 @@ _TEMPLATE = """\
 # small = ["Qwen/Qwen3-8B", "HuggingFaceTB/SmolLM2-135M-Instruct"]
 """
 
-_NO_URL = '# url = ""                 # for example "http://127.0.0.1:8000/v1"'
+_UNSET = {
+    "url": '# url = ""                 # for example "http://127.0.0.1:8000/v1"',
+    "listen": '# listen = "127.0.0.1:8778"',
+    "advertise": '# advertise = []           # as others dial it: "node.example.org:8778", "auto"',
+    "lan_discovery": "# lan_discovery = false    # find others on the local network, and be found",
+}
+_ON_LAN = {
+    "listen": 'listen = "0.0.0.0:8778"    # from every network this machine is on',
+    "advertise": 'advertise = ["auto"]       # this machine\'s addresses, as they change',
+    "lan_discovery": "lan_discovery = true       # find others on the local network, and be found",
+}
 
 
-def make_config_text(engine_url: str = "") -> str:
-    """The text of a new `config.toml`; with `engine_url`, in front of that engine."""
+def make_config_text(engine_url: str = "", *, on_lan: bool = False) -> str:
+    """The text of a new `config.toml`.
+
+    With `engine_url`, in front of that engine; with `on_lan`, in touch with the nodes of the local
+    network.
+    """
     # JSON's strings are TOML's basic strings.
-    return _TEMPLATE.format(url=f"url = {json.dumps(engine_url)}" if engine_url else _NO_URL)
+    url = {"url": f"url = {json.dumps(engine_url)}"} if engine_url else {}
+    return _TEMPLATE.format(**{**_UNSET, **(_ON_LAN if on_lan else {}), **url})

@@ -14,6 +14,7 @@ from wwwserve.node.config import load_config
 from wwwserve.node.doctor.doors import check_keys, check_ports
 from wwwserve.node.doctor.engines import check_engines
 from wwwserve.node.doctor.folder import check_config_file, check_folder
+from wwwserve.node.doctor.lan import check_lan
 from wwwserve.node.doctor.links import check_links
 from wwwserve.node.doctor.machine import check_clock, check_disk, check_open_files
 from wwwserve.node.doctor.peers import check_node, check_opening, check_peers, check_versions
@@ -50,8 +51,10 @@ async def examine(
     findings += check_opening(subject)
     findings += check_keys(subject)
     findings += check_ports(subject)
-    engines, links = await asyncio.gather(check_engines(subject), check_links(subject))
-    findings += [*engines, *links]
+    engines, links, lan = await asyncio.gather(
+        check_engines(subject), check_links(subject), check_lan(subject)
+    )
+    findings += [*engines, *links, *lan]
     findings += check_peers(subject)
     findings += check_versions(subject)
     findings += check_disk(subject)

@@ -5,13 +5,13 @@ import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from wwwserve.adapters.host import NodeKey
+from wwwserve.adapters.host import NodeKey, read_interfaces
 from wwwserve.adapters.transports import TcpTransport
 from wwwserve.node.config.checks import is_loopback
 from wwwserve.node.doctor.knocking import Answer, Knocker, SilentOwner
 from wwwserve.node.doctor.subject import Subject
 from wwwserve.node.findings import Finding, Level
-from wwwserve.node.setup_parts import make_bootstrap, make_parameters
+from wwwserve.node.setup_parts import list_addresses, make_bootstrap, make_parameters
 from wwwserve.ports.transport import CloseReason, Link, LinkOwner
 from wwwserve.values.ids import NodeId, parse_node_id
 from wwwserve.values.parameters import compute_network_id
@@ -65,7 +65,7 @@ async def _open_door(
     transport = TcpTransport(NodeKey.load(subject.folder.node_key_file), network_id)
     try:
         bound = await transport.listen(links.listen, _turn_away)
-        yield transport.node_id, links.advertise or (bound,)
+        yield transport.node_id, list_addresses(subject.config, bound, read_interfaces())
     finally:
         await transport.close()
 
@@ -105,7 +105,8 @@ def _describe_reach(address: str, host: str) -> Finding:
             "own address",
             Level.NOTE,
             f"{address} answers, for nodes on this machine only",
-            fix='links.listen = "0.0.0.0:8778", and links.advertise as others dial it',
+            fix='links.listen = "0.0.0.0:8778", and links.advertise as others dial it ("auto" for '
+            "this machine's own addresses)",
         )
     if _is_private(host):
         return Finding(
