@@ -24,6 +24,7 @@ class End:
     mux: Mux
     arriving: bytearray = field(default_factory=bytearray)
     is_ready: bool = False
+    version: int = 0
     opened: deque[MuxStream] = field(default_factory=deque)
     messages: list[bytes] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
@@ -36,8 +37,8 @@ class End:
         """File events by kind."""
         for event in events:
             match event:
-                case Ready():
-                    self.is_ready = True
+                case Ready(version):
+                    self.is_ready, self.version = True, version
                 case StreamOpened(stream):
                     self.opened.append(stream)
                 case MessageReceived(payload):

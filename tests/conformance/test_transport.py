@@ -73,14 +73,30 @@ async def test_strangers_part_with_a_reason(
     world: World, options: dict[str, object], reason: CloseReason
 ) -> None:
     there, here = Recorder(), Recorder()
-    address = await world.make(2, **options).listen("127.0.0.1:0", there.on_link)
+    told: asyncio.Queue[LinkEnded] = asyncio.Queue()
+    other = world.make(2, **options)
+    address = await other.listen("127.0.0.1:0", there.on_link, told.put_nowait)
     with pytest.raises(LinkEnded) as refused:
         await world.make(1).dial(address, get_id(2), here.on_link)
-    assert refused.value.reason is reason
-    assert "here" in refused.value.detail
-    assert "there" in refused.value.detail
+    for ended, peer in ((refused.value, get_id(2)), (await told.get(), get_id(1))):
+        assert (ended.reason, ended.peer) == (reason, peer)
+        assert "here" in ended.detail
+        assert "there" in ended.detail
     assert here.links.empty()
     assert there.links.empty()
+
+
+async def test_old_and_new_versions_that_overlap_link_either_way(world: World) -> None:
+    old, new = world.make(1, versions=(1, 3)), world.make(2, versions=(2, 5))
+    owner = Echo()
+    for one, other in ((old, new), (new, old)):
+        address = await other.listen("127.0.0.1:0", owner.on_link)
+        link = await one.dial(address, None, Recorder().on_link)
+        stream = link.open_stream()
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        assert link.stream_count == 1
+        link.close(CloseReason.LEAVING)
 
 
 async def test_an_address_given_up_takes_no_more_links_and_keeps_those_it_took(

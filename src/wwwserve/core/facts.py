@@ -167,7 +167,7 @@ class WorkFinished:
 
 @dataclass(frozen=True, slots=True)
 class PeerRefused:
-    """A peer's message was not accepted."""
+    """A peer's message, or a link with it, was not accepted."""
 
     peer: NodeId
     rule: str

@@ -191,7 +191,7 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
 
 def _make_links_door(transport: Transport, links: LinkTable) -> Door:
     async def listen(address: str) -> str:
-        return await transport.listen(address, links.adopt)
+        return await transport.listen(address, links.adopt, links.on_refused)
 
     async def leave(bound: str) -> None:
         transport.stop_listening(bound)

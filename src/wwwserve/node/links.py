@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from wwwserve.core.events import DialFailed, EnvelopeReceived, Event, LinkClosed, LinkOpened
 from wwwserve.core.facts import Fact, PeerRefused
+from wwwserve.node.strangers import Strangers
 from wwwserve.node.verifying import RationedVerifier, RememberingVerifier
 from wwwserve.ports.clock import Clock
 from wwwserve.ports.transport import CloseReason, Link, LinkEnded, LinkOwner, Stream, Transport
@@ -68,6 +69,7 @@ class LinkTable:
     on_stream: Callable[[NodeId, Stream], None]
     is_open: bool = False
     """Links that come before the peer is ready are turned away; they will be dialled again."""
+    _strangers: Strangers = field(default_factory=Strangers)
     _held: dict[NodeId, _Held] = field(default_factory=dict)
     _dialling: dict[tuple[str, NodeId | None], asyncio.Task[None]] = field(default_factory=dict)
 
@@ -75,6 +77,12 @@ class LinkTable:
         """Take in a proved link that another node dialled; the `on_link` of a transport."""
         self._take_in(link, link.remote_address)
         return self
+
+    def on_refused(self, ended: LinkEnded) -> None:
+        """Tell the operator of a node that is there but cannot be talked to, now and then."""
+        fact = self._strangers.note(ended, self.clock.now())
+        if fact is not None:
+            self.tell(fact)
 
     def end(self) -> None:
         """The node ends: give up dials, close every link, and take no more."""
@@ -144,6 +152,7 @@ class LinkTable:
         try:
             link = await self.transport.dial(address, expected, take_in)
         except LinkEnded as ended:
+            self.on_refused(ended)
             self.deliver(DialFailed(address, expected, str(ended)))
         else:
             if not is_news:

@@ -50,6 +50,10 @@ class CloseReason(IntEnum):
     """The peer is not allowed here."""
 
 
+AT_ODDS = frozenset((CloseReason.VERSION, CloseReason.NETWORK, CloseReason.MALFORMED))
+"""Why two nodes that reached each other do not agree on a link."""
+
+
 class StreamEnded(Exception):
     """A stream cannot be used any more: it was reset (by either side) or its link is gone."""
 
@@ -62,11 +66,12 @@ class StreamEnded(Exception):
 class LinkEnded(Exception):
     """A link could not be made, or is gone; `reason` and `detail` say why."""
 
-    def __init__(self, reason: CloseReason, detail: str = "") -> None:
-        """`detail` is for a person."""
+    def __init__(self, reason: CloseReason, detail: str = "", peer: NodeId | None = None) -> None:
+        """`detail` is for a person; `peer` is who is there, if that was proved."""
         super().__init__(f"{reason.name.lower()}: {detail}" if detail else reason.name.lower())
         self.reason = reason
         self.detail = detail
+        self.peer = peer
 
 
 class Stream(Protocol):
@@ -174,10 +179,16 @@ class LinkOwner(Protocol):
 class Transport(Protocol):
     """Makes links, by listening and by dialling."""
 
-    async def listen(self, address: str, on_link: Callable[[Link], LinkOwner]) -> str:
+    async def listen(
+        self,
+        address: str,
+        on_link: Callable[[Link], LinkOwner],
+        on_refused: Callable[[LinkEnded], None] | None = None,
+    ) -> str:
         """Accept links at `host:port` (port 0 = any free one); returns the address bound.
 
-        `on_link` is called once for each link, after the peer is proved, and returns its owner.
+        `on_link` is called once for each link, after the peer is proved, and returns its owner;
+        `on_refused` for each proved peer with which a link was not agreed on (`AT_ODDS`).
         """
         ...
 

@@ -10,7 +10,7 @@ import msgspec
 
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import MESSAGE_BYTES_MAX
-from wwwserve.values.refusals import Refusal
+from wwwserve.values.refusals import Refusal, Severity
 from wwwserve.wire.encoding import decode, encode
 from wwwserve.wire.membership import (
     Ack,
@@ -61,9 +61,9 @@ def open_message(data: bytes, *, sender: NodeId, verifier: Verifier, network_id:
     for sealed in _get_records(message):
         try:
             opened.append(open_record(sealed, verifier, network_id))
-        except Refusal:
-            # One bad record does not condemn the rest: a newer software's format is such a case.
-            refused += 1
+        except Refusal as refusal:
+            # One bad record does not condemn the rest, and a newer software's format is not bad.
+            refused += refusal.severity is Severity.REJECT
     return Envelope(sender, message, tuple(opened), refused)
 
 

@@ -17,8 +17,8 @@ from wwwserve.values.limits import (
     RECORD_MODELS_MAX,
 )
 from wwwserve.values.model_names import ModelId, parse_model_id
-from wwwserve.values.refusals import BadInput, Refusal
-from wwwserve.wire.encoding import decode_canonical, encode
+from wwwserve.values.refusals import BadInput, Refusal, Severity
+from wwwserve.wire.encoding import decode, decode_canonical, encode
 from wwwserve.wire.signing import SIGNATURE_BYTES, Signer, Verifier, compute_signing_input
 
 RECORD_FORMAT = 1
@@ -99,7 +99,14 @@ class OpenedRecord(msgspec.Struct, frozen=True):
         return NodeId(self.record.node)
 
 
+class _Format(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a record of any format."""
+
+    format: Count
+
+
 _RECORD_DECODER = msgspec.msgpack.Decoder(PeerRecord)
+_FORMAT_DECODER = msgspec.msgpack.Decoder(_Format)
 
 
 def seal_record(record: PeerRecord, signer: Signer, network_id: bytes) -> OpenedRecord:
@@ -111,10 +118,16 @@ def seal_record(record: PeerRecord, signer: Signer, network_id: bytes) -> Opened
 
 
 def open_record(sealed: SealedRecord, verifier: Verifier, network_id: bytes) -> OpenedRecord:
-    """Decode and check a record; raises `Refusal` naming the first rule it breaks."""
+    """Decode and check a record; raises `Refusal` naming the first rule it breaks.
+
+    A newer format is ignored: it is nobody's fault, and what follows in it is not ours to judge.
+    """
+    found = decode(sealed.body, _FORMAT_DECODER, bytes_max=RECORD_BYTES_MAX).format
+    if found != RECORD_FORMAT:
+        severity = Severity.IGNORE if found > RECORD_FORMAT else Severity.REJECT
+        detail = f"format {found}, this node reads {RECORD_FORMAT}"
+        raise Refusal("record-format", detail, severity)
     record = decode_canonical(sealed.body, _RECORD_DECODER, bytes_max=RECORD_BYTES_MAX)
-    if record.format != RECORD_FORMAT:
-        raise Refusal("record-format", f"format {record.format}, this node reads {RECORD_FORMAT}")
     for offer in record.models:
         _validate_model(offer)
     signed = compute_signing_input(KIND_PEER_RECORD, network_id, sealed.body)

@@ -1,4 +1,4 @@
-"""The table of links answers each dial, by the address that was dialled, and ends at once.
+"""The table of links answers each dial, ends at once, and says why two nodes do not get on.
 
 Two real tables over TCP in this process; what they tell the peer is written down.
 """
@@ -11,8 +11,12 @@ from tests.joined_links import NETWORK, get_id, get_key
 from wwwserve.adapters.host import LibsodiumVerifier, MonotonicClock
 from wwwserve.adapters.transports import TcpTransport
 from wwwserve.core.events import DialFailed, Event, LinkClosed, LinkOpened
+from wwwserve.core.facts import Fact, PeerRefused
 from wwwserve.node.links import LinkTable
+from wwwserve.node.strangers import STRANGERS_MAX, TOLD_AGAIN_US, Strangers
 from wwwserve.node.verifying import RememberingVerifier
+from wwwserve.ports.transport import CloseReason, LinkEnded, ResetCode
+from wwwserve.values.moments import Moment
 
 WAIT_S = 8
 """Less than a handshake may take: who waits for one fails."""
@@ -31,9 +35,14 @@ class Teller:
 
 
 def make_table(
-    number: int, tasks: asyncio.TaskGroup, deliver: Callable[[Event], None]
+    number: int,
+    tasks: asyncio.TaskGroup,
+    deliver: Callable[[Event], None],
+    *,
+    tell: Callable[[Fact], None] = lambda _: None,
+    versions: tuple[int, int] = (1, 1),
 ) -> tuple[LinkTable, TcpTransport]:
-    transport = TcpTransport(get_key(number), NETWORK)
+    transport = TcpTransport(get_key(number), NETWORK, versions=versions)
     table = LinkTable(
         own=get_id(number),
         network_id=NETWORK,
@@ -42,7 +51,7 @@ def make_table(
         clock=MonotonicClock(),
         tasks=tasks,
         deliver=deliver,
-        tell=lambda _: None,
+        tell=tell,
         on_stream=lambda _, stream: None,
         is_open=True,
     )
@@ -94,3 +103,60 @@ async def test_the_end_waits_for_no_dial() -> None:
             table.end()
         await transport.close()
     assert told.events.empty()
+
+
+async def test_of_two_that_speak_no_common_version_both_operators_are_told_once() -> None:
+    here, there = Teller(), Teller()
+    facts: tuple[list[Fact], list[Fact]] = ([], [])
+    async with asyncio.TaskGroup() as tasks:
+        table, transport = make_table(1, tasks, here.events.put_nowait, tell=facts[0].append)
+        other, other_transport = make_table(
+            2, tasks, there.events.put_nowait, tell=facts[1].append, versions=(2, 3)
+        )
+        bound = await other_transport.listen("127.0.0.1:0", other.adopt, other.on_refused)
+        for _ in range(3):
+            table.dial(bound, get_id(2))
+            failed = await here.get()
+            assert isinstance(failed, DialFailed)
+            assert "protocol versions" in failed.detail
+        await transport.close()
+        await other_transport.close()
+    for told, peer in zip(facts, (get_id(2), get_id(1)), strict=True):
+        (fact,) = told
+        assert isinstance(fact, PeerRefused)
+        assert (fact.peer, fact.rule) == (peer, "link-version")
+    assert there.events.empty()
+
+
+async def test_a_link_is_shed_only_when_nothing_runs_on_it_and_the_peer_knows_why() -> None:
+    here, there = Teller(), Teller()
+    async with asyncio.TaskGroup() as tasks:
+        table, transport = make_table(1, tasks, here.events.put_nowait)
+        other, other_transport = make_table(2, tasks, there.events.put_nowait)
+        bound = await other_transport.listen("127.0.0.1:0", other.adopt)
+        table.dial(bound, None)
+        assert isinstance(await here.get(), LinkOpened)
+        assert isinstance(await there.get(), LinkOpened)
+        link = table.get(get_id(2))
+        assert link is not None
+        stream = link.open_stream()
+        table.shed(get_id(2))
+        assert table.get(get_id(2)) is link
+        stream.reset(ResetCode.CANCELLED)
+        table.shed(get_id(2))
+        assert await here.get() == LinkClosed(get_id(2), "full", is_shed=True)
+        assert await there.get() == LinkClosed(get_id(1), "full", is_shed=True)
+        table.shed(get_id(2))
+        await transport.close()
+        await other_transport.close()
+
+
+def test_a_crowd_that_cannot_be_talked_to_is_told_of_in_part() -> None:
+    strangers = Strangers()
+    ended = [LinkEnded(CloseReason.VERSION, "other", get_id(number)) for number in range(1, 101)]
+    now = Moment(0)
+    assert sum(strangers.note(one, now) is not None for one in ended) == STRANGERS_MAX
+    later = Moment(TOLD_AGAIN_US)
+    assert strangers.note(ended[0], later) is not None
+    assert strangers.note(LinkEnded(CloseReason.LOST, "gone", get_id(200)), later) is None
+    assert strangers.note(LinkEnded(CloseReason.VERSION, "nobody"), later) is None

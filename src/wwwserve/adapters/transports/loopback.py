@@ -7,11 +7,12 @@ loop, in order; identities are believed, since there is nobody to deceive.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from wwwserve.adapters.transports.frames import Hello
 from wwwserve.adapters.transports.link import Ends, MuxLink
-from wwwserve.ports.transport import CloseReason, Link, LinkEnded, LinkOwner
+from wwwserve.ports.transport import AT_ODDS, CloseReason, Link, LinkEnded, LinkOwner
 from wwwserve.values.ids import NodeId, node_prefix
 from wwwserve.values.limits import KIB
 from wwwserve.values.parameters import PROTOCOL_VERSION, PROTOCOL_VERSION_MIN
@@ -21,16 +22,26 @@ CARRIED_BYTES_MAX: Final = 64 * KIB
 """Bytes under way in one direction above which the sender is asked to wait, like a socket's."""
 
 OnLink = Callable[[Link], LinkOwner]
+OnRefused = Callable[[LinkEnded], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """Who listens at an address, and what is to be told of those who come."""
+
+    transport: "LoopbackTransport"
+    on_link: OnLink
+    on_refused: OnRefused | None
 
 
 class LoopbackNetwork:
     """The addresses of one process: who listens where."""
 
     def __init__(self) -> None:
-        self._listeners: dict[str, tuple[LoopbackTransport, OnLink]] = {}
+        self._listeners: dict[str, _Listener] = {}
         self._port = 0
 
-    def add(self, address: str, transport: "LoopbackTransport", on_link: OnLink) -> str:
+    def add(self, address: str, listener: "_Listener") -> str:
         """Listen at an address; port 0 means any free one. Raises `BadInput` when it is taken."""
         host, _, port = address.rpartition(":")
         if port == "0":
@@ -38,10 +49,10 @@ class LoopbackNetwork:
             address = f"{host}:{self._port}"
         if address in self._listeners:
             raise BadInput("listen", address, "a free address", "another port, or 0 for any")
-        self._listeners[address] = (transport, on_link)
+        self._listeners[address] = listener
         return address
 
-    def find(self, address: str) -> "tuple[LoopbackTransport, OnLink] | None":
+    def find(self, address: str) -> "_Listener | None":
         """Who listens at an address."""
         return self._listeners.get(address)
 
@@ -50,7 +61,7 @@ class LoopbackNetwork:
         self._listeners = {
             key: held
             for key, held in self._listeners.items()
-            if held[0] is not transport or key != (address or key)
+            if held.transport is not transport or key != (address or key)
         }
 
 
@@ -72,10 +83,12 @@ class LoopbackTransport:
         self._address = f"loopback:{node_prefix(node_id)}"
         self._is_closed = False
 
-    async def listen(self, address: str, on_link: OnLink) -> str:
+    async def listen(
+        self, address: str, on_link: OnLink, on_refused: OnRefused | None = None
+    ) -> str:
         """Accept links at an address of the network."""
         self._check_open()
-        bound = self._network.add(address, self, on_link)
+        bound = self._network.add(address, _Listener(self, on_link, on_refused))
         self._address = bound
         return bound
 
@@ -89,14 +102,14 @@ class LoopbackTransport:
         found = self._network.find(address)
         if found is None:
             raise LinkEnded(CloseReason.LOST, f"nobody listens at {address}")
-        other, other_on_link = found
+        other = found.transport
         if expected is not None and other.node_id != expected:
             prefixes = node_prefix(other.node_id), node_prefix(expected)
             detail = "node {} answers where {} was expected".format(*prefixes)
             raise LinkEnded(CloseReason.UNWANTED, detail)
         if other.node_id == self.node_id:
             raise LinkEnded(CloseReason.UNWANTED, "this is our own address")
-        here, there = _Carrier(self, on_link), _Carrier(other, other_on_link)
+        here, there = _Carrier(self, on_link), _Carrier(other, found.on_link, found.on_refused)
         here.start(there, Ends(other.node_id, is_dialled=True, remote_address=address))
         there.start(here, Ends(self.node_id, is_dialled=False, remote_address=self._address))
         try:
@@ -134,9 +147,12 @@ class _Carrier:
     link: MuxLink
     _other: "_Carrier"
 
-    def __init__(self, home: LoopbackTransport, on_link: OnLink) -> None:
+    def __init__(
+        self, home: LoopbackTransport, on_link: OnLink, on_refused: OnRefused | None = None
+    ) -> None:
         self._home = home
         self._on_link = on_link
+        self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[MuxLink] = self._loop.create_future()
         self.arriving: deque[bytes] = deque()
@@ -192,5 +208,8 @@ class _Carrier:
     def on_ended(self, reason: CloseReason, detail: str) -> None:
         """The link is over, perhaps before it was ready."""
         if not self.opened.done():
-            self.opened.set_exception(LinkEnded(reason, detail))
+            ended = LinkEnded(reason, detail, self.link.peer)
+            if reason in AT_ODDS and self._on_refused is not None:
+                self._on_refused(ended)
+            self.opened.set_exception(ended)
             self.opened.exception()

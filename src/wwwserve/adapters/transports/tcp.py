@@ -25,7 +25,7 @@ from wwwserve.adapters.transports.certificates import (
 from wwwserve.adapters.transports.frames import Hello
 from wwwserve.adapters.transports.link import Ends, MuxLink
 from wwwserve.adapters.transports.tls import TlsBroken, TlsSession
-from wwwserve.ports.transport import CloseReason, Link, LinkEnded, LinkOwner
+from wwwserve.ports.transport import AT_ODDS, CloseReason, Link, LinkEnded, LinkOwner
 from wwwserve.values.ids import NodeId, node_prefix
 from wwwserve.values.limits import HANDSHAKES_MAX, LINK_HANDSHAKE_US, MIB
 from wwwserve.values.moments import SECOND
@@ -41,6 +41,7 @@ WRITE_BUFFER_BYTES_MAX: Final = 8 * MIB
 answer by a peer that does not read, gets here, and then the connection is torn down."""
 
 OnLink = Callable[[Link], LinkOwner]
+OnRefused = Callable[[LinkEnded], None]
 
 
 class SecretKey(Protocol):
@@ -64,6 +65,7 @@ class _Attempt:
     on_link: OnLink
     is_dialled: bool
     expected: NodeId | None = None
+    on_refused: OnRefused | None = None
 
 
 class TcpTransport:
@@ -87,10 +89,12 @@ class TcpTransport:
         self._dials: dict[asyncio.Timeout, None] = {}
         self._is_closed = False
 
-    async def listen(self, address: str, on_link: OnLink) -> str:
+    async def listen(
+        self, address: str, on_link: OnLink, on_refused: OnRefused | None = None
+    ) -> str:
         """Accept links at `host:port`. Raises `BadInput` when that address cannot be had."""
         self._check_open()
-        attempt = _Attempt(on_link, is_dialled=False)
+        attempt = _Attempt(on_link, is_dialled=False, on_refused=on_refused)
         try:
             host, port = parse_address(address)
             loop = asyncio.get_running_loop()
@@ -380,7 +384,10 @@ class _Connection(asyncio.Protocol):
     def _fail(self, reason: CloseReason, detail: str) -> None:
         """It will never be a link, or is none any more: end it, and tell whoever dialled why."""
         if not self.opened.done():
-            self.opened.set_exception(LinkEnded(reason, detail))
+            ended = LinkEnded(reason, detail, self._link.peer if self._link is not None else None)
+            if reason in AT_ODDS and self._link is not None and self._attempt.on_refused:
+                self._attempt.on_refused(ended)
+            self.opened.set_exception(ended)
             self.opened.exception()  # An accepted connection has nobody who would look at it.
         if self._socket is not None:
             self.finish()

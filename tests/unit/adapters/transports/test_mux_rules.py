@@ -140,10 +140,19 @@ def test_strangers_part_and_both_know_why(hello: Hello, reason: CloseReason, det
     assert detail in pair.dialler.ended[0].detail
 
 
-def test_the_newest_version_both_speak_is_used() -> None:
-    pair = MuxPair(acceptor=Hello(1, 4, b"n" * 32, features=0xFFFF))
-    pair.settle()
-    assert all(end.is_ready for end in pair.ends)
+@pytest.mark.parametrize(
+    ("old", "new", "spoken"),
+    [((1, 1), (1, 4), 1), ((1, 3), (2, 5), 3), ((2, 2), (1, 9), 2), ((4, 6), (6, 6), 6)],
+)
+def test_the_newest_version_both_speak_is_used(
+    old: tuple[int, int], new: tuple[int, int], spoken: int
+) -> None:
+    for one, other in ((old, new), (new, old)):
+        pair = MuxPair(
+            dialler=Hello(*one, b"n" * 32), acceptor=Hello(*other, b"n" * 32, features=0xFFFF)
+        )
+        pair.settle()
+        assert [end.version for end in pair.ends] == [spoken, spoken]
 
 
 @pytest.mark.parametrize("first", [pack_data(1), frames.pack_ping(1), frames.pack_credit(0, 1)])
