@@ -86,7 +86,7 @@ class AdminClient:
             async with session.request(method, path, data=content, headers=headers) as response:
                 await _validate(response)
                 return msgspec.json.decode(await response.read(), type=dict[str, object])
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise CommandFailed(
                 f"the node (process {self._info.pid}) does not answer at {self._info.admin}: "
                 f"{str(error) or type(error).__name__}",
@@ -118,6 +118,6 @@ async def _validate(response: aiohttp.ClientResponse) -> None:
     text = await response.read()
     try:
         refused = msgspec.json.decode(text, type=_Refusal).error
-    except msgspec.DecodeError:
+    except ValueError:
         refused = _Refused(found=f"status {response.status}")
     raise BadInput(refused.field, refused.found, refused.expected, refused.fix)

@@ -118,7 +118,7 @@ async def _validate(response: aiohttp.ClientResponse) -> None:
     text = await response.read()
     try:
         error = msgspec.json.decode(text, type=_ErrorBody).error
-    except msgspec.DecodeError:
+    except ValueError:
         error = {"message": text[:200].decode(errors="replace")}
     # The gateway's errors say themselves what to try.
     raise CommandFailed(f"the gateway refused ({response.status}): {_say(error)}", "")

@@ -122,7 +122,7 @@ def _read(store: Store) -> StoredRest | None:
         return None
     try:
         rest = msgspec.msgpack.decode(content, type=StoredRest)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise _unreadable(str(error)) from error
     if rest.format != FORMAT:
         raise _unreadable(f"format {rest.format}")

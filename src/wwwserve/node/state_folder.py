@@ -166,7 +166,7 @@ class StateFolder:
             if self.run_file.stat().st_size > RUN_FILE_BYTES_MAX or not self.is_held():
                 return None
             return msgspec.json.decode(self.run_file.read_bytes(), type=RunInfo)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError):
             return None
 
     def remove_run_info(self) -> None:

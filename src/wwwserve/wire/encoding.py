@@ -27,7 +27,7 @@ def decode(data: bytes, decoder: "msgspec.msgpack.Decoder[T]", *, bytes_max: int
         raise Refusal("encoding-size", f"{len(data)} bytes where at most {bytes_max} are allowed")
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+    except (ValueError, RecursionError, OverflowError) as error:
         raise Refusal("encoding-shape", str(error)) from error
 
 

@@ -109,7 +109,7 @@ async def test_a_length_that_is_none_changes_nothing(machine: Machine, for_s: in
 async def test_what_cannot_be_read_is_not_taken_for_nothing(machine: Machine) -> None:
     await machine.start().begin(RestKind.PAUSE)
     (key,) = machine.lanes[Lane.OPERATOR]
-    for content in (b"\xff", msgspec.msgpack.encode([2, "pause", None])):
+    for content in (b"\xff", b"\x93\x01\xa1\xe0\xc0", msgspec.msgpack.encode([2, "pause", None])):
         machine.lanes[Lane.OPERATOR][key] = content
         with pytest.raises(BadInput, match=r"operator\.sqlite"):
             machine.start()

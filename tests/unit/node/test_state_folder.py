@@ -46,7 +46,7 @@ def test_what_a_killed_node_left_behind_is_no_running_node(tmp_path: Path) -> No
     assert home.read_run_info() is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"x" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"node":"\xe0"}', b"x" * 100_000])
 def test_a_damaged_run_file_is_no_running_node(tmp_path: Path, content: bytes) -> None:
     home = StateFolder(tmp_path)
     with home.hold():

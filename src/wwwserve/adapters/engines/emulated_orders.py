@@ -91,7 +91,7 @@ class OrderDesk:
         try:
             given_fields = msgspec.json.decode(body, type=dict[str, object])
             wishes = msgspec.convert(given_fields, _Wishes)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise WrongRequest(400, "BadRequestError", str(error)) from error
         if wishes.model not in {None, self.model}:
             message = f"The model `{wishes.model}` does not exist; this is `{self.model}`."

@@ -176,7 +176,7 @@ class MockEngineServer:
         try:
             fields = msgspec.json.decode(body, type=dict[str, object])
             course = plot_course(fields, self.settings)
-        except (msgspec.DecodeError, ValueError) as error:
+        except ValueError as error:
             return _error(400, str(error), "invalid_request_error")
         if (early := _fail_early(request, course)) is not None:
             self.counts.failed += 1

@@ -56,7 +56,8 @@ class Page:
             return None
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
+            # A `ValueError` is what all bad JSON is, and also text that is not UTF-8.
             return None
 
     def get_text(self) -> str:

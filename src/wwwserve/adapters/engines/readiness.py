@@ -30,7 +30,7 @@ def parse_ready_line(line: bytes) -> str | None:
         return None
     try:
         ready = msgspec.json.decode(line, type=ReadyLine)
-    except msgspec.DecodeError:
+    except ValueError:
         return None
     return ready.url if ready.ready else None
 

@@ -107,6 +107,7 @@ async def test_closing_while_it_starts_leaves_nothing_behind() -> None:
         (b'{"url": "http://h:1"}', None),
         (b"loading model ...", None),
         (b"\xff", None),
+        (b'{"ready": true, "url": "\xe0"}', None),
         (b'{"ready": true, "url": "' + b"h" * READY_LINE_BYTES_MAX + b'"}', None),
     ],
 )
