@@ -26,7 +26,7 @@ CODE := src tests tools
 
 # Whatever a second can prove. The slow marker, tests/simulation and tests/integration are for
 # `make test`.
-FAST_TESTS := $(wildcard $(addprefix tests/,unit property tidy conversations conformance))
+FAST_TESTS := $(wildcard $(addprefix tests/,unit property tidy conversations conformance fuzz))
 
 ##@ Run
 .PHONY: demo
@@ -70,6 +70,10 @@ test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and 
 .PHONY: sim-night
 sim-night: $(VENV)/.dev-installed  ## the simulation tests at full length, on more seeds
 	@WWWSERVE_NIGHT=1 $(BIN)/pytest --quiet -n auto tests/simulation
+
+.PHONY: fuzz
+fuzz: $(VENV)/.dev-installed  ## search for inputs that break what reads bytes from outside
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 .PHONY: format
 format: $(VENV)/.dev-installed  ## lay out the code and fix what lint can fix

@@ -21,8 +21,8 @@ EMPTY_NAMES = {"common", "helper", "helpers", "manager", "misc", "shared", "stuf
 TEST_DOCSTRING_CHARACTERS_MIN = 40
 # `data` and `fakes` hold no tests; the others use them.
 TEST_FOLDERS = {
-    "conformance", "conversations", "data", "fakes", "integration", "property", "simulation",
-    "tidy", "unit",
+    "conformance", "conversations", "data", "fakes", "fuzz", "integration", "property",
+    "simulation", "tidy", "unit",
 }  # fmt: skip
 
 
