@@ -19,12 +19,13 @@ from wwwserve.values.limits import (
 from wwwserve.values.model_names import ModelId, parse_model_id
 from wwwserve.values.refusals import BadInput, Refusal, Severity
 from wwwserve.wire.encoding import decode, decode_canonical, encode
+from wwwserve.wire.kinds import SignedKind
 from wwwserve.wire.signing import SIGNATURE_BYTES, Signer, Verifier, compute_signing_input
 
 RECORD_FORMAT = 1
 """The newest record format this code writes and reads."""
-KIND_PEER_RECORD = 1
-"""Type number of a peer record in what is signed. Numbers are final."""
+KIND_PEER_RECORD = SignedKind.PEER_RECORD
+"""Type number of a peer record in what is signed."""
 
 Name = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -20,7 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.bindings import (
+    crypto_core_ed25519_is_valid_point,
+    crypto_sign,
+    crypto_sign_open,
+    crypto_sign_seed_keypair,
+)
 from nacl.exceptions import BadSignatureError
 
 from wwwserve.values.ids import NODE_ID_BYTES, NodeId, node_prefix
@@ -126,6 +131,10 @@ class LibsodiumVerifier:
         except BadSignatureError:
             return False
         return True
+
+    def is_sound_key(self, key: bytes) -> bool:
+        """Whether these bytes are a point of the prime-order group, canonically encoded."""
+        return len(key) == NODE_ID_BYTES and crypto_core_ed25519_is_valid_point(key)
 
 
 def _write_new(path: Path, text: bytes) -> None:
