@@ -69,13 +69,14 @@ class FoundNodes:
         self._found.clear()
 
     def take_due(self, now: Moment, is_linked: Callable[[NodeId], bool]) -> Iterator[Found]:
-        """Those to be called now; each of them is due again only after `CALL_AGAIN_US`."""
+        """Those to be called now; each of them is called again only after `CALL_AGAIN_US`."""
         self._earn(now)
         for found in self._found.values():
             if now < found.due_at:
                 continue
             if is_linked(found.node):
-                found.due_at = after(now, CALL_AGAIN_US)
+                # A link may be dead and not know it yet: its peer has moved, and is back here.
+                found.due_at = after(now, CALL_PERIOD_US)
             elif self._ration:
                 self._ration -= 1
                 found.due_at = after(now, CALL_AGAIN_US)
