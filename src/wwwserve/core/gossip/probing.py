@@ -23,10 +23,9 @@ from wwwserve.core.gossip.rules import (
     pick_some,
 )
 from wwwserve.core.gossip.spreading import Spreader
-from wwwserve.core.gossip.state import LOST_ROUNDS, State
+from wwwserve.core.gossip.state import LOST_ROUNDS, SEARCHES_PER_MEMORY, State
 from wwwserve.core.gossip.table import Table
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import LINKS_MAX
 from wwwserve.values.moments import Moment, after
 from wwwserve.wire import Nack, Ping, PingRequest, Suspect
 
@@ -122,7 +121,7 @@ class Prober:
     def _set_seek(self) -> None:
         """The larger the network the later: so it makes few searches, whatever its size."""
         state = self._state
-        share = max(1, len(state.members) // LINKS_MAX)
+        share = max(1, len(state.members) // SEARCHES_PER_MEMORY)
         wait_us = state.entropy.jitter(state.parameters.dead_memory_us * share, JITTER_PERMILLE)
         state.agenda.set(after(state.now, wait_us), Task.SEEK)
 

@@ -36,9 +36,9 @@ class Spreader:
                     for claim in claims
                 )
                 state.send(peer, Gossip(claims), self._own.lane if has_own else None)
+        state.gossip_at = after(state.now, state.parameters.gossip_period_us)
         if state.claims:
-            due = after(state.now, state.parameters.gossip_period_us)
-            state.agenda.set(due, Task.GOSSIP)
+            state.agenda.set(state.gossip_at, Task.GOSSIP)
 
     def tell_everybody(self) -> None:
         """Tell every linked peer the own record now: for a last word there is no next round."""

@@ -15,7 +15,7 @@ from wwwserve.core.lanes import Lane
 from wwwserve.core.snapshot import MemberView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LINKS_MAX
-from wwwserve.values.moments import Moment, after
+from wwwserve.values.moments import Moment
 from wwwserve.values.parameters import Parameters
 from wwwserve.values.refusals import Refusal, Severity
 from wwwserve.wire import Claim, MembershipMessage, OpenedRecord
@@ -37,6 +37,9 @@ RELAYS_PER_PEER_MAX: Final = 4
 LOST_ROUNDS: Final = 2
 """Rounds of asking for a member whose link was lost, in which nobody has a link, until it is
 suspect; in the second its link may be there again."""
+SEARCHES_PER_MEMORY: Final = 4
+"""Members without a link that all nodes together search for in `dead_memory_us`; each may end in a
+false suspicion, since in a large network those asked may have no link to a live one either."""
 CONFIRMATIONS_MAX: Final = 3
 """Accusers after the first that shorten a suspicion (Lifeguard's k); more change nothing."""
 BOOK_WRITES_MAX: Final = 256
@@ -137,6 +140,8 @@ class State:
     claims: ClaimQueue = field(default_factory=ClaimQueue)
     effects: list[GossipEffect] = field(default_factory=list)
     """What is to be done, in order; the answer to the event being handled."""
+    gossip_at: Moment = START
+    """The next round of gossip is not before: a period after the last."""
     has_left: bool = False
     _number: int = 0
 
@@ -156,8 +161,7 @@ class State:
         """
         if self.links:
             self.claims.put(node, claim)
-            due = after(self.now, self.parameters.gossip_period_us)
-            self.agenda.set_once(due, Task.GOSSIP)
+            self.agenda.set_once(max(self.now, self.gossip_at), Task.GOSSIP)
 
     def report(self, fact: Fact) -> None:
         """Tell whoever watches."""

@@ -214,7 +214,7 @@ def test_now_and_then_somebody_without_a_link_is_asked_for(node: Driver) -> None
     node.link(4, 6, 7)
     node.tell(1, make_record(9, addresses=()))
     helpers: dict[NodeId, None] = {}
-    end = node.now + 2 * TINY.dead_memory_us
+    end = node.now + 4 * TINY.dead_memory_us
     while node.status(9) is ALIVE and node.now < end:
         asked = ask_around(node, name(9), lambda r: Nack(r.number, is_linked=False))
         helpers.update(dict.fromkeys(peer for peer, _ in asked))
