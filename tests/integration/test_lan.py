@@ -26,6 +26,13 @@ async def lan(tmp_path: Path) -> AsyncIterator[Lan]:
         yield lan
 
 
+async def examine(machine: Machine) -> tuple[str, str]:
+    """What `wwwserve doctor` says there of the local network: level and finding."""
+    findings = (await machine.run("doctor", "--json"))["findings"]
+    (finding,) = (one for one in findings if one["check"] == "local network")
+    return finding["level"], finding["found"]
+
+
 async def wait_met(one: Machine, other: Machine) -> None:
     """Until both hold each other alive."""
     await one.wait_line("member changed", peer=other.node, status="alive")
@@ -65,12 +72,8 @@ async def test_nodes_find_each_other_and_strangers_are_left_alone(lan: Lan) -> N
         assert not machine.read(FOUND, peer=hidden.node)
     assert not stranger.read("link opened")
     assert not stranger.read(FOUND)
-    found = await one.run("doctor", "--json")
-    (finding,) = (line for line in found["findings"] if line["check"] == "local network")
-    assert (finding["level"], finding["found"].partition(",")[0]) == (
-        "ok",
-        "discovery is on: 1 other node found",
-    )
+    level, found = await examine(one)
+    assert (level, found.partition(",")[0]) == ("ok", "discovery is on: 1 other node found")
 
 
 async def test_goodbyes_and_settings_are_noticed_at_once_and_deaths_disturb_nobody(
@@ -112,6 +115,7 @@ async def test_a_machine_without_a_network_waits_for_one(lan: Lan) -> None:
     await other.start_node()
     warnings = [line for line in alone.read_all() if line.get("level") in ("warning", "error")]
     assert [line["event"] for line in warnings if "engine" not in line] == [ALONE]
+    assert (await examine(alone))[0] == "warning"
     alone.plug("10.78.0.1/24")
     await alone.wait_line("own addresses changed", addresses=["10.78.0.1:8778"])
     await wait_met(alone, other)

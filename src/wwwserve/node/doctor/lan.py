@@ -72,10 +72,11 @@ async def check_lan(subject: Subject) -> list[Finding]:
         ]
     finally:
         await discovery.close()
-    return [_judge(subject, heard)]
+    return [judge_lan(subject, heard)]
 
 
-def _judge(subject: Subject, heard: Heard) -> Finding:
+def judge_lan(subject: Subject, heard: Heard) -> Finding:
+    """What to say of a look around that worked."""
     key_file, listen = subject.folder.node_key_file, subject.config.links.listen
     own = NodeKey.load(key_file).node_id if key_file.exists() else None
     found = _describe(heard, own)

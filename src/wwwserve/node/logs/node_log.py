@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 from wwwserve.node.config import LogsConfig
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.logs.facts import FactLog
-from wwwserve.node.logs.lines import LineWriter
+from wwwserve.node.logs.lines import STANDARD_ERROR, LineWriter
 from wwwserve.node.logs.loggers import open_logs
 from wwwserve.ports.clock import Clock
 from wwwserve.values.ids import NodeId, node_prefix
@@ -26,10 +26,10 @@ class _Source:
 class NodeLog:
     """Writes what a node tells, under the settings that hold now."""
 
-    def __init__(self, settings: LogsConfig) -> None:
+    def __init__(self, settings: LogsConfig, descriptor: int = STANDARD_ERROR) -> None:
         self._source: _Source | None = None
         # One for all settings: ending it may have to wait, which a running node must not.
-        self._writer = LineWriter()
+        self._writer = LineWriter(descriptor)
         self._stack = ExitStack()
         self._settings = settings
         self.logger: FilteringBoundLogger = self._stack.enter_context(
