@@ -101,11 +101,25 @@ async def find_obstacle() -> str:
     return ""
 
 
+@pytest.fixture(scope="session")
+def multicast() -> str:
+    """Why there is none; looked at once."""
+    return asyncio.run(find_obstacle())
+
+
 @pytest.fixture(params=["fake", pytest.param("multicast", marks=pytest.mark.slow)])
-async def lan(request: pytest.FixtureRequest) -> AsyncIterator[Lan]:
-    if request.param == "multicast" and (obstacle := await find_obstacle()):
+def fake(request: pytest.FixtureRequest) -> FakeLan | None:
+    """The network in memory, or None for the real one."""
+    if request.param == "fake":
+        return FakeLan()
+    if obstacle := request.getfixturevalue("multicast"):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(obstacle)
-    lan = Lan(FakeLan() if request.param == "fake" else None)
+    return None
+
+
+@pytest.fixture
+async def lan(fake: FakeLan | None) -> AsyncIterator[Lan]:
+    lan = Lan(fake)
     yield lan
     for made in lan.made:
         await made.close()

@@ -71,6 +71,10 @@ class Machine:
             self.add(address)
         run_ip("-n", self.name, "link", "set", CARD, "up")
 
+    def unplug(self) -> None:
+        """Take the card out."""
+        run_ip("-n", self.name, "link", "del", CARD)
+
     def add(self, address: str) -> None:
         """Give its card an address (with the length of the prefix)."""
         run_ip("-n", self.name, "address", "add", address, "dev", CARD)

@@ -120,6 +120,10 @@ async def test_a_machine_without_a_network_waits_for_one(lan: Lan) -> None:
     await alone.wait_line("own addresses changed", addresses=["10.78.0.1:8778"])
     await wait_met(alone, other)
     assert len(alone.read(ALONE)) == 1
+    alone.unplug()
+    await alone.wait_line(ALONE, count=2)
+    await alone.wait_line("own addresses changed", addresses=[])
+    assert (await examine(alone))[0] == "warning"
 
 
 async def test_a_laptop_that_moves_is_found_in_its_new_place(lan: Lan) -> None:

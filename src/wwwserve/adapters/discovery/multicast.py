@@ -7,6 +7,7 @@ The library keeps at most 10,000 records, whoever sends them, each as long as it
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import IPv4Interface
 from typing import Final
 
@@ -30,6 +31,9 @@ HOST_LIFE_S: Final = 120
 """How long an address is believed without being told again (RFC 6762, section 10)."""
 NOTICE_LIFE_S: Final = 4_500
 """The same for all else, as that section has it: so long a killed node stays announced."""
+
+_FAILURES = (OSError, RuntimeError, ZeroconfError)
+"""What the library raises for what the world does."""
 
 # What it warns of, an interface that comes or goes, is not an operator's to mend.
 logging.getLogger("zeroconf").setLevel(logging.ERROR)
@@ -68,7 +72,7 @@ class MulticastDiscovery:
             )
             if announced:
                 await self._announce(zeroconf, announced, port)
-        except (OSError, RuntimeError, ZeroconfError) as error:
+        except _FAILURES as error:
             await self.close()
             raise DiscoveryFailed(str(error) or type(error).__name__) from error
         if not zeroconf.zeroconf.engine.senders:
@@ -82,7 +86,9 @@ class MulticastDiscovery:
         if browser is not None:
             await browser.async_cancel()
         if zeroconf is not None:
-            await zeroconf.async_close()
+            # What cannot be closed in order has lost its sockets already.
+            with suppress(*_FAILURES):
+                await zeroconf.async_close()
 
     async def _announce(
         self, zeroconf: AsyncZeroconf, announced: Sequence[InterfaceAddress], port: int
