@@ -214,11 +214,11 @@ def test_every_token_is_made_once_and_no_block_is_lost(
     assert (load.running, load.waiting, load.kv_blocks_used) == (0, 0, 0)
 
 
-@given(Crowd, st.lists(st.integers(1, 9 * TEN_MS), max_size=30))
+@given(Crowd, st.lists(st.integers(1, 60 * TEN_MS), max_size=30), st.integers(8, 200))
 def test_advancing_late_changes_nothing(
-    crowd: list[tuple[int, int, int]], waits: list[int]
+    crowd: list[tuple[int, int, int]], waits: list[int], blocks: int
 ) -> None:
-    prompt_story, late_story = begin(blocks=8), begin(blocks=8)
+    prompt_story, late_story = begin(blocks=blocks), begin(blocks=blocks)
     for name, (at, prompt, output) in enumerate(sorted(crowd)):
         prompt_story.submit(name, prompt, output, at)
         late_story.submit(name, prompt, output, at)
@@ -229,3 +229,43 @@ def test_advancing_late_changes_nothing(
         late_story.iterations += late_story.engine.advance(Moment(now))
     late_story.run()
     assert late_story.iterations == prompt_story.iterations
+
+
+@given(Crowd, st.integers(8, 200))
+def test_no_news_comes_before_it_was_foretold(
+    crowd: list[tuple[int, int, int]], blocks: int
+) -> None:
+    story, told = begin(blocks=blocks), begin(blocks=blocks)
+    for name, (at, prompt, output) in enumerate(sorted(crowd)):
+        story.submit(name, prompt, output, at)
+        told.submit(name, prompt, output, at)
+    story.run()
+    wakes = 0
+    while (news := told.engine.find_news()) != NEVER:
+        brought = told.engine.advance(news)
+        told.iterations += brought
+        assert not any(one.first or one.finished for one in brought if one.ended < news)
+        wakes += 1
+    assert told.iterations == story.iterations
+    assert wakes <= 2 * len(story.iterations) + 2
+
+
+def test_a_long_answer_is_news_twice() -> None:
+    story = begin()
+    story.submit(1, 100, 500)
+    wakes = 0
+    while (news := story.engine.find_news()) != NEVER:
+        story.iterations += story.engine.advance(news)
+        wakes += 1
+    assert story.count_tokens(1) == 500
+    assert wakes < 5
+
+
+def test_tokens_are_counted_while_they_are_made() -> None:
+    engine = BatchingEngine(make_profile())
+    engine.submit(SequenceId(1), Demand(10, 40), Moment(0))
+    assert engine.count_made(SequenceId(1)) == 0
+    engine.advance(Moment(10 * TEN_MS))
+    assert engine.count_made(SequenceId(1)) == 10
+    engine.advance(Moment(100 * TEN_MS))
+    assert engine.count_made(SequenceId(1)) == 0, "it is over"
