@@ -2,7 +2,8 @@
 
 `runner` is the loop, `links` and `streams` carry bytes beside it, `assemble` builds everything,
 `living` is the life of what was built, `config` is what its operator chose, `reloading` what
-becomes of a change of mind, and `doctor` looks at all of it from outside.
+becomes of a change of mind, `addresses` and `lan` follow the networks the machine is on, and
+`doctor` looks at all of it from outside.
 """
 
 from collections.abc import Callable, Mapping, Sequence
