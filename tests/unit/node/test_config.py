@@ -172,13 +172,32 @@ def test_a_malformed_flag_is_refused(override: str) -> None:
         load_config(None, {}, [override])
 
 
-@pytest.mark.parametrize("content", [b"[gateway", b"\xff\xfe", b"a = 1\na = 2"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[gateway",
+        b"\xff\xfe",
+        b"a = 1\na = 2",
+        b"a = " + b"[" * 10_000,
+        b"a = " + b"1" * 5_000,
+        b"a" + b".a" * 100_000 + b" = 1",
+    ],
+    ids=["cut", "bytes", "twice", "nested", "digits", "dots"],
+)
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(content)
     with pytest.raises(BadInput) as caught:
         load_config(file, {})
     assert caught.value.field == str(file)
+
+
+def test_a_number_too_long_to_be_shown_is_refused_like_any_other(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[gateway]\nport = 0x{'f' * 5_000}\n", encoding="ascii")
+    with pytest.raises(BadInput) as caught:
+        load_config(file, {})
+    assert caught.value.field == "gateway.port"
 
 
 def test_strangers_are_never_served_without_a_key() -> None:

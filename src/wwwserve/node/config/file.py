@@ -173,7 +173,7 @@ def _read_value(key: str, setting: _Setting, kind: object) -> object:
     try:
         return msgspec.to_builtins(msgspec.convert(value, kind, strict=not setting.is_text))
     except msgspec.ValidationError:
-        shown = "a value of another kind" if is_secret(key) else repr(setting.value)[:80]
+        shown = "a value of another kind" if is_secret(key) else _show(setting.value)
         error = BadInput(key, shown, describe_type(kind), f"change {key}")
         _name_origin(error, setting)
         raise error from None
@@ -197,7 +197,15 @@ def _describe(value: object) -> str:
         case list():
             return "a list"
         case _:
-            return repr(value)[:80]
+            return _show(value)
+
+
+def _show(value: object) -> str:
+    """A value as it may have been written, if it is short."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        return "a number of more digits than Python writes"
 
 
 def _name_origin(error: BadInput, setting: _Setting | None) -> None:

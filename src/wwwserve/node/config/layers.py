@@ -11,6 +11,9 @@ from wwwserve.values.refusals import BadInput
 ENVIRONMENT_PREFIX = "WWWSERVE_"
 CONFIG_FILE_BYTES_MAX = 1024 * 1024
 """A larger file is not a configuration."""
+LINE_DOTS_MAX = 200
+"""Sixty addresses, say; more belong on several lines. For a key of many parts the parser takes
+memory by the square of their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,17 @@ def read_file_layer(path: Path) -> Layer:
     try:
         if path.stat().st_size > CONFIG_FILE_BYTES_MAX:
             raise _bad_file(path, f"over {CONFIG_FILE_BYTES_MAX} bytes")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(line.count(".") > LINE_DOTS_MAX for line in text.splitlines()):
+            raise _bad_file(path, f"a line with over {LINE_DOTS_MAX} dots")
+        values = tomllib.loads(text)
     except OSError as error:
         raise _bad_file(path, error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
+        # No TOML, no UTF-8, or a number of more digits than Python reads.
         raise _bad_file(path, str(error)) from error
+    except RecursionError as error:
+        raise _bad_file(path, "brackets nested too deeply") from error
     return Layer(str(path), values)
 
 
