@@ -18,7 +18,8 @@ SHARE_MAX = 1.05
 
 _DIGITS_MAX = len(str(COUNT_MAX))
 _SAMPLE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(\{.*\})?\s+(\S+)")
-_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="([^"\\]*)"')
+# Begins where a name begins: tried within a long one, it would cost the square of its length.
+_LABEL = re.compile(r'(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*)="([^"\\]*)"')
 # SGLang counts requests once more for each priority, beside the sample that counts them all.
 _COUNTED_ALREADY = re.compile(r'[{,]priority="[^"]')
 

@@ -26,8 +26,9 @@ _FIELDS = msgspec.json.Decoder(_Fields)
 _OPTIONAL_FIELDS = msgspec.json.Decoder(_Fields | None)
 _NULL = msgspec.Raw(b"null")
 _TRUE = msgspec.Raw(b"true")
-# Shorter runs are words; looked for only in parts that say they hold such data.
-_MEDIA = re.compile(rb"[A-Za-z0-9+/=]{256,}")
+# Shorter runs are words; looked for only in parts that say they hold such data, and only from where
+# a run begins: runs just too short, tried from each of their bytes, took seconds of a large body.
+_MEDIA = re.compile(rb"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/=]{256,}")
 _IMAGE_MARK, _SOUND_MARK = b";base64,", b'"input_audio"'
 _TOKEN_LIST = re.compile(rb"[\[\s]+\d")
 

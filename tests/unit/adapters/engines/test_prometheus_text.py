@@ -71,6 +71,11 @@ def test_labels_are_listed_for_each_sample_of_just_that_name() -> None:
     assert list_labels(PAGE, "vllm:num_requests") == []
 
 
+def test_a_name_of_a_megabyte_takes_no_time() -> None:
+    # By the square of its length it would take days.
+    assert list_labels("a{" + "b" * 1_000_000 + "} 1", "a") == [{}]
+
+
 @given(st.text())
 def test_no_page_is_too_odd(page: str) -> None:
     parse_metrics(page)

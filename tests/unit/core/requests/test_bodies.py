@@ -75,6 +75,12 @@ def test_an_image_counts_as_one_however_large_it_is() -> None:
     assert MEDIA_TOKENS < estimate_prompt_tokens([image]) < MEDIA_TOKENS + 100
 
 
+def test_runs_too_short_for_media_are_words() -> None:
+    words = b'[";base64,", "' + (b"A" * 255 + b" ") * 400 + b'"]'
+    assert estimate_prompt_tokens([words]) == 4 + len(words) // 4
+    assert estimate_prompt_tokens([words.replace(b"A ", b"AA ")]) >= 400 * MEDIA_TOKENS
+
+
 def test_tokens_given_as_numbers_are_counted() -> None:
     assert estimate_prompt_tokens([b"[1,22,333]", b"[ [4, 5] ]"]) == 5
 
