@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 import pytest
 
@@ -29,6 +30,9 @@ from tests.fuzz.campaigns import (
     run_campaign,
     write_hex,
 )
+from tests.fuzz.targets.messages import make_messages
+from tests.fuzz.targets.request_frames import make_frames
+from wwwserve.wire import Message, RequestFrame
 
 MUTATIONS = 20
 """Of each seed, made with a fixed chance."""
@@ -53,6 +57,11 @@ def test_seeds_and_their_mutations_break_nothing(name: str) -> None:
 @pytest.mark.parametrize(("name", "path"), KEPT_INPUTS, ids=lambda value: Path(value).stem)
 def test_an_input_that_once_broke_a_target_breaks_it_no_more(name: str, path: Path) -> None:
     load_target(name).consume(read_hex(path.read_text(encoding="ascii")))
+
+
+def test_every_message_and_every_frame_is_among_the_seeds() -> None:
+    assert {type(message) for message in make_messages()} == set(get_args(Message))
+    assert {type(frame) for frame in make_frames()} == set(get_args(RequestFrame))
 
 
 def test_every_kept_input_belongs_to_a_target() -> None:

@@ -9,7 +9,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from wwwserve.frontends.gateway.errors import SERVER, Refused, encode_error, make_error_response
@@ -42,7 +44,7 @@ class GatewayServer(web.Server):
 
     def __init__(self, handler: Handler, *, head_wait_s: float = HEAD_WAIT_S) -> None:
         """`handler` answers every request, and maps its own expected errors."""
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(handler, request_factory=_make_request, handler_cancellation=True)
         self._head_wait_s = head_wait_s
         self._loop = asyncio.get_running_loop()
 
@@ -56,6 +58,19 @@ class GatewayServer(web.Server):
         if len(self._connections) > CONNECTIONS_MAX:
             transport.write(_FULL_RESPONSE)
             transport.close()
+
+
+def _make_request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    """One request. Its answer says HTTP/1.1, also to a line that claims another major version."""
+    if message.version not in (HttpVersion10, HttpVersion11):
+        message = message._replace(version=HttpVersion11, should_close=True)
+    return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 class _Connection(RequestHandler):
