@@ -24,6 +24,8 @@ from wwwserve.values.ids import NodeId, node_prefix
 PERIOD_S = 10.0
 """How often what is due is looked at: a call, or another try to open."""
 
+_FIX = "let UDP port 5353 through the firewall, or set network.lan_discovery = false"
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -98,7 +100,7 @@ class LanWatch:
                     wish.interfaces, self, announced=wish.announced, port=wish.port
                 )
             except DiscoveryFailed as failed:
-                self._tell("lan discovery does not work", reason=str(failed))
+                self._tell("lan discovery does not work", reason=str(failed), fix=_FIX)
             else:
                 self._open = wish
                 self._tell_open(wish)
