@@ -24,7 +24,7 @@ LINKS_MAX: Final = 64
 LINK_MESSAGES_QUEUED_MAX: Final = 1024
 """Control messages waiting for one link's socket; one more fails as `SendFailed`."""
 LINK_HEARTBEAT_US: Final = 5 * SECOND
-"""Silence after which a link sends a heartbeat (transport.md 2.2)."""
+"""Silence after which who dialled a link asks over it, and half as long later the other end."""
 LINK_DEAD_US: Final = 15 * SECOND
 """Silence after which a link is dead: TLS itself never notices."""
 LINK_HANDSHAKE_US: Final = 10 * SECOND

@@ -105,7 +105,9 @@ class Mux:
         self._is_ready = False
         self._now = now
         self._heard_at = now
-        self._tick_at = after(now, LINK_HEARTBEAT_US)
+        # One of the two asks, so that one answer serves both; the other steps in for it.
+        self._silence_us = LINK_HEARTBEAT_US if is_dialler else LINK_HEARTBEAT_US * 3 // 2
+        self._tick_at = after(now, self._silence_us)
         self._ping_token = 0
         self._ping_sent_at: Moment | None = None
         self._allowance = Allowance(now)
@@ -187,20 +189,24 @@ class Mux:
         return events
 
     def on_time(self, now: Moment) -> list[MuxEvent]:
-        """Send the heartbeat that is due, or give a silent peer up."""
+        """Ask a peer that was silent for long, or give it up."""
         events = self._events = []
         if self.ended is not None or now < self._tick_at:
             return events
-        if now - self._tick_at > LINK_HEARTBEAT_US:
+        has_slept = now - self._tick_at > LINK_HEARTBEAT_US
+        if has_slept:
             self._heard_at = now  # It was we who slept: what the peer said is still unread.
         if now - self._heard_at >= LINK_DEAD_US:
             silence_s = (now - self._heard_at) / SECOND
             self._end(CloseReason.SILENT, f"nothing heard for {silence_s:.1f} s")
             return events
+        if now - self._heard_at < self._silence_us and not has_slept:
+            self._tick_at = after(self._heard_at, self._silence_us)
+            return events
         if self._is_ready and self._ping_sent_at is None:
             self._send_ping(now)
         dead_at = after(self._heard_at, LINK_DEAD_US)
-        self._tick_at = min(after(now, LINK_HEARTBEAT_US), dead_at)
+        self._tick_at = min(after(now, self._silence_us), dead_at)
         return events
 
     # -- frames ----------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """What a crowd's messages weigh on real links, without the links.
 
 How it is counted: every control message is one frame in a TLS record of its own (the real link puts
-messages of one turn of its loop into one record, so this is never too little), and each open end of
-a link sends its own heartbeats and answers the other's. Bytes are counted where they are sent. What
-TCP and IP add is not counted, nor what they send again. A test holds the constants against the real
-link.
+messages of one turn of its loop into one record), and each open end of a link sends its side of a
+heartbeat each period, also where messages made it needless: so this is never too little. Bytes are
+counted where they are sent. What TCP and IP add is not counted, nor what they send again. A test
+holds the constants against the real link.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ TLS_CONTENT_BYTES_MAX = 16 * 1024
 """Content of one TLS record; a longer message takes several."""
 HEARTBEAT_BYTES = FRAME_HEADER_BYTES + 8 + TLS_RECORD_BYTES
 """A ping or a pong of a link: a frame with an eight-byte token."""
-LINK_END_BYTES_PER_S = 2 * HEARTBEAT_BYTES * SECOND / LINK_HEARTBEAT_US
-"""What an open end sends however idle: its ping and its pong in each heartbeat period."""
+LINK_END_BYTES_PER_S = HEARTBEAT_BYTES * SECOND / LINK_HEARTBEAT_US
+"""What an open end sends when idle: a ping or a pong in each heartbeat period."""
 
 
 def compute_message_bytes(payload_bytes: int) -> int:
