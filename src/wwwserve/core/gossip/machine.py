@@ -31,7 +31,6 @@ from wwwserve.core.gossip.exchange import Exchange
 from wwwserve.core.gossip.own import OwnRecord
 from wwwserve.core.gossip.probing import Prober
 from wwwserve.core.gossip.relaying import Relayer
-from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import get_doubts
 from wwwserve.core.gossip.spreading import Spreader
 from wwwserve.core.gossip.state import (
@@ -76,10 +75,9 @@ class Gossip:
         self._state = State(setup.node_id, setup.parameters, entropy)
         self._book = Book(self._state, setup.restored)
         self._own = OwnRecord(self._state, self._book, setup)
-        roster = Roster(entropy.split("roster"))
-        self._table = Table(self._state, self._book, roster)
+        self._table = Table(self._state, self._book)
         self._spreader = Spreader(self._state, self._own)
-        self._prober = Prober(self._state, self._table, roster, self._spreader)
+        self._prober = Prober(self._state, self._table, self._spreader)
         self._relayer = Relayer(self._state, self._spreader)
         self._dialler = Dialler(self._state, self._table, self._own, setup.bootstrap)
         self._exchange = Exchange(self._state, self._table, self._own)
@@ -268,6 +266,7 @@ class Gossip:
         if sender not in self._state.links:
             # Said before the link closed, heard after: no answer could go, and news comes again.
             return
+        self._state.links[sender].noticed_at = self._state.now
         if envelope.refused:
             detail = f"{envelope.refused} records that break a rule"
             self._state.report(PeerRefused(sender, "record", detail))

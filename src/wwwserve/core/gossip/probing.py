@@ -1,20 +1,20 @@
 """Asking who is still there: directly, then through others (SWIM 3 and 4, Lifeguard).
 
 Who is watched: every member we have a link to, so a node is watched by its neighbours, however
-large the network. Beyond these
+large the network. Whoever was not heard of for longest is next; what has just spoken is there, so
+probes go where the silence is. Beyond these
 
 - a member whose link was lost is asked for through others, until somebody's link to it answers or
   `LOST_ROUNDS` rounds found nobody with a link;
 - now and then a member without a link is asked for in the same way, through everybody linked, so
   that one whose neighbours all went with it is found dead too;
-- alone, a node has lost everybody.
+- alone, a node has lost everybody, and asks for each in turn.
 """
 
 from dataclasses import dataclass, field
 
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.agenda import Task
-from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import (
     JITTER_PERMILLE,
     compute_doubt,
@@ -28,6 +28,8 @@ from wwwserve.core.gossip.table import Table
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment, after
 from wwwserve.wire import Nack, Ping, PingRequest, Suspect
+
+_ALIVE = MemberStatus.ALIVE
 
 
 @dataclass(slots=True)
@@ -60,11 +62,10 @@ class Search:
 class Prober:
     """One member is probed in each period; whoever did not answer by its end is suspect."""
 
-    def __init__(self, state: State, table: Table, roster: Roster, spreader: Spreader) -> None:
+    def __init__(self, state: State, table: Table, spreader: Spreader) -> None:
         """Nobody is probed before `on_started`."""
         self._state = state
         self._table = table
-        self._roster = roster
         self._spreader = spreader
         self._probe: Probe | None = None
         self._urgent: dict[NodeId, None] = {}
@@ -95,9 +96,6 @@ class Prober:
     def on_link_closed(self, node: NodeId) -> None:
         """A closed link is evidence, not proof: ask those who may still have one."""
         self._search(node, LOST_ROUNDS)
-        if not self._state.links:
-            for member in self._state.members:
-                self._roster.add(member)
         self.on_unreachable(node)
 
     def on_seek_due(self) -> None:
@@ -133,11 +131,11 @@ class Prober:
             if self._is_probeable(node):
                 return node
             self._searches.pop(node, None)
-        return self._roster.draw(self._is_watched)
-
-    def _is_watched(self, node: NodeId) -> bool:
-        links = self._state.links
-        return (node in links or not links) and self._is_probeable(node)
+        links, members = self._state.links, self._state.members
+        if not links:
+            return next((node for node in members if members[node].status is _ALIVE), None)
+        watched = [node for node in links if self._is_probeable(node)]
+        return min(watched, key=lambda node: links[node].noticed_at, default=None)
 
     def _is_probeable(self, node: NodeId) -> bool:
         """Whether its answer matters: a dead one's does while we still have a link to it."""
@@ -175,6 +173,7 @@ class Prober:
         number, is_linked = state.take_number(), node in state.links
         self._probe = Probe(node, number, state.now, ends_at, is_pinged=is_linked)
         if is_linked:
+            state.links[node].noticed_at = state.now
             # A member in doubt is told so first of all: nobody dies without having been told.
             doubt = compute_doubt(state.members[node])
             state.send(node, Ping(number, self._spreader.take_claims(doubt)))
@@ -201,9 +200,7 @@ class Prober:
         able = [
             peer
             for peer in state.links
-            if peer != node
-            and peer in state.members
-            and state.members[peer].status is MemberStatus.ALIVE
+            if peer != node and peer in state.members and state.members[peer].status is _ALIVE
         ]
         fresh = able if search is None else [peer for peer in able if peer not in search.asked]
         picked = pick_some(state.entropy, fresh or able, state.parameters.indirect_probes)

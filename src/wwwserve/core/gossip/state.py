@@ -98,6 +98,8 @@ class Link:
 
     relays: Allowance
     """Probes on its behalf."""
+    noticed_at: Moment = START
+    """When the peer was last heard from, or probed."""
 
 
 @dataclass(slots=True)

@@ -30,11 +30,10 @@ from wwwserve.wire import Alive, Dead, Gossip, OpenedRecord, Suspect
 class Table:
     """The members known, and every change of what is held of them."""
 
-    def __init__(self, state: State, book: Book, roster: Roster) -> None:
+    def __init__(self, state: State, book: Book) -> None:
         """Nobody yet; those in the book become members when they are heard of."""
         self._state = state
         self._book = book
-        self._roster = roster
         self._order: list[NodeId] = []
         self._views: tuple[MemberView, ...] | None = None
         # Whom to dial now and then: the dead with an address, and those in the book not heard of
@@ -179,8 +178,6 @@ class Table:
             if known is not None:
                 self._admit(known)
         elif member is not None:
-            if node in self._state.links:
-                self._roster.add(node)
             self._show(node, member)
 
     def on_round_trip(self, node: NodeId, round_trip_us: int) -> None:
@@ -275,7 +272,6 @@ class Table:
         self._absent.pop(node, None)
         self._gone.pop(node, None)
         self._book.put(member.opened)
-        self._roster.add(node)
         if node not in state.links and not state.has_left:
             # Both may dial; the smaller id begins, so that mostly there is one link to make.
             wait_us = 0 if state.node < node else state.parameters.probe_period_us

@@ -84,13 +84,39 @@ def ask_around(
     return asked
 
 
-def test_each_round_asks_everybody_once_in_no_fixed_order(node: Driver) -> None:
-    # [GOSSIP-PROBE.1]
+def test_each_period_one_member_is_asked_and_each_in_turn(node: Driver) -> None:
+    # [GOSSIP-PROBE.1]: while all they say is their answers.
     probed = answer_all(node, 3 * 20 * PERIOD_US)
-    rounds = [tuple(probed[start : start + 3]) for start in range(0, 57, 3)]
-    assert all(len(set(one)) == 3 for one in rounds)
-    assert len(set(rounds)) > 2
+    rounds = [set(probed[start : start + 3]) for start in range(0, 57, 3)]
+    assert all(len(one) == 3 for one in rounds)
     assert abs(len(probed) - 60) <= 1
+
+
+def test_who_was_heard_from_is_asked_last(node: Driver) -> None:
+    # [GOSSIP-PROBE.1]
+    answer_all(node, 6 * PERIOD_US)
+    for _ in range(6):
+        node.tell(2)
+        assert name(2) not in answer_all(node, PERIOD_US)
+    assert name(2) in answer_all(node, 3 * PERIOD_US)
+
+
+def test_one_silent_member_does_not_keep_others_from_being_asked(node: Driver) -> None:
+    # [GOSSIP-PROBE.1]: it is suspect, then dead, while its link is still there.
+    others = [2, 3, *range(20, 30)]
+    node.link(*others)
+    probed: list[NodeId] = []
+    for _ in range(60 * PERIOD_US // MILLISECOND):
+        for effect in node.wait(MILLISECOND):
+            if not isinstance(effect, SendMessage) or effect.peer == name(1):
+                continue
+            if isinstance(effect.message, Ping):
+                probed.append(effect.peer)
+                node.hear(number_of(effect.peer), Ack(effect.message.number))
+            elif isinstance(effect.message, PingRequest):
+                node.hear(number_of(effect.peer), Nack(effect.message.number, is_linked=True))
+    assert node.status(1) is MemberStatus.DEAD
+    assert all(probed.count(name(number)) >= 2 for number in others)
 
 
 def test_an_answer_keeps_a_member_alive_and_measures_the_round_trip(node: Driver) -> None:
