@@ -10,7 +10,7 @@ from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import DAY, HOUR, MINUTE, SECOND, LedgerParameters
 
 RANGES: Final[dict[str, tuple[int, int]]] = {
-    "stage": (1, 3),
+    "stage": (1, 1),
     "seat_price": (CREDIT // 100, 10_000 * CREDIT),
     "balance_min": (0, 10 * CREDIT),
     "op_fee": (0, CREDIT),
