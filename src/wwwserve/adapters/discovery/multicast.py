@@ -11,8 +11,8 @@ from contextlib import suppress
 from ipaddress import IPv4Interface
 from typing import Final
 
+from zeroconf import DNSQuestionType, ServiceListener, Zeroconf
 from zeroconf import Error as ZeroconfError
-from zeroconf import ServiceListener, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from wwwserve.adapters.discovery.notices import (
@@ -67,8 +67,13 @@ class MulticastDiscovery:
         try:
             self._zeroconf = zeroconf = AsyncZeroconf(interfaces=_choose(interfaces))
             await zeroconf.zeroconf.async_wait_for_start()
+            # Answers to all: one sent to this machine alone reaches only one of the programs that
+            # share the port, which may be another node, or the system's own resolver.
             self._browser = AsyncServiceBrowser(
-                zeroconf.zeroconf, SERVICE_TYPE, listener=_Listener(self._identity, owner)
+                zeroconf.zeroconf,
+                SERVICE_TYPE,
+                listener=_Listener(self._identity, owner),
+                question_type=DNSQuestionType.QM,
             )
             if announced:
                 await self._announce(zeroconf, announced, port)

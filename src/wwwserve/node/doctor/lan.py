@@ -17,8 +17,9 @@ from wwwserve.values.ids import NODE_ID_BYTES, NodeId
 from wwwserve.values.parameters import compute_network_id
 
 CHECK = "local network"
-LOOK_S = 2.0
-"""How long notices are waited for: they come in answer to a question, within half a second."""
+LOOK_S = 3.0
+"""How long notices are waited for: they come in answer to a question, those that were said to all a
+moment ago after more than a second."""
 
 
 @dataclass(slots=True)
