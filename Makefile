@@ -46,6 +46,10 @@ bench: $(VENV)/.run-installed  ## what the gateway, a link, the core and members
 	@$(BIN)/wwwserve bench engine $(ARGS)
 	@$(BIN)/wwwserve bench gossip $(ARGS)
 
+.PHONY: compare
+compare: $(VENV)/.run-installed  ## our gateway beside others' from the package index
+	@$(BIN)/python -m tools.compare_gateways $(ARGS)
+
 ##@ Work on it
 .PHONY: setup
 setup: $(VENV)/.dev-installed  ## make .venv and install everything, pinned

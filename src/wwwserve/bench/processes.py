@@ -17,17 +17,24 @@ class ChildFailed(Exception):
 class Child:
     """One process, from its ready line to the closing of its standard input."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        """`arguments` follow the Python interpreter's name."""
+    def __init__(self, arguments: Sequence[str], *, is_quiet: bool = False) -> None:
+        """`arguments` follow the Python interpreter's name; a quiet one's own words are dropped."""
         self._arguments = tuple(arguments)
+        self._said = asyncio.subprocess.DEVNULL if is_quiet else None
         self._process: asyncio.subprocess.Process | None = None
         self.ready: dict[str, object] = {}
         """What its first line said."""
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None, "use it as a context"
+        return self._process.pid
+
     async def __aenter__(self) -> "Child":
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._arguments, stdin=pipe, stdout=pipe
+            sys.executable, *self._arguments, stdin=pipe, stdout=pipe, stderr=self._said
         )
         assert self._process.stdout is not None
         try:
