@@ -16,9 +16,9 @@ import pytest
 from wwwserve.bench.network import LATE_S_MAX, Played, create_scenario, list_shares, play
 
 LOAD_PERMILLE = 700
-"""Of the pool: nearly three times what the one node could do. Nearer to the pool's limit, who happens
-to be tried first moves the attainment by several points, in the simulator as well: see
-docs/benchmarks.md, which has loads 0.9 and 1.1 too."""
+"""Of the pool: nearly three times what the one node could do. Nearer to the pool's limit, who
+happens to be tried first moves the attainment by several points, in the simulator as well:
+docs/benchmarks.md has loads 0.9 and 1.1 too."""
 SEED = 1
 TRIES = 2
 POOL_SHARE_MIN = 0.95
