@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tests.property.ledger_world import PEOPLE, World, encode_feed, make_genesis, name, strip_ops
-from wwwserve.core.ledger import Account
+from wwwserve.core.ledger import Account, Ledger
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.wire import encode
@@ -362,11 +362,21 @@ def _point(people: list[int], who: int) -> int:
 
 
 def draw_walk(seed: int, commands: int) -> Walk:
-    """A walk drawn from a seed, the same each time."""
+    """A walk drawn from a seed, the same each time; half-way a copy is restored and goes along."""
     chance = random.Random(seed)  # noqa: S311 - repeatable
     circulation = chance.choice([Circulation.PRIVATE, Circulation.OPEN])
     walk = Walk(World(make_genesis(circulation, pool=chance.choice([2, 8]))))
+    _stroll(walk, chance, commands // 2)
+    copy = Ledger.restore(walk.world.ledger.take_snapshot())
+    height = len(walk.world.blocks)
+    _stroll(walk, chance, commands - commands // 2)
+    for block, feeds in walk.world.blocks[height:]:
+        copy.apply_block(block, feeds)
+    assert copy.root == walk.world.ledger.root
+    return walk
+
+
+def _stroll(walk: Walk, chance: random.Random, commands: int) -> None:
     for _ in range(commands):
         numbers = [chance.randrange(NUMBER_MAX) for _ in range(NUMBERS)]
         walk.do(chance.choice(OFTEN), numbers)
-    return walk

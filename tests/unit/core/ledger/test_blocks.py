@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.property.ledger_world import World, make_genesis, name
-from tests.unit.core.ledger.people import ALICE, BOB, EPOCH, SEAT, get, tell
+from tests.unit.core.ledger.people import ALICE, BOB, EPOCH, SEAT, get, open_shop, tell
 from wwwserve.core.ledger import EpochTurned, FeedApplied, Ledger
 from wwwserve.core.ledger.machine import OPS_PER_SLICE
 from wwwserve.core.ledger.rules import UNBONDINGS_MAX
@@ -99,6 +99,19 @@ def test_the_root_is_of_what_is_there_and_of_nothing_else() -> None:
         if key[:1] == b"a":
             less = {other: value for other, value in snapshot.items() if other != key}
             assert Ledger.restore(less).root != world.ledger.root
+
+
+def test_what_falls_due_is_found_again_after_a_restart() -> None:
+    # [LEDGER-REPLAY.2]
+    shop = open_shop()
+    tell(shop.world, BOB, Unbond(1))
+    copy = Ledger.restore(shop.world.ledger.take_snapshot())
+    height = len(shop.world.blocks)
+    shop.world.wait(TINY_LEDGER.unbonding_ms)
+    assert not shop.world.ledger.holds
+    for block, feeds in shop.world.blocks[height:]:
+        copy.apply_block(block, feeds)
+    assert copy.root == shop.world.ledger.root
 
 
 def test_a_snapshot_that_is_none_is_refused() -> None:

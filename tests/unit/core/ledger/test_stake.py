@@ -12,6 +12,7 @@ from tests.unit.core.ledger.people import (
     CAROL,
     EPOCH,
     NEW,
+    NEWER,
     SEAT,
     SEQUENCER,
     TREASURY,
@@ -145,6 +146,25 @@ def test_what_lies_above_the_mean_moves_on_allowances_first() -> None:
     assert get(world, CAROL).avail == before[CAROL] + CREDIT
     assert get(world, NEW).avail == new + levied - CREDIT
     assert get(world, TREASURY).avail == before[TREASURY]
+
+
+def test_what_does_not_divide_among_the_members_goes_to_the_pool() -> None:
+    # [LEDGER-CIRCULATE.1], [LEDGER-CONSERVED.1]
+    world = World()
+    tell(world, ALICE, Unbond(1), Sponsor(name(NEW), 1))
+    tell(world, BOB, Sponsor(name(NEWER), 1))
+    tell(world, NEW, Join(Door.SPONSOR))
+    tell(world, NEWER, Join(Door.SPONSOR))
+    rests = []
+    for _ in range(3):
+        world.wait(TINY_LEDGER.circulation_period_ms - world.time_ms % 20_000 - 1)
+        pool = world.ledger.log.pool
+        world.wait(1)
+        (moved,) = [fact for fact in world.facts if isinstance(fact, Circulated)]
+        rest = moved.levied - 2 * moved.share
+        assert (moved.members, world.ledger.log.pool) == (2, pool + rest)
+        rests.append(rest)
+    assert 1 in rests
 
 
 def test_a_treasury_with_too_little_pays_all_the_same_part() -> None:
