@@ -46,24 +46,24 @@ def circulate(state: State) -> Iterator[None]:
     levied = yield from _levy(state)
     paid = yield from _pay_allowances(state)
     yield from _share_out(state, levied, paid)
-    sweep(state)
+    yield from _sweep_all(state)
 
 
 def _levy(state: State) -> Generator[None, None, int]:
     """Take the treasury's part of every balance above the mean; gives what was taken."""
     treasury = NodeId(state.constitution.treasury)
-    accounts = [account for account in state.accounts if account != treasury]
-    total = 0
+    accounts = list(state.accounts)
+    total = -state.accounts[treasury].avail
     for part in _slice(accounts):
         total += sum(state.accounts[account].avail for account in part)
         yield
-    mean = total // len(accounts) if accounts else 0
+    mean = total // max(len(accounts) - 1, 1)
     levied = 0
     for part in _slice(accounts):
         for account in part:
             above = max(state.accounts[account].avail - mean, 0)
             levy = above * state.parameters.circulation_permille // _PERMILLE
-            if levy:
+            if levy and account != treasury:
                 debit(state, account, levy)
                 levied += levy
         yield
@@ -91,8 +91,10 @@ def _pay_allowances(state: State) -> Generator[None, None, int]:
 
 def _share_out(state: State, levied: int, paid: int) -> Iterator[None]:
     """Give what allowances left of the levy to sponsored members, in equal shares."""
-    members = [account for account, held in state.accounts.items() if _is_sponsored(held)]
-    yield
+    members: list[NodeId] = []
+    for part in _slice(list(state.accounts)):
+        members += (account for account in part if _is_sponsored(state.accounts[account]))
+        yield
     rest = max(levied - paid, 0) if members else 0
     share = rest // len(members) if members else 0
     debit(state, NodeId(state.constitution.treasury), rest)
@@ -103,6 +105,16 @@ def _share_out(state: State, levied: int, paid: int) -> Iterator[None]:
     # What does not divide goes where all remainders go.
     state.edit_log().pool += rest - share * len(members)
     state.tell(Circulated(levied, paid, share, len(members)))
+
+
+def _sweep_all(state: State) -> Iterator[None]:
+    """Remove those whom the levy left less than the minimum."""
+    touched = list(state.touched)
+    state.touched.clear()
+    for part in _slice(touched):
+        state.touched.update(dict.fromkeys(part))
+        sweep(state)
+        yield
 
 
 def _is_sponsored(account: Account) -> bool:

@@ -27,7 +27,7 @@ from wwwserve.wire.ledger import (
 
 OPS_PER_SLICE: Final = 64
 """Ops carried out between two pauses; one feed block more may be under way."""
-ENTRIES_PER_SLICE: Final = 256
+ENTRIES_PER_SLICE: Final = 64
 """Entries written between two pauses."""
 
 

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-HASHES_PER_SLICE: Final = 1_024
+HASHES_PER_SLICE: Final = 256
 """Nodes hashed between two pauses: about half a millisecond."""
 _DIGEST_BYTES: Final = 32
 _ENTRY = b"\x00"

@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.property.ledger_world import World, make_genesis, name
-from tests.unit.core.ledger.people import ALICE, BOB, EPOCH, SEAT, get, open_shop, tell
+from tests.unit.core.ledger.people import (
+    ALICE,
+    BOB,
+    EPOCH,
+    FEE,
+    NEW,
+    NEWER,
+    SEAT,
+    enter,
+    get,
+    open_shop,
+    tell,
+)
 from wwwserve.core.ledger import EpochTurned, FeedApplied, Ledger
 from wwwserve.core.ledger.machine import OPS_PER_SLICE
 from wwwserve.core.ledger.rules import UNBONDINGS_MAX
@@ -24,6 +36,8 @@ from wwwserve.wire.ledger import (
     FEEDS_PER_BLOCK_MAX,
     BlockHeader,
     Circulation,
+    Door,
+    Join,
     Leave,
     OpenedBlock,
     Role,
@@ -105,10 +119,18 @@ def test_what_falls_due_is_found_again_after_a_restart() -> None:
     # [LEDGER-REPLAY.2]
     shop = open_shop()
     tell(shop.world, BOB, Unbond(1))
+    # Somebody who came in, gave all away, and stays until its first word has expired.
+    shop.world.say(NEW, Join(Door.DEV), until_ms=shop.world.time_ms + 2_000)
+    shop.world.close()
+    rest = get(shop.world, NEW).avail - FEE - TINY_LEDGER.balance_min
+    tell(shop.world, NEW, Transfer(name(BOB), rest))
+    tell(shop.world, NEW, Leave())
+    enter(shop.world, NEWER)
     copy = Ledger.restore(shop.world.ledger.take_snapshot())
     height = len(shop.world.blocks)
     shop.world.wait(TINY_LEDGER.unbonding_ms)
     assert not shop.world.ledger.holds
+    assert name(NEW) not in shop.world.ledger.accounts
     for block, feeds in shop.world.blocks[height:]:
         copy.apply_block(block, feeds)
     assert copy.root == shop.world.ledger.root

@@ -19,6 +19,7 @@ from tests.unit.core.ledger.people import (
     STRANGER,
     UNITS,
     buy,
+    enter,
     get,
     refusals,
     solve,
@@ -92,10 +93,6 @@ def test_the_first_word_of_a_key_is_one_join_and_is_not_said_twice() -> None:
     assert name(NEW) not in world.ledger.accounts
 
 
-def enter(world: World, who: int) -> None:
-    assert tell(world, who, Join(Door.EARN, solve(world, who))) == []
-
-
 def test_a_newcomer_pays_its_fees_then_its_seat_from_what_it_earns() -> None:
     # [LEDGER-EARN.1]
     world = World()
@@ -137,6 +134,9 @@ def test_holds_of_different_seated_payers_that_come_to_nothing_cost_the_slot() -
         tell(world, payer, Close(buy(world, payer, NEW), 0, nothing))
         world.wait(TINY_LEDGER.claim_window_ms)
     assert name(NEW) not in world.ledger.accounts
+    assert world.ledger.log.newcomers == 0
+    # Its slot's last instant comes, and nobody is there.
+    world.wait(TINY_LEDGER.newcomer_slot_ms)
     assert world.ledger.log.newcomers == 0
 
 

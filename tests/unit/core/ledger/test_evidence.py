@@ -13,6 +13,7 @@ from tests.unit.core.ledger.people import (
     FEE,
     SEAT,
     SEQUENCER,
+    STRANGER,
     accuse,
     fork,
     get,
@@ -74,6 +75,7 @@ def test_nobody_buys_freedom_to_fork_with_a_fork_to_come() -> None:
     assert accuse(world, fork(world, ALICE, seq=2**40), by=ALICE) == ["evidence-seq"]
     assert accuse(world, fork(world, ALICE, seq=3), by=BOB) == ["evidence-seq"]
     assert accuse(world, fork(world, ALICE), by=BOB) == []
+    assert accuse(world, fork(world, STRANGER, seq=1), by=BOB) == ["evidence-account"]
 
 
 def test_two_histories_of_the_sequencer_halt_the_ledger() -> None:

@@ -15,6 +15,7 @@ from tests.unit.core.ledger.people import (
     NEWER,
     SEAT,
     SEQUENCER,
+    STRANGER,
     TREASURY,
     accuse,
     fork,
@@ -24,6 +25,7 @@ from tests.unit.core.ledger.people import (
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.ledger import (
     Circulated,
+    Unbonded,
 )
 from wwwserve.core.routing import StakeTable
 from wwwserve.values.credits import CREDIT
@@ -68,6 +70,7 @@ def test_unbonding_takes_its_time_and_is_fined_until_then() -> None:
     assert get(world, BOB).unbonding[0][1] == SEAT - TINY_LEDGER.fork_fine
     avail = get(world, BOB).avail
     world.wait(1)
+    assert world.facts == (Unbonded(name(BOB), SEAT - TINY_LEDGER.fork_fine),)
     assert get(world, BOB).unbonding == ()
     assert get(world, BOB).avail == avail + SEAT - TINY_LEDGER.fork_fine
 
@@ -135,6 +138,8 @@ def test_what_lies_above_the_mean_moves_on_allowances_first() -> None:
     tell(world, NEW, Join(Door.SPONSOR))
     assert tell(world, TREASURY, Allow(name(CAROL), CREDIT)) == []
     assert tell(world, ALICE, Allow(name(CAROL), CREDIT)) == ["allow-treasury"]
+    assert tell(world, TREASURY, Allow(name(TREASURY), CREDIT)) == ["allow-self"]
+    assert tell(world, TREASURY, Allow(name(STRANGER), CREDIT // 2)) == []
     before = {who: get(world, who).avail for who in range(5)}
     new = get(world, NEW).avail
     world.wait(TINY_LEDGER.circulation_period_ms)
