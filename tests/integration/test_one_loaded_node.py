@@ -5,8 +5,9 @@ Four `wwwserve up` in front of four emulated GPUs get the requests of the scenar
 sends them straight to the engines as an ideal dispatcher would. The simulator plays them as well.
 
 The times are those of the GPUs, so they do not depend on this machine as long as it keeps up. If it
-did not (the client, an engine or a node was late), nothing was measured: it is tried once more, and
-then the test says so instead of passing.
+did not (the client, an engine or a node was late), only that nobody was refused or let down is
+known: the rest is tried once more with slower GPUs, and then the test says that it could not tell.
+`wwwserve bench network` prints the same numbers, at three loads.
 """
 
 import sys
@@ -20,7 +21,8 @@ LOAD_PERMILLE = 700
 happens to be tried first moves the attainment by several points, in the simulator as well:
 docs/benchmarks.md has loads 0.9 and 1.1 too."""
 SEED = 1
-TRIES = 2
+SPEEDUPS = (3, 2)
+"""How much faster than the real GPUs, first and if this machine was too busy for that."""
 POOL_SHARE_MIN = 0.95
 DIFFERENCE_MAX = 0.03
 """Between processes and simulator, in any share: three points."""
@@ -35,7 +37,6 @@ async def test_one_loaded_node_of_four_does_what_a_pool_would() -> None:
     ratio = played.network.completed_in_time / played.pool.completed_in_time
     sys.stdout.write(f"{ratio:.1%} of the pool; {processes}, simulated {simulated}\n")
     assert ratio >= POOL_SHARE_MIN
-    assert played.network.failed == played.network.refused == 0
     for name, share in processes.items():
         assert abs(share - simulated[name]) <= DIFFERENCE_MAX, name
 
@@ -43,8 +44,9 @@ async def test_one_loaded_node_of_four_does_what_a_pool_would() -> None:
 async def play_in_time() -> Played:
     """A run during which nobody waited for the machine."""
     late_s = []
-    for _ in range(TRIES):
-        played = await play(create_scenario(LOAD_PERMILLE), SEED)
+    for speedup in SPEEDUPS:
+        played = await play(create_scenario(LOAD_PERMILLE, speedup), SEED)
+        assert played.network.failed == played.network.refused == 0
         if played.late_s <= LATE_S_MAX:
             return played
         late_s.append(f"{played.late_s:.2f}")

@@ -99,7 +99,7 @@ async def test_the_command_says_what_changed_and_fails_on_what_is_wrong(network:
     home, file = str(node.home), node.home / "config.toml"
     file.write_text("[policy]\nconcurrent_max = 7\n", encoding="utf-8")
     assert await run_json("config", "reload", "--home", home, "--json") == {
-        "changes": [{"key": "policy.concurrent_max", "old": 64, "new": 7}]
+        "changes": [{"key": "policy.concurrent_max", "old": 1_024, "new": 7}]
     }
     file.write_text("[policy]\nconcurent_max = 7\n", encoding="utf-8")
     process = await asyncio.create_subprocess_exec(

@@ -30,6 +30,7 @@ from wwwserve.enginemodel import Demand
 from wwwserve.sim import (
     SCENARIOS,
     Dispatcher,
+    EnginePlan,
     LengthPlan,
     Measures,
     NetworkPlan,
@@ -82,11 +83,14 @@ def measure_network(repeats: int) -> list[BenchResult]:
     return found
 
 
-def create_scenario(load_permille: int) -> Scenario:
-    """`overloaded-origin`, sped up, with answers short enough for many to end in the time."""
+def create_scenario(load_permille: int, speedup: int = SPEEDUP) -> Scenario:
+    """`overloaded-origin`, sped up, with answers short enough for many to end in the time.
+
+    Slower engines get as many requests, over a longer time.
+    """
     built_in = SCENARIOS["overloaded-origin"]
     nodes = {
-        name: replace(plan, engine=replace(plan.engine, speedup=SPEEDUP))
+        name: replace(plan, engine=replace(plan.engine, speedup=speedup))
         for name, plan in built_in.nodes.items()
     }
     workload = replace(
@@ -101,7 +105,7 @@ def create_scenario(load_permille: int) -> Scenario:
         nodes=nodes,
         workload=workload,
         network=_LOOPBACK,
-        duration_us=ARRIVING_S * SECOND,
+        duration_us=ARRIVING_S * SECOND * SPEEDUP // speedup,
     )
 
 
@@ -124,14 +128,14 @@ async def play(scenario: Scenario, seed: int) -> Played:
 async def _open_engines(scenario: Scenario) -> AsyncIterator[list[str]]:
     async with AsyncExitStack() as stack:
         yield [
-            str((await stack.enter_async_context(_create_engine(plan.engine.profile))).ready["url"])
+            str((await stack.enter_async_context(_create_engine(plan.engine))).ready["url"])
             for plan in scenario.nodes.values()
         ]
 
 
-def _create_engine(profile: str) -> Child:
+def _create_engine(plan: EnginePlan) -> Child:
     server = ("-m", "wwwserve.adapters.engines.emulated_server")
-    return Child((*server, f"--profile={profile}", f"--speedup={SPEEDUP}"))
+    return Child((*server, f"--profile={plan.profile}", f"--speedup={plan.speedup}"))
 
 
 async def _play_pool(scenario: Scenario, seed: int, urls: Sequence[str]) -> tuple[Measures, float]:
@@ -187,7 +191,8 @@ async def _look(node: Node, spans_s: list[float]) -> None:
 async def _play(scenario: Scenario, seed: int, replay: Replay) -> Measures:
     requests = draw_requests(scenario, seed)
     began_s = time.monotonic()
-    await replay.play(requests, begin_us=scenario.join_us, span_s=ARRIVING_S + GRACE_S)
+    span_s = scenario.duration_us // SECOND + GRACE_S
+    await replay.play(requests, begin_us=scenario.join_us, span_s=span_s)
     return measure(
         RunResult(
             scenario=scenario,

@@ -40,9 +40,9 @@ class PolicySettings:
     own_first: bool = True
     """Other nodes' requests are admitted only below the target utilisation and while no own request
     waits; without it they may use every free slot."""
-    concurrent_max: int = 64
+    concurrent_max: int = 1_024
     """Other nodes' requests run here at once."""
-    concurrent_per_peer_max: int = 32
+    concurrent_per_peer_max: int = 512
     """Of these, for any one node."""
     prompt_tokens_max: int = 1_000_000
     """Longest prompt taken from others."""

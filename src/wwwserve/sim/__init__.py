@@ -21,7 +21,7 @@ from wwwserve.sim.membership import (
     settle,
     watch_doubts,
 )
-from wwwserve.sim.plans import LengthPlan, NetworkPlan, Scenario
+from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, Scenario
 from wwwserve.sim.pool import Dispatcher
 from wwwserve.sim.profiles import get_profile
 from wwwserve.sim.report import create_csv, create_report_json, create_table
@@ -39,6 +39,7 @@ __all__ = [
     "Crowd",
     "CrowdPlan",
     "Dispatcher",
+    "EnginePlan",
     "Host",
     "Idle",
     "LengthPlan",

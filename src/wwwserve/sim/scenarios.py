@@ -114,7 +114,6 @@ _HOSTILE = Scenario(
     drain_us=1_200 * SECOND,
 )
 
-_WORKS_MAX = 1_000
 _SHARED_MODEL = "Qwen/Qwen3-8B"
 
 
@@ -123,8 +122,6 @@ def _create_gpu(gpu: str, share: int = 0) -> NodePlan:
         share=share,
         engine=EnginePlan(profile=f"{gpu}:Qwen3-8B"),
         models=(_SHARED_MODEL,),
-        # Its engine bounds what it takes, not the number of those who ask.
-        policy={"concurrent_max": _WORKS_MAX, "concurrent_per_peer_max": _WORKS_MAX},
     )
 
 

@@ -34,9 +34,9 @@ class PolicyConfig:
     """Above this share of its slots the node counts as busy."""
     own_first: bool = True
     """Take others' requests only below the target and while no own request waits."""
-    concurrent_max: Slots = 64
+    concurrent_max: Slots = 1_024
     """Other nodes' requests run here at once."""
-    concurrent_per_peer_max: Slots = 32
+    concurrent_per_peer_max: Slots = 512
     """Of these, for any one node."""
     prompt_tokens_max: Tokens = 1_000_000
     """Longest prompt taken from others."""
