@@ -79,6 +79,10 @@ sim-night: $(VENV)/.dev-installed  ## the simulation tests at full length, on mo
 fuzz: $(VENV)/.dev-installed  ## search for inputs that break what reads bytes from outside
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/.dev-installed  ## bugs seeded into the ledger, and which its tests miss; ARGS=holds
+	@$(BIN)/python tools/mutate_ledger.py $(ARGS)
+
 .PHONY: format
 format: $(VENV)/.dev-installed  ## lay out the code and fix what lint can fix
 	@$(BIN)/ruff format --quiet $(CODE)
