@@ -145,6 +145,7 @@ class Ledger:
         """Start on a block; raises `Refusal`, with nothing changed, if it is not the next one."""
         assert not self._is_running, "a block is being applied"
         self._validate_block(block, feeds)
+        self._is_running = True
         return BlockRun(self, self._run(block, feeds))
 
     def apply_block(
@@ -170,7 +171,6 @@ class Ledger:
                 raise Refusal(f"block-{name.replace('_', '-')}", f"it is not the {name} due here")
 
     def _run(self, block: OpenedBlock, feeds: Sequence[OpenedFeed]) -> Iterator[None]:
-        self._is_running = True
         state = self._state
         state.facts = []
         state.edit_log().height = block.header.height

@@ -110,10 +110,10 @@ def enter(world: World, who: int) -> None:
     assert tell(world, who, Join(Door.EARN, solve(world, who))) == []
 
 
-def buy(world: World, payer: int, payee: int) -> bytes:
+def buy(world: World, payer: int, payee: int, *, first: int = SEAT) -> bytes:
     """A hold that can pay a little more than a seat."""
     seq, _ = world.next_word(payer)
-    op = make_hold(world, payee=name(payee), first=SEAT, unit=CREDIT // 10)
+    op = make_hold(world, payee=name(payee), first=first)
     assert tell(world, payer, op) == []
     return compute_hold_id(name(payer), seq, 1)
 

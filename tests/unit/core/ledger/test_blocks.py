@@ -4,6 +4,8 @@ Blocks with one field wrong, copies from snapshots in another order, and blocks 
 than any step may do. Work is counted, not timed.
 """
 
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 from hypothesis import given
@@ -188,6 +190,28 @@ def test_no_step_of_a_full_block_does_more_than_its_slice() -> None:
         done = count
     assert 40 <= done <= len(feeds)
     assert run.changes
+
+
+def test_nothing_is_read_or_begun_while_a_block_is_being_applied() -> None:
+    # [LEDGER-BOUNDS.1]
+    world = World()
+    block = world.make_block(100)
+    run = world.ledger.begin_block(block, ())
+    again = partial(world.ledger.begin_block, block, ())
+    root = partial(getattr, world.ledger, "root")
+    facts = partial(getattr, run, "facts")
+    looks: list[Callable[[], object]] = [again, root, facts, world.ledger.take_snapshot]
+    for look in looks:
+        try:
+            look()
+        except AssertionError as error:
+            assert "appl" in str(error)  # noqa: PT017 - runs without pytest too
+        else:
+            raise LookupError("it was read half-way")
+    while run.step():
+        pass
+    # [LEDGER-REPLAY.2] The store is told what this block changed, and no more.
+    assert list(run.changes) == [b"l"]
 
 
 def test_unbonding_amounts_are_few_and_the_newest_wait_together() -> None:

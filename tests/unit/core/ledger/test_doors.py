@@ -21,14 +21,17 @@ from tests.unit.core.ledger.people import (
     buy,
     enter,
     get,
+    make_hold,
     refusals,
     solve,
     tell,
 )
-from wwwserve.core.ledger import NewcomerEnded
+from wwwserve.core.ledger import Joined, NewcomerEnded
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.wire.ledger import (
+    NO_DIGEST,
+    Bond,
     Circulation,
     Claim,
     Close,
@@ -146,3 +149,57 @@ def test_a_newcomer_may_owe_so_much() -> None:
     enter(world, NEW)
     rules = [rule for _ in range(3) for rule in tell(world, NEW, *(Leave(),) * 7)]
     assert rules[-1] in {"feed-fee", "account-unknown"}
+
+
+def test_a_first_word_with_a_number_or_a_past_is_no_first_word() -> None:
+    # [LEDGER-DOOR.3]
+    for seq, previous in ((1, NO_DIGEST), (0, b"p" * 32)):
+        world = World()
+        world.put(world.write(NEW, Join(Door.DEV), seq=seq, previous=previous))
+        world.close()
+        assert refusals(world) == ["feed-seq"]
+
+
+def test_an_account_stays_to_the_last_instant_of_its_first_word() -> None:
+    # [LEDGER-DOOR.3]
+    for dt_ms, is_there in ((900, True), (901, False)):
+        world = World()
+        world.say(NEW, Join(Door.DEV), until_ms=1_200)
+        world.close()
+        assert Joined(name(NEW), Door.DEV, TINY_LEDGER.faucet_grant) in world.facts
+        rest = get(world, NEW).avail - FEE - TINY_LEDGER.balance_min
+        tell(world, NEW, Transfer(name(BOB), rest))
+        tell(world, NEW, Leave())
+        world.close(dt_ms)
+        assert (name(NEW) in world.ledger.accounts) is is_there
+
+
+def test_earning_needs_no_grant_and_a_grant_may_take_the_whole_pool() -> None:
+    # [LEDGER-DOOR.1]
+    world = World(make_genesis(pool=1))
+    assert tell(world, NEWER, Join(Door.DEV)) == []
+    assert tell(world, STRANGER, Join(Door.DEV)) == ["door-full"]
+    enter(world, NEW)
+
+
+def test_a_newcomer_in_debt_cannot_spend_what_it_is_given() -> None:
+    # [LEDGER-EARN.1]
+    world = World()
+    enter(world, NEW)
+    tell(world, ALICE, Transfer(name(NEW), 10 * CREDIT))
+    hold = make_hold(world, payee=name(BOB))
+    for op in (hold, Bond(1), Transfer(name(BOB), 1)):
+        assert tell(world, NEW, op) == ["newcomer-debt"]
+
+
+def test_a_newcomer_that_has_bought_its_seat_is_none_any_more() -> None:
+    # [LEDGER-EARN.1]
+    world = World()
+    enter(world, NEW)
+    hold_id = buy(world, ALICE, NEW, first=CREDIT)
+    assert tell(world, NEW, Claim(hold_id, 1, compute_anchor(SECRET, UNITS - 1))) == []
+    assert get(world, NEW).newcomer
+    tell(world, ALICE, Transfer(name(NEW), 10 * CREDIT))
+    assert tell(world, NEW, Bond(1)) == []
+    assert NewcomerEnded(name(NEW), is_seated=True) in world.facts
+    assert world.ledger.log.newcomers == 0

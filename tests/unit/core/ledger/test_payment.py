@@ -22,7 +22,7 @@ from tests.unit.core.ledger.people import (
     refusals,
     tell,
 )
-from wwwserve.core.ledger import Ending
+from wwwserve.core.ledger import Ending, HoldClosing, HoldOpened
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.wire.ledger import (
@@ -42,7 +42,19 @@ def test_a_hold_locks_the_most_it_can_pay() -> None:
     shop = open_shop()
     most = FIRST + (UNITS - 1) * UNIT
     assert shop.balances()[0] == 40 * CREDIT - FEE - most
-    assert shop.world.ledger.holds[shop.hold_id].locked == most
+    hold = shop.world.ledger.holds[shop.hold_id]
+    assert (hold.locked, hold.deadline_ms, hold.ttl_ms) == (most, 1_100, 1_100 + 2 * WINDOW)
+    alice, bob = name(ALICE), name(BOB)
+    assert HoldOpened(shop.hold_id, alice, bob, most, hold.ttl_ms) in shop.world.facts
+
+
+def test_a_hold_may_take_all_but_the_minimum_for_a_moment() -> None:
+    # [LEDGER-HOLD.1], [LEDGER-ACCOUNT.1]
+    rest = 40 * CREDIT - FEE - TINY_LEDGER.balance_min
+    for first, rules in ((rest, []), (rest + 1, ["balance"])):
+        world = World()
+        hold = make_hold(world, first=first, unit=0, deadline_ms=1)
+        assert tell(world, ALICE, hold) == rules
 
 
 def test_a_claim_pays_its_depth_and_returns_the_rest_at_once() -> None:
@@ -91,6 +103,7 @@ def test_a_close_settles_after_its_window_and_not_before() -> None:
     # [LEDGER-CLOSE.1]
     shop = open_shop()
     tell(shop.world, ALICE, Close(*shop.show(2)))
+    assert HoldClosing(shop.hold_id, 2, shop.world.time_ms + WINDOW) in shop.world.facts
     shop.world.wait(WINDOW - 1)
     assert shop.hold_id in shop.world.ledger.holds
     shop.world.wait(1)
