@@ -19,7 +19,7 @@ from wwwserve.adapters.storage import MemoryStore, SqliteStore
 from wwwserve.core.lanes import Lane
 from wwwserve.ports.store import Store, StoreFailed
 
-Restart = Callable[[], Store]
+Restart = Callable[[], MemoryStore | SqliteStore]
 
 KILLED_AFTER_WRITES = 200
 WRITING_PROCESS = """
@@ -81,6 +81,19 @@ async def test_what_was_acknowledged_is_there_after_a_restart(restart: Restart, 
     again = restart()
     assert again.read(lane) == {b"a": b"2", bytes(range(256)): b"\0\xff" * 5_000}
     await again.close()
+
+
+async def test_a_part_of_a_lane_is_read_in_the_order_of_its_keys(restart: Restart) -> None:
+    store = restart()
+    keys = [b"a", b"b\0", b"b\0\1", b"b\xff", b"b", b"c"]
+    await write(store, Lane.CHAIN, {key: b"value " + key for key in keys})
+    await write(store, Lane.CHAIN, {b"b\0": None})
+    found = store.read_range(Lane.CHAIN, b"b", b"c", 10)
+    assert found == [(key, b"value " + key) for key in (b"b", b"b\0\1", b"b\xff")]
+    assert store.read_range(Lane.CHAIN, b"b", b"c", 2) == found[:2]
+    assert store.read_range(Lane.CHAIN, b"b\0", b"b\xff", 2) == found[1:2]
+    assert store.read_range(Lane.FEED, b"", b"\xff", 2) == []
+    await store.close()
 
 
 async def test_lanes_are_separate(restart: Restart) -> None:

@@ -36,3 +36,17 @@ class Store(Protocol):
     async def close(self) -> None:
         """Finish every write begun, then free the files."""
         ...
+
+
+class RangeReader(Protocol):
+    """A look into a lane that is too large to be read whole, as the ledger's chain is."""
+
+    def read_range(
+        self, lane: Lane, first: bytes, last: bytes, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """The first so many keys from `first` on and below `last`, in order, with their values.
+
+        Also while a node writes: what is read is what was durable at that moment. Raises
+        `StoreFailed`.
+        """
+        ...

@@ -18,6 +18,14 @@ class MemoryStore:
         """Everything in a lane."""
         return dict(self._lanes.get(lane, {}))
 
+    def read_range(
+        self, lane: Lane, first: bytes, last: bytes, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """See `RangeReader`."""
+        values = self._lanes.get(lane, {})
+        keys = sorted(key for key in values if first <= key < last)
+        return [(key, values[key]) for key in keys[:count_max]]
+
     def write(
         self,
         lane: Lane,

@@ -35,6 +35,7 @@ _SYNCHRONOUS = {
 }
 _CREATE = "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _READ = "SELECT key, value FROM entries ORDER BY key"
+_READ_RANGE = "SELECT key, value FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 _PUT = "INSERT INTO entries VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _REMOVE = "DELETE FROM entries WHERE key = ?"
 
@@ -55,6 +56,17 @@ class SqliteStore:
         try:
             with closing(_open(path, lane)) as connection:
                 return dict(connection.execute(_READ))
+        except (sqlite3.Error, OSError) as error:
+            raise _describe(path, error) from error
+
+    def read_range(
+        self, lane: Lane, first: bytes, last: bytes, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """What is committed in a part of a lane. Raises `StoreFailed`."""
+        path = self._find_file(lane)
+        try:
+            with closing(_open(path, lane)) as connection:
+                return list(connection.execute(_READ_RANGE, (first, last, count_max)))
         except (sqlite3.Error, OSError) as error:
             raise _describe(path, error) from error
 

@@ -102,6 +102,11 @@ class Ledger:
         """The seats of this epoch's snapshot: a live view, as the draw of executors wants it."""
         return SeatSnapshot(self._state)
 
+    @property
+    def due_ms(self) -> int | None:
+        """The instant of the ledger clock the state waits for next, so that a block can be made."""
+        return self._state.peek_due_ms()
+
     def check_feed(self, opened: OpenedFeed) -> int:
         """The fee of a feed block if it came next; raises `Refusal` if it would be void."""
         return validate_feed(self._state, opened)

@@ -122,6 +122,13 @@ class State:
             return None
         return heapq.heappop(self.dues)
 
+    def peek_due_ms(self) -> int | None:
+        """When the next thing may fall due; None if nothing will."""
+        # Claimed holds are most of what is settled before its time: theirs would be empty blocks.
+        while self.dues and self.dues[0][1] is Due.HOLD and self.dues[0][2] not in self.holds:
+            heapq.heappop(self.dues)
+        return self.dues[0][0] if self.dues else None
+
     def rebuild_dues(self) -> None:
         """Find all instants again from what is there, after a restart."""
         self.dues = [(compute_due_ms(hold), Due.HOLD, key) for key, hold in self.holds.items()]
