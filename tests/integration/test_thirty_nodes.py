@@ -24,7 +24,7 @@ from wwwserve.values.moments import MILLISECOND, SECOND
 NODES_PER_ISLAND = 15
 AGREE_S = 10.0
 LOOK_S = 0.1
-SETTLE_S, WATCHED_S = 5.0, 20.0
+SETTLE_S, WATCHED_S = 5.0, 40.0
 BYTES_TOLERANCE = 0.15
 APART_WAIT_S = 60.0
 """For each side to hold the other dead: seconds of suspicion, which grow with the network."""

@@ -22,8 +22,8 @@ TIMED_US = 30 * SECOND
 """Virtual time in which the peers of a crowd are timed."""
 SETTLE_S = 1.0
 """After a link is up, until its first heartbeat is answered."""
-IDLE_S = 10.0
-"""Two heartbeat periods."""
+IDLE_S = 70.0
+"""Two heartbeats of a link on which nothing else is said."""
 _NS_PER_US = 1_000
 _NS_PER_S = 1_000_000_000
 _PERCENT = 100

@@ -39,7 +39,7 @@ class CloseLink:
     peer: NodeId
     detail: str
     is_shed: bool = False
-    """There are too many links: end it only if nothing runs on it, and tell the peer so."""
+    """End it only if nothing runs on it: it is one too many, or nothing is heard over it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ class LinkClosed:
     peer: NodeId
     detail: str
     is_shed: bool = False
-    """One of the two had too many: both are well, and neither is to be suspected."""
+    """One of the two let it go, having too many: nobody is to be suspected for that."""
 
 
 @dataclass(frozen=True, slots=True)

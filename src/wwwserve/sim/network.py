@@ -7,7 +7,7 @@ Rules, which the real links keep too:
 - There is at most one link for two nodes. A dial ends as `LinkOpened` or `DialFailed`; one that
   finds the two linked already fails and names the peer.
 - A blocked path holds what is sent; if it opens again in time, all of it arrives. After
-  `LINK_DEAD_US` of silence the receiving end gives the link up.
+  `LINK_DEAD_US` of silence the receiving end gives the link up; `LINK_IDLE_DEAD_US` if idle.
 - A killed process's links are closed by its kernel, and the others hear of it at once; after a
   power cut they hear nothing, and notice by silence.
 - Each end hears `LinkClosed` once, after every stream of the link has had its own event.
@@ -26,6 +26,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import (
     LINK_DEAD_US,
     LINK_HANDSHAKE_US,
+    LINK_IDLE_DEAD_US,
     LINK_MESSAGES_QUEUED_MAX,
     LINKS_MAX,
 )
@@ -96,7 +97,7 @@ class Network:
         self.plan = plan
         self.message_counts: dict[str, int] = {}
         """Control messages sent so far, by the name of their kind."""
-        self.watch_message: Callable[[Host, Message, bytes], None] = lambda *_: None
+        self.watch_message: Callable[[Host, NodeId, Message, bytes], None] = lambda *_: None
         """Told of each control message that goes onto a link: sender, message, its bytes."""
         self._world = world
         self._verifier = verifier
@@ -149,7 +150,7 @@ class Network:
             host.later(0, SendFailed(peer, message))
             return
         data = encode_message(message)
-        self.watch_message(host, message, data)
+        self.watch_message(host, peer, message, data)
         self.carry(link, host, lambda: self._deliver(link.get_other(host), host.node_id, data))
 
     def carry(self, link: Link, sender: Host, action: Action, *, extra_us: int = 0) -> None:
@@ -275,9 +276,10 @@ class Network:
         """A host's process dies: its ends go, and the others hear of it now or by silence."""
         for link in self.get_links(host):
             give_up = self._create_give_up(link, link.get_other(host))
+            silence_us = LINK_DEAD_US if link.cargo else LINK_IDLE_DEAD_US
             self._close_end(link, host, "")
             if is_silent:
-                self._world.after(LINK_DEAD_US, give_up)
+                self._world.after(silence_us, give_up)
             else:
                 self.carry(link, host, give_up)
 
@@ -313,12 +315,14 @@ class Network:
             return
         path.blocked_since_us = since_us = self._world.now_us
 
-        def notice() -> None:
+        def notice(*, is_idle: bool) -> None:
             link = self._links[source.index].get(target.index)
-            if path.blocks and path.blocked_since_us == since_us and link is not None:
+            is_blocked = path.blocks and path.blocked_since_us == since_us
+            if is_blocked and link is not None and (is_idle or link.cargo):
                 self.close(link, target, "silent")
 
-        self._world.after(LINK_DEAD_US, notice)
+        self._world.after(LINK_DEAD_US, lambda: notice(is_idle=False))
+        self._world.after(LINK_IDLE_DEAD_US, lambda: notice(is_idle=True))
 
     def unblock(self, source: Host, target: Host) -> None:
         """End one `block`; when it was the last, what was held sets off."""

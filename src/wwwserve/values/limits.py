@@ -25,8 +25,13 @@ LINK_MESSAGES_QUEUED_MAX: Final = 1024
 """Control messages waiting for one link's socket; one more fails as `SendFailed`."""
 LINK_HEARTBEAT_US: Final = 5 * SECOND
 """Silence after which who dialled a link asks over it, and half as long later the other end."""
+LINK_IDLE_US: Final = 30 * SECOND
+"""The same where nothing runs: membership watches such a link meanwhile, and routers that translate
+addresses remember an idle connection for a minute at least."""
 LINK_DEAD_US: Final = 15 * SECOND
-"""Silence after which a link is dead: TLS itself never notices."""
+"""Silence after which a link is dead, heartbeats included: TLS itself never notices."""
+LINK_IDLE_DEAD_US: Final = LINK_IDLE_US * 3 // 2 + LINK_DEAD_US
+"""The same, at most, where nothing runs."""
 LINK_HANDSHAKE_US: Final = 10 * SECOND
 """Time for TCP, TLS and hello together; then the attempt is given up."""
 HANDSHAKES_MAX: Final = 64

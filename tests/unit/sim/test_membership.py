@@ -11,6 +11,7 @@ import pytest
 from wwwserve.adapters.transports import make_contexts
 from wwwserve.adapters.transports.frames import FrameType, pack_frame, pack_ping
 from wwwserve.adapters.transports.tls import TlsSession
+from wwwserve.core.entropy import Entropy
 from wwwserve.core.facts import MemberStatus
 from wwwserve.sim.hosts import Host
 from wwwserve.sim.membership import (
@@ -26,11 +27,14 @@ from wwwserve.sim.membership import (
 )
 from wwwserve.sim.membership.traffic import (
     HEARTBEAT_BYTES,
-    LINK_END_BYTES_PER_S,
+    SILENCE_US,
+    Traffic,
     compute_message_bytes,
 )
+from wwwserve.sim.world import World
 from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.parameters import TINY
+from wwwserve.wire import Ping
 
 
 def join_sessions() -> tuple[TlsSession, TlsSession]:
@@ -88,13 +92,28 @@ def test_nobody_agrees_while_one_still_holds_the_dead_alive() -> None:
     assert crowd.standing.count_holding(3, MemberStatus.ALIVE) == 0
 
 
-def test_a_node_at_rest_sends_at_least_its_heartbeats() -> None:
+def test_on_a_link_that_speaks_often_there_are_no_heartbeats() -> None:
     crowd = open_crowd()
     settle(crowd)
     idle = measure_idle(crowd, 10 * SECOND)
     messages = sum(kind.bytes for kind in idle.kinds.values()) / 10 / len(crowd.hosts)
-    assert idle.bytes_per_s == pytest.approx(messages + idle.links * LINK_END_BYTES_PER_S)
-    assert idle.busiest_bytes_per_s >= idle.bytes_per_s > messages > 0
+    assert idle.bytes_per_s == pytest.approx(messages)
+    assert idle.busiest_bytes_per_s >= idle.bytes_per_s > 0
+
+
+def test_on_a_silent_link_each_end_sends_a_heartbeat_or_answers_one() -> None:
+    world = World(Entropy(b"silent"))
+    traffic = Traffic(world, 3)
+    for host, peer in ((0, 1), (1, 0), (1, 2)):
+        traffic.on_link_opened(host, peer)
+    before = traffic.read()
+    world.run_until(3 * SILENCE_US + SECOND)
+    after = traffic.read()
+    sent = [late - early for early, late in zip(before.node_bytes, after.node_bytes, strict=True)]
+    assert sent == [3 * HEARTBEAT_BYTES, 3 * HEARTBEAT_BYTES, 0], "the third has no end yet"
+    traffic.on_message(0, 1, Ping(1), b"ping")
+    world.run_until(4 * SILENCE_US)
+    assert traffic.read().node_bytes[1] == after.node_bytes[1]
 
 
 def test_each_trial_answers_within_its_time_on_a_small_crowd() -> None:

@@ -8,7 +8,12 @@ from tests.unit.sim.stage import CROSSING_US, Stage
 from wwwserve.core.effects import CloseLink
 from wwwserve.core.events import DialFailed, EnvelopeReceived, LinkClosed, LinkOpened, SendFailed
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import LINK_DEAD_US, LINK_HANDSHAKE_US, LINK_MESSAGES_QUEUED_MAX
+from wwwserve.values.limits import (
+    LINK_DEAD_US,
+    LINK_HANDSHAKE_US,
+    LINK_IDLE_DEAD_US,
+    LINK_MESSAGES_QUEUED_MAX,
+)
 from wwwserve.values.moments import SECOND
 from wwwserve.wire import Gossip, Ping
 
@@ -78,7 +83,7 @@ def test_silence_ends_a_link_for_both() -> None:
     a, b = stage.hosts
     stage.link(a, b)
     stage.cluster.network.block(a, b)
-    stage.run(LINK_DEAD_US - 1)
+    stage.run(LINK_IDLE_DEAD_US - 1)
     assert stage.name(b) == []
     stage.run(SECOND)
     assert stage.name(b) == ["LinkClosed"]
@@ -94,7 +99,7 @@ def test_a_kill_is_heard_of_at_once_and_a_power_cut_by_silence() -> None:
     stage.cluster.faults.end(c, is_silent=True)
     stage.run(CROSSING_US)
     assert [event.peer for event in stage.hear(a) if isinstance(event, LinkClosed)] == [b.node_id]
-    stage.run(LINK_DEAD_US)
+    stage.run(LINK_IDLE_DEAD_US)
     assert [event.peer for event in stage.hear(a) if isinstance(event, LinkClosed)] == [c.node_id]
 
 

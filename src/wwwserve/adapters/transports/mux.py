@@ -24,6 +24,7 @@ from wwwserve.ports.transport import CloseReason, LinkEnded, ResetCode
 from wwwserve.values.limits import (
     LINK_DEAD_US,
     LINK_HEARTBEAT_US,
+    LINK_IDLE_US,
     LINK_STREAMS_MAX,
     MESSAGE_BYTES_MAX,
 )
@@ -196,18 +197,31 @@ class Mux:
         has_slept = now - self._tick_at > LINK_HEARTBEAT_US
         if has_slept:
             self._heard_at = now  # It was we who slept: what the peer said is still unread.
-        if now - self._heard_at >= LINK_DEAD_US:
+        if now >= self._compute_dead_at():
             silence_s = (now - self._heard_at) / SECOND
             self._end(CloseReason.SILENT, f"nothing heard for {silence_s:.1f} s")
             return events
-        if now - self._heard_at < self._silence_us and not has_slept:
-            self._tick_at = after(self._heard_at, self._silence_us)
-            return events
-        if self._is_ready and self._ping_sent_at is None:
+        is_quiet = now - self._heard_at >= self._compute_patience_us()
+        if self._is_ready and self._ping_sent_at is None and (is_quiet or has_slept):
             self._send_ping(now)
-        dead_at = after(self._heard_at, LINK_DEAD_US)
-        self._tick_at = min(after(now, self._silence_us), dead_at)
+        look_at = after(self._heard_at, self._silence_us)
+        next_look_at = look_at if look_at > now else after(now, LINK_HEARTBEAT_US)
+        self._tick_at = min(next_look_at, self._compute_dead_at())
         return events
+
+    def _compute_patience_us(self) -> int:
+        """After how much silence to ask: long, where nothing runs that would wait for it."""
+        is_idle = self._streams.open_count == 0
+        return self._silence_us * (LINK_IDLE_US // LINK_HEARTBEAT_US if is_idle else 1)
+
+    def _compute_dead_at(self) -> Moment:
+        """When to give the peer up, if nothing is heard: never before it had time for a pong."""
+        silent_at = after(self._heard_at, LINK_DEAD_US)
+        if not self._is_ready:
+            return silent_at
+        if self._ping_sent_at is None:
+            return NEVER
+        return max(silent_at, after(self._ping_sent_at, LINK_DEAD_US // 2))
 
     # -- frames ----------------------------------------------------------------------------------
 

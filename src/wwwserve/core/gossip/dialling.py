@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wwwserve.core.effects import CloseLink, Dial
+from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.agenda import Task
 from wwwserve.core.gossip.neighbours import LINKS_CROWDED, Neighbours, can_be_dialled
 from wwwserve.core.gossip.own import OwnRecord
@@ -27,6 +28,8 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LINK_HANDSHAKE_US, LINKS_MAX
 from wwwserve.values.moments import Moment, after
 
+DOUBTED_LINK_PERIODS = 10
+"""Probe periods for which the link of a member in doubt is kept; a living one refutes sooner."""
 SHED_REST_PERIODS = 10
 """Push/pull periods in which a member that had no room is not chosen again. It had room if the link
 lasted as long."""
@@ -62,6 +65,8 @@ class Dialler:
         self._attempts: dict[str, Attempt] = {}
         self._opened_at: dict[NodeId, Moment] = {}
         """When we made the links that we dialled."""
+        self._doubted_since: dict[NodeId, Moment] = {}
+        """Since when the members of these links were seen in doubt."""
         self._ration = DIALS_BURST_MAX
         """Members that may be dialled at once."""
         self._rationed_at = state.now
@@ -103,7 +108,24 @@ class Dialler:
                 state.agenda.set_once(state.now, Task.DIAL, node)
         for peer in self._neighbours.pick_shed(self._opened_at):
             state.effects.append(CloseLink(peer, "too many links", is_shed=True))
+        for peer in self._pick_silent():
+            state.effects.append(CloseLink(peer, "its node is in doubt", is_shed=True))
         self._retry(Task.TEND, b"", state.parameters.probe_period_us)
+
+    def _pick_silent(self) -> list[NodeId]:
+        """Links whose members have been in doubt for long: nothing comes over them.
+
+        An idle link takes a while to notice by itself, and as long as it is there nobody dials.
+        """
+        state = self._state
+        self._doubted_since = {
+            node: self._doubted_since.get(node, state.now)
+            for node in state.links
+            if node in state.members and state.members[node].status is not MemberStatus.ALIVE
+        }
+        kept_us = DOUBTED_LINK_PERIODS * state.parameters.probe_period_us
+        doubted = self._doubted_since.items()
+        return [node for node, since in doubted if state.now >= after(since, kept_us)]
 
     def on_dial_due(self, node: NodeId) -> None:
         """A member without a link: dial it, if it is wanted and there is room."""

@@ -255,9 +255,12 @@ class Gossip:
             state.claims.clear()
         self._table.on_link_changed(peer)
         if not state.has_left:
-            if not (event.is_shed and state.links):
+            member = state.members.get(peer)
+            # Who was in doubt before is so still, whoever let go of the link.
+            is_well = event.is_shed and (member is None or member.status is MemberStatus.ALIVE)
+            if not (is_well and state.links):
                 self._prober.on_link_closed(peer)
-            self._dialler.on_link_closed(peer, is_shed=event.is_shed)
+            self._dialler.on_link_closed(peer, is_shed=is_well)
 
     # -- messages --------------------------------------------------------------------------------
 

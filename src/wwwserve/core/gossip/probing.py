@@ -23,7 +23,12 @@ from wwwserve.core.gossip.rules import (
     pick_some,
 )
 from wwwserve.core.gossip.spreading import Spreader
-from wwwserve.core.gossip.state import LOST_ROUNDS, SEARCHES_PER_MEMORY, State
+from wwwserve.core.gossip.state import (
+    CONFIRMATIONS_MAX,
+    LOST_ROUNDS,
+    SEARCHES_PER_MEMORY,
+    State,
+)
 from wwwserve.core.gossip.table import Table
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment, after
@@ -128,7 +133,7 @@ class Prober:
         while self._urgent:
             node = self._state.entropy.pick(list(self._urgent))
             del self._urgent[node]
-            if self._is_probeable(node):
+            if self._is_probeable(node) and not self._is_settled(node):
                 return node
             self._searches.pop(node, None)
         links, members = self._state.links, self._state.members
@@ -136,6 +141,14 @@ class Prober:
             return next((node for node in members if members[node].status is _ALIVE), None)
         watched = [node for node in links if self._is_probeable(node)]
         return min(watched, key=lambda node: links[node].noticed_at, default=None)
+
+    def _is_settled(self, node: NodeId) -> bool:
+        """Whether more accusers would change nothing: then it may wait for its turn.
+
+        When many fall silent at once, there is no time to ask all of them about all.
+        """
+        member = self._state.members[node]
+        return member.status is MemberStatus.DEAD or len(member.accusers) > CONFIRMATIONS_MAX
 
     def _is_probeable(self, node: NodeId) -> bool:
         """Whether its answer matters: a dead one's does while we still have a link to it."""
@@ -238,7 +251,10 @@ class Prober:
             self._searches.pop(probe.node, None)
             self._is_deaf = False
             return
-        self._state.health.apply_probe(len(probe.asked) - len(probe.nacks) if probe.asked else 1)
+        member = self._state.members.get(probe.node)
+        if member is not None and member.status is MemberStatus.DEAD:
+            return  # Its silence was to be expected, and says nothing of our hearing.
+        self._state.health.apply_probe(0 if probe.nacks else max(1, len(probe.asked)))
         was_deaf, self._is_deaf = self._is_deaf, bool(probe.asked) and not probe.nacks
         if self._is_deaf and not was_deaf:
             # Not a word from anybody: more likely it is we who do not hear. Try once more, slower.

@@ -45,7 +45,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.parameters import MAIN, Parameters, compute_network_id
-from wwwserve.wire import ModelOffer
+from wwwserve.wire import Message, ModelOffer
 
 CreateCore = Callable[[PeerSetup], AnyPeer]
 """Makes a peer: `core.peer.Peer`, or one that is timed."""
@@ -101,7 +101,7 @@ class Crowd:
         for host in self.hosts:
             self.network.add(host)
         self.traffic = Traffic(self.world, plan.node_count)
-        self.network.watch_message = self.traffic.on_message
+        self.network.watch_message = self._watch_message
         self._indices = {host.node_id: host.index for host in self.hosts}
         self.standing = Standing(plan.node_count)
 
@@ -140,7 +140,7 @@ class Crowd:
         """End a host's process, as `kill -9` does; with `is_silent`, as a power cut does."""
         self.network.lose_process(host, is_silent=is_silent)
         host.end()
-        self.traffic.on_death(host)
+        self.traffic.on_death(host.index)
         self.standing.on_death(host.index)
 
     def set_loss(self, loss_permille: int) -> None:
@@ -204,11 +204,14 @@ class Crowd:
 
     def _watch_event(self, host: Host, event: Event) -> None:
         if isinstance(event, LinkOpened):
-            self.traffic.on_link_opened(host)
+            self.traffic.on_link_opened(host.index, self._indices[event.peer])
         elif isinstance(event, LinkClosed):
-            self.traffic.on_link_closed(host)
+            self.traffic.on_link_closed(host.index, self._indices[event.peer])
         for watcher in self.watchers:
             watcher(host, event)
+
+    def _watch_message(self, sender: Host, peer: NodeId, message: Message, data: bytes) -> None:
+        self.traffic.on_message(sender.index, self._indices[peer], message, data)
 
     def _carry_out(self, host: Host, effect: Effect) -> None:
         match effect:

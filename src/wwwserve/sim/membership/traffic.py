@@ -1,17 +1,16 @@
 """What a crowd's messages weigh on real links, without the links.
 
 How it is counted: every control message is one frame in a TLS record of its own (the real link puts
-messages of one turn of its loop into one record), and each open end of a link sends its side of a
-heartbeat each period, also where messages made it needless: so this is never too little. Bytes are
-counted where they are sent. What TCP and IP add is not counted, nor what they send again. A test
-holds the constants against the real link.
+messages of one turn of its loop into one record, so this is never too little), and where nothing is
+said on a link for long, one end sends a heartbeat and the other answers. Bytes are counted where
+they are sent. What TCP and IP add is not counted, nor what they send again. A test holds the
+constants against the real link.
 """
 
 from dataclasses import dataclass
 
-from wwwserve.sim.hosts import Host
 from wwwserve.sim.world import World
-from wwwserve.values.limits import LINK_HEARTBEAT_US
+from wwwserve.values.limits import LINK_HEARTBEAT_US, LINK_IDLE_US
 from wwwserve.values.moments import SECOND
 from wwwserve.wire import Message
 
@@ -23,8 +22,9 @@ TLS_CONTENT_BYTES_MAX = 16 * 1024
 """Content of one TLS record; a longer message takes several."""
 HEARTBEAT_BYTES = FRAME_HEADER_BYTES + 8 + TLS_RECORD_BYTES
 """A ping or a pong of a link: a frame with an eight-byte token."""
-LINK_END_BYTES_PER_S = HEARTBEAT_BYTES * SECOND / LINK_HEARTBEAT_US
-"""What an open end sends when idle: a ping or a pong in each heartbeat period."""
+SILENCE_US = LINK_IDLE_US + LINK_HEARTBEAT_US // 2
+"""From the last word on a link to the heartbeat of the end that dialled it, which looks every
+`LINK_HEARTBEAT_US`."""
 
 
 def compute_message_bytes(payload_bytes: int) -> int:
@@ -47,7 +47,7 @@ class Reading:
     """What was sent up to one instant; the difference of two is what was sent between them."""
 
     at_us: int
-    node_bytes: tuple[float, ...]
+    node_bytes: tuple[int, ...]
     """By host, with heartbeats."""
     kinds: dict[str, Kind]
     """By the name of the message."""
@@ -61,59 +61,64 @@ class Traffic:
     def __init__(self, world: World, host_count: int) -> None:
         """Nothing was sent yet."""
         self._world = world
-        self._message_bytes = [0] * host_count
+        self._node_bytes = [0] * host_count
         self._kinds: dict[str, Kind] = {}
-        self._link_ends = [0] * host_count
-        self._link_end_us = [0] * host_count
-        """Time that ends of links have been open, together, up to `_counted_us`."""
-        self._counted_us = [0] * host_count
+        self._ends: list[dict[int, None]] = [{} for _ in range(host_count)]
+        """The peers to which each host has an open end of a link."""
+        self._heard_us: dict[tuple[int, int], int] = {}
+        """When anything was last said on each link, heartbeats included."""
 
-    def on_message(self, sender: Host, message: Message, payload: bytes) -> None:
+    def on_message(self, sender: int, receiver: int, message: Message, payload: bytes) -> None:
         """A control message goes onto a link."""
+        self._count_heartbeats(sender, receiver)
+        self._heard_us[_pair(sender, receiver)] = self._world.now_us
         weight = compute_message_bytes(len(payload))
-        self._message_bytes[sender.index] += weight
+        self._node_bytes[sender] += weight
         name = type(message).__name__
         kind = self._kinds.get(name, Kind())
         self._kinds[name] = Kind(kind.count + 1, kind.bytes + weight)
 
-    def on_link_opened(self, host: Host) -> None:
-        """A host has one more end of a link."""
-        self._count_ends(host.index)
-        self._link_ends[host.index] += 1
+    def on_link_opened(self, host: int, peer: int) -> None:
+        """A host has one more end of a link, and measures its round trip at once."""
+        self._ends[host][peer] = None
+        self._heard_us[_pair(host, peer)] = self._world.now_us
+        self._node_bytes[host] += 2 * HEARTBEAT_BYTES
 
-    def on_link_closed(self, host: Host) -> None:
+    def on_link_closed(self, host: int, peer: int) -> None:
         """A host has one end of a link less."""
-        self._count_ends(host.index)
-        self._link_ends[host.index] -= 1
+        self._count_heartbeats(host, peer)
+        self._ends[host].pop(peer, None)
 
-    def on_death(self, host: Host) -> None:
+    def on_death(self, host: int) -> None:
         """A host has no ends of links any more."""
-        self._count_ends(host.index)
-        self._link_ends[host.index] = 0
+        for peer in self._ends[host]:
+            self._count_heartbeats(host, peer)
+        self._ends[host].clear()
 
     def count_links(self, host: int) -> int:
         """How many links a host has."""
-        return self._link_ends[host]
+        return len(self._ends[host])
 
     def read(self) -> Reading:
         """All that was sent so far."""
-        hosts = range(len(self._message_bytes))
-        for host in hosts:
-            self._count_ends(host)
+        for host, peers in enumerate(self._ends):
+            for peer in peers:
+                self._count_heartbeats(host, peer)
         return Reading(
             self._world.now_us,
-            tuple(
-                self._message_bytes[host] + self._link_end_us[host] * LINK_END_BYTES_PER_S / SECOND
-                for host in hosts
-            ),
+            tuple(self._node_bytes),
             dict(self._kinds),
-            sum(self._link_ends),
+            sum(len(peers) for peers in self._ends),
         )
 
-    def _count_ends(self, host: int) -> None:
-        span_us = self._world.now_us - self._counted_us[host]
-        self._link_end_us[host] += span_us * self._link_ends[host]
-        self._counted_us[host] = self._world.now_us
+    def _count_heartbeats(self, host: int, peer: int) -> None:
+        """One end asked and the other answered, each time nothing had been said for so long."""
+        pair = _pair(host, peer)
+        if peer in self._ends[host] and host in self._ends[peer]:
+            count = (self._world.now_us - self._heard_us[pair]) // SILENCE_US
+            self._heard_us[pair] += count * SILENCE_US
+            for end in pair:
+                self._node_bytes[end] += count * HEARTBEAT_BYTES
 
 
 def compute_node_bytes_per_s(before: Reading, after: Reading) -> list[float]:
@@ -134,3 +139,7 @@ def compute_kinds(before: Reading, after: Reading) -> dict[str, Kind]:
         )
         for name, kind in sorted(after.kinds.items())
     }
+
+
+def _pair(one: int, other: int) -> tuple[int, int]:
+    return (min(one, other), max(one, other))

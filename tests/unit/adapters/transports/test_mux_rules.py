@@ -19,6 +19,8 @@ from wwwserve.values.limits import (
     FRAME_BYTES_MAX,
     LINK_DEAD_US,
     LINK_HEARTBEAT_US,
+    LINK_IDLE_DEAD_US,
+    LINK_IDLE_US,
     LINK_MESSAGES_QUEUED_MAX,
     LINK_STREAMS_MAX,
 )
@@ -174,6 +176,7 @@ def test_the_round_trip_is_measured_at_once_and_with_each_heartbeat() -> None:
     pair.now = after(pair.now, 700)
     pair.settle()
     assert [end.mux.round_trip_us for end in pair.ends] == [700, 700]
+    pair.dialler.mux.open_stream()
     for _ in range(2):  # What was heard since it was made puts the first off.
         pair.now = pair.dialler.mux.next_deadline()
         pair.dialler.keep(pair.dialler.mux.on_time(pair.now))
@@ -193,14 +196,14 @@ def test_a_link_in_use_needs_no_heartbeat_and_an_idle_one_needs_one_for_both_end
             assert end.mux.take_output() == b""
             assert end.mux.send_message(b"news")
         pair.settle()
-    pings = [0, 0]
-    for _ in range(10):
+    pings, until = [0, 0], after(pair.now, 5 * LINK_IDLE_US)
+    while pair.now < until:
         pair.now = min(end.mux.next_deadline() for end in pair.ends)
         for side, end in enumerate(pair.ends):
             end.keep(end.mux.on_time(pair.now))
             pings[side] += end.mux.has_output
         pair.settle()
-    assert pings[0] >= 4
+    assert 4 <= pings[0] <= 5
     assert pings[1] == 0
 
 
@@ -213,6 +216,27 @@ def test_a_silent_peer_is_given_up() -> None:
         victim.keep(victim.mux.on_time(now))
     assert now == after(START, LINK_DEAD_US)
     assert get_end(victim).reason is CloseReason.SILENT
+
+
+@pytest.mark.parametrize(
+    ("is_busy", "silence_us"), [(True, LINK_DEAD_US), (False, LINK_IDLE_DEAD_US)]
+)
+def test_a_peer_that_falls_silent_later_is_given_up(*, is_busy: bool, silence_us: int) -> None:
+    pair = MuxPair()
+    pair.settle()
+    pair.now = after(pair.now, LINK_HEARTBEAT_US - 1)
+    pair.dialler.mux.send_message(b"the last that is heard")
+    if is_busy:
+        pair.acceptor.mux.open_stream()
+    pair.settle()
+    heard_at, end = pair.now, pair.acceptor
+    while not end.ended:
+        pair.now = end.mux.next_deadline()
+        assert pair.now <= after(heard_at, silence_us + LINK_HEARTBEAT_US)
+        end.keep(end.mux.on_time(pair.now))
+        end.mux.take_output()
+    assert pair.now >= after(heard_at, LINK_DEAD_US)
+    assert end.ended[0].reason is CloseReason.SILENT
 
 
 def test_a_peer_that_says_anything_is_not_silent() -> None:
