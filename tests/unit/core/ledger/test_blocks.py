@@ -137,6 +137,12 @@ def test_what_falls_due_is_found_again_after_a_restart() -> None:
     assert copy.root == shop.world.ledger.root
 
 
+def test_a_genesis_that_is_none_starts_no_ledger() -> None:
+    # [LEDGER-GENESIS.2]
+    with pytest.raises(Refusal, match="genesis-supply"):
+        Ledger.from_genesis(replace(make_genesis(), supply=1))
+
+
 def test_a_snapshot_that_is_none_is_refused() -> None:
     # [LEDGER-REPLAY.3]
     snapshot = World().ledger.take_snapshot()

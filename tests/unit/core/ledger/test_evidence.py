@@ -11,6 +11,7 @@ from tests.unit.core.ledger.people import (
     BOB,
     CAROL,
     FEE,
+    NEW,
     SEAT,
     SEQUENCER,
     STRANGER,
@@ -20,7 +21,7 @@ from tests.unit.core.ledger.people import (
     refusals,
     tell,
 )
-from wwwserve.core.ledger import Fined, LedgerHalted
+from wwwserve.core.ledger import AccountRemoved, Fined, LedgerHalted
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.refusals import Refusal
@@ -49,6 +50,21 @@ def test_a_fork_is_fined_once_and_the_cheated_payee_comes_first() -> None:
     assert get(world, BOB).avail == 12 * CREDIT + lost
     assert world.ledger.log.pool == pool + fine - lost + FEE - FEE // 2
     assert accuse(world, pair) == ["evidence-seq"]
+
+
+def test_who_has_less_than_the_fine_loses_all_it_has() -> None:
+    # [LEDGER-FORK.3], [LEDGER-CONSERVED.1]
+    world = World()
+    tell(world, ALICE, Transfer(name(NEW), CREDIT))
+    assert accuse(world, fork(world, NEW)) == []
+    assert Fined(name(NEW), get_first(world) + 1, CREDIT, CREDIT // 2) in world.facts
+    assert AccountRemoved(name(NEW), 0) in world.facts
+    assert name(NEW) not in world.ledger.accounts
+
+
+def get_first(world: World) -> int:
+    """Which number an account opened in the block before the last began after."""
+    return (world.ledger.log.height - 1) * 2**20
 
 
 def test_what_is_in_the_log_cannot_be_named_as_void() -> None:

@@ -16,6 +16,7 @@ from tests.unit.core.ledger.people import (
     tell,
 )
 from wwwserve.core.ledger import (
+    AccountOpened,
     FeedApplied,
 )
 from wwwserve.values.credits import CREDIT
@@ -135,7 +136,9 @@ def test_an_account_that_comes_back_repeats_nothing() -> None:
     world.close()
     assert name(CAROL) not in world.ledger.accounts
     tell(world, ALICE, Transfer(name(CAROL), CREDIT))
-    assert get(world, CAROL).seq == world.ledger.log.height * 2**20
+    first = world.ledger.log.height * 2**20
+    assert get(world, CAROL).seq == first
+    assert AccountOpened(name(CAROL), first) in world.facts
     world.put(said)
     world.close()
     assert refusals(world) == ["feed-seq"]

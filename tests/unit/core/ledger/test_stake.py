@@ -11,6 +11,7 @@ from tests.unit.core.ledger.people import (
     BOB,
     CAROL,
     EPOCH,
+    FEE,
     NEW,
     NEWER,
     SEAT,
@@ -18,6 +19,7 @@ from tests.unit.core.ledger.people import (
     STRANGER,
     TREASURY,
     accuse,
+    enter,
     fork,
     get,
     tell,
@@ -25,6 +27,8 @@ from tests.unit.core.ledger.people import (
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.ledger import (
     Circulated,
+    StakeChanged,
+    Transferred,
     Unbonded,
 )
 from wwwserve.core.routing import StakeTable
@@ -38,7 +42,9 @@ from wwwserve.wire.ledger import (
     Door,
     Join,
     Leave,
+    Register,
     Sponsor,
+    Transfer,
     Unbond,
     Unsponsor,
 )
@@ -56,6 +62,7 @@ def test_stake_weighs_from_the_next_epoch_in_the_draw_of_executors() -> None:
     world.wait(EPOCH)
     assert (table.get_seats(name(ALICE)), table.get_seats(name(BOB))) == (5, 0)
     assert dict(world.ledger.seats) == {name(ALICE): 5}
+    assert len(world.ledger.seats) == 1
     drawn = table.draw(1, Entropy(b"draw"), [name(BOB), name(ALICE), name(CAROL)])
     assert drawn == (name(ALICE),)
 
@@ -80,6 +87,13 @@ def test_stake_needs_credits_and_leaves_the_minimum() -> None:
     world = World()
     assert tell(world, ALICE, Bond(8)) == ["balance"]
     assert tell(world, ALICE, Unbond(3)) == ["bond"]
+    least = TINY_LEDGER.balance_min
+    for more, rules in ((0, ["balance"]), (1, [])):
+        world = World()
+        rest = get(world, ALICE).avail - 2 * FEE - SEAT - least + 1
+        tell(world, ALICE, Transfer(name(BOB), rest - more))
+        assert Transferred(name(ALICE), name(BOB), rest - more) in world.facts
+        assert tell(world, ALICE, Bond(1)) == rules
 
 
 def test_who_leaves_takes_everything_out() -> None:
@@ -114,6 +128,38 @@ def test_a_sponsor_opens_the_account_and_pays_its_minimum() -> None:
     assert tell(world, NEW, Join(Door.SPONSOR)) == ["join-twice"]
     assert tell(world, BOB, Join(Door.SPONSOR)) == ["join-sponsor"]
     assert tell(world, BOB, Sponsor(name(NEW), 1)) == ["sponsor-other"]
+
+
+def test_whom_a_member_cannot_sponsor() -> None:
+    # [LEDGER-SPONSOR.2]
+    world = World()
+    enter(world, NEW)
+    assert tell(world, ALICE, Sponsor(name(NEW), 1)) == ["sponsor-newcomer"]
+    assert tell(world, ALICE, Sponsor(name(ALICE), 1)) == ["sponsor-self"]
+    assert tell(world, ALICE, Sponsor(name(BOB), 3)) == ["bond"]
+    # All but the minimum goes elsewhere: nothing is left to open an account with.
+    least = TINY_LEDGER.balance_min
+    rest = get(world, ALICE).avail - 2 * FEE - 2 * least
+    tell(world, ALICE, Transfer(name(BOB), rest + 1))
+    assert tell(world, ALICE, Sponsor(name(NEWER), 1)) == ["balance"]
+    tell(world, CAROL, Transfer(name(ALICE), FEE + 1))
+    assert tell(world, ALICE, Sponsor(name(NEWER), 1)) == []
+    assert get(world, ALICE).avail == least
+
+
+def test_who_leaves_gives_its_sponsor_the_stake_back() -> None:
+    # [LEDGER-STAKE.4]
+    world = World()
+    tell(world, ALICE, Sponsor(name(NEW), 1))
+    tell(world, ALICE, Transfer(name(NEW), CREDIT))
+    tell(world, NEW, Register(0, b"", b"", b"", (b"m" * 32,), b"", b""))
+    assert get(world, NEW).registration
+    assert tell(world, NEW, Leave()) == []
+    assert StakeChanged(name(NEW), 0) in world.facts
+    account = get(world, NEW)
+    assert (account.sponsorship, account.registration) == (None, None)
+    assert get(world, ALICE).lent == 0
+    assert [amount for _, amount in get(world, ALICE).unbonding] == [SEAT]
 
 
 def test_the_fine_of_the_sponsored_reaches_the_sponsor() -> None:
