@@ -101,7 +101,7 @@ QUICK = settings(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "profile", [QUICK, settings(QUICK, max_examples=200, stateful_step_count=80)]
+    "profile", [QUICK, settings(QUICK, max_examples=40, stateful_step_count=60)]
 )
 def test_people(profile: settings) -> None:
     run_state_machine_as_test(LedgerPeople, settings=profile)
