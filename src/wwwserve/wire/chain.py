@@ -89,18 +89,12 @@ ChainMessage = FeedTold | BlockTold | HeadTold | BlocksWanted | ForkTold
 
 _RECORD: "msgspec.msgpack.Decoder[ChainRecord]" = msgspec.msgpack.Decoder(ChainRecord)
 _FEED: "msgspec.msgpack.Decoder[SealedFeed]" = msgspec.msgpack.Decoder(SealedFeed)
-_BLOCK: "msgspec.msgpack.Decoder[SealedBlock]" = msgspec.msgpack.Decoder(SealedBlock)
 _END: "msgspec.msgpack.Decoder[ExportEnd]" = msgspec.msgpack.Decoder(ExportEnd)
 
 
 def read_feed_shape(data: bytes) -> SealedFeed:
     """A feed block whose signature is still to be checked; raises `Refusal` if it is none."""
     return decode(data, _FEED, bytes_max=FEED_BYTES_MAX)
-
-
-def read_block_shape(data: bytes) -> SealedBlock:
-    """A block whose signature is still to be checked; raises `Refusal` if it is none."""
-    return decode(data, _BLOCK, bytes_max=CHAIN_RECORD_BYTES_MAX)
 
 
 def read_chain_record(data: bytes) -> ChainRecord:

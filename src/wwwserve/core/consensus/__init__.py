@@ -18,6 +18,7 @@ from wwwserve.core.consensus.events import (
     BlockRefused,
     BlocksMissing,
     ForkFound,
+    ForkReceived,
     HeadReceived,
     Keep,
     Kept,
@@ -26,6 +27,7 @@ from wwwserve.core.consensus.events import (
     Publish,
     Tick,
 )
+from wwwserve.core.consensus.following import validate_list
 from wwwserve.core.consensus.ordering import Finalised, Head, Ordering, OrderingEngine
 from wwwserve.core.consensus.pace import (
     CLOCK_LEAD_MS,
@@ -34,9 +36,10 @@ from wwwserve.core.consensus.pace import (
     LedgerClock,
 )
 from wwwserve.core.consensus.pool import POOL_BYTES_MAX, POOL_WORDS_MAX, Pool
-from wwwserve.core.consensus.solo import LISTENING_US, Solo, SoloSetup
+from wwwserve.core.consensus.solo import BLOCKS_AHEAD_MAX, LISTENING_US, Solo, SoloSetup
 
 __all__ = [
+    "BLOCKS_AHEAD_MAX",
     "CLOCK_LEAD_MS",
     "CLOCK_LEAD_PERMILLE",
     "LISTENING_US",
@@ -49,6 +52,7 @@ __all__ = [
     "ClockWatch",
     "Finalised",
     "ForkFound",
+    "ForkReceived",
     "Head",
     "HeadReceived",
     "Keep",
@@ -63,4 +67,5 @@ __all__ = [
     "Solo",
     "SoloSetup",
     "Tick",
+    "validate_list",
 ]

@@ -30,6 +30,14 @@ class HeadReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkReceived:
+    """Two blocks of one height, both signed by the sequencer, were shown by a peer or the disk."""
+
+    first: OpenedBlock
+    second: OpenedBlock
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What `Keep` asked for at this height is durable."""
 
@@ -49,7 +57,7 @@ class Applied:
     """When the state next waits for the ledger clock; None for never."""
 
 
-OrderingEvent = Tick | BlockReceived | HeadReceived | Kept | Applied
+OrderingEvent = Tick | BlockReceived | HeadReceived | ForkReceived | Kept | Applied
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,13 +28,14 @@ def validate_next(received: BlockReceived, head: Head, parameters: LedgerParamet
         raise Refusal("block-epoch", f"it is not epoch {header.epoch} then")
     if header.state_root != head.root:
         raise Refusal("block-state-root", "the state below it has another root here")
-    _validate_words(received)
-
-
-def _validate_words(received: BlockReceived) -> None:
     ids = tuple(read_feed_shape(word).compute_id() for word in received.words)
     if ids != received.block.feed_ids:
         raise Refusal("block-feeds", "its feed blocks are not those it lists")
+    validate_list(ids, tuple(len(word) for word in received.words))
+
+
+def validate_list(ids: tuple[bytes, ...], sizes: tuple[int, ...]) -> None:
+    """Refuse a block that names a word twice, or whose words are more than a block may hold."""
     if len(dict.fromkeys(ids)) != len(ids):
         raise Refusal("block-twice", "it lists a feed block twice")
-    validate_feeds_size(tuple(len(word) for word in received.words))
+    validate_feeds_size(sizes)

@@ -4,8 +4,10 @@ Two histories differ at every height from where they part, so it is enough to co
 newest block of others: at a height this node has passed, at once; else when it comes there.
 """
 
+from dataclasses import replace
 from typing import Final
 
+from wwwserve.wire.chain import strip_list
 from wwwserve.wire.ledger import OpenedBlock, is_head_fork
 
 HEADS_REMEMBERED_MAX: Final = 4_096
@@ -29,7 +31,8 @@ class HeadWatch:
     def on_own(self, block: OpenedBlock) -> Fork | None:
         """A block is this node's newest; gives proof if another was told for its height."""
         height = block.header.height
-        self._own[height] = block
+        # Without its list, which is up to a hundred times as long.
+        self._own[height] = replace(block, sealed=strip_list(block.sealed))
         if len(self._own) > HEADS_REMEMBERED_MAX:
             # Heights only grow, so the first is the lowest.
             del self._own[next(iter(self._own))]

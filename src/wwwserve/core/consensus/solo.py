@@ -24,6 +24,7 @@ from wwwserve.core.consensus.events import (
     BlockRefused,
     BlocksMissing,
     ForkFound,
+    ForkReceived,
     HeadReceived,
     Keep,
     Kept,
@@ -160,6 +161,8 @@ class Solo:
                 return self._on_block(event, now)
             case HeadReceived(sender, head):
                 return self._on_head(sender, head, now)
+            case ForkReceived(first, second):
+                return self._stop((first, second))
             case Kept() | Applied():
                 return self._finish(event, now)
             case _:

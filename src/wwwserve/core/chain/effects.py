@@ -1,0 +1,79 @@
+"""What the chain asks of its node, beside `Persist`."""
+
+from dataclasses import dataclass
+
+from wwwserve.core.effects import Persist
+from wwwserve.core.ledger import LedgerFact
+from wwwserve.values.ids import NodeId
+from wwwserve.values.refusals import Refusal
+from wwwserve.wire.chain import ChainRecord
+from wwwserve.wire.ledger import OpenedBlock, SealedBlock, SealedFeed
+
+
+@dataclass(frozen=True, slots=True)
+class SendFeed:
+    """Tell the sequencer of a feed block (`FeedTold`)."""
+
+    sequencer: NodeId
+    feed: SealedFeed
+
+
+@dataclass(frozen=True, slots=True)
+class PublishBlock:
+    """Tell all links of a block of this node's: its feed blocks, then itself. It is durable."""
+
+    record: ChainRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PublishHead:
+    """Tell all links of the newest block here (`HeadTold`). Of several only the last matters."""
+
+    head: SealedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksMissing:
+    """Ask a peer for its blocks of these heights, the last included (`BlocksWanted`)."""
+
+    peer: NodeId
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerTold:
+    """A block is applied: what it changed, for the wallet, requests, metrics and people."""
+
+    height: int
+    time_ms: int
+    facts: tuple[LedgerFact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicious:
+    """A peer told what breaks a rule; if the sequencer signed it, the fault is the sequencer's."""
+
+    sender: NodeId
+    height: int
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFound:
+    """The sequencer signed two histories: show both, pass them on (`ForkTold`). All stops."""
+
+    first: OpenedBlock
+    second: OpenedBlock
+
+
+ChainEffect = (
+    Persist
+    | SendFeed
+    | PublishBlock
+    | PublishHead
+    | BlocksMissing
+    | LedgerTold
+    | Suspicious
+    | ForkFound
+)
