@@ -90,12 +90,16 @@ class Dialler:
         known = self._meetings.pop(meeting.subject, None)
         if known is not None:
             meeting.is_lasting = known.is_lasting
-        elif len(self._meetings) >= MEETINGS_MAX:
-            oldest = next(iter(self._meetings))
-            del self._meetings[oldest]
-            self._state.agenda.cancel(Task.MEET, oldest)
+        self._make_room()
         self._meetings[meeting.subject] = meeting
         self._state.agenda.set(self._state.now, Task.MEET, meeting.subject)
+
+    def _make_room(self) -> None:
+        """Give up the oldest `Join` for a new one; a bootstrap entry never."""
+        joins = [subject for subject, one in self._meetings.items() if not one.is_lasting]
+        if len(joins) >= MEETINGS_MAX:
+            del self._meetings[joins[0]]
+            self._state.agenda.cancel(Task.MEET, joins[0])
 
     # -- what is due -----------------------------------------------------------------------------
 
@@ -177,12 +181,24 @@ class Dialler:
         state, meeting = self._state, self._meetings.get(subject)
         if meeting is None:
             return
-        address = meeting.addresses[meeting.attempts % len(meeting.addresses)]
-        is_own = meeting.expected == state.node or address in self._own.opened.record.addresses
-        if is_own or self._is_met(meeting):
+        addresses = self._list_useful(meeting)
+        if not addresses or self._is_met(meeting):
             self._on_met(meeting)
             return
+        address = addresses[meeting.attempts % len(addresses)]
         self._dial(address, meeting.expected, Task.MEET, subject)
+
+    def _list_useful(self, meeting: Meeting) -> tuple[str, ...]:
+        """A meeting's addresses at which somebody other than this node may be found.
+
+        Another key may well be expected at an own address: two private networks have the same.
+        """
+        if meeting.expected == self._state.node:
+            return ()
+        if meeting.expected is not None:
+            return meeting.addresses
+        own = self._own.opened.record.addresses
+        return tuple(address for address in meeting.addresses if address not in own)
 
     def on_knock_due(self) -> None:
         """Somebody who is dead, or in the book and not heard of: all nodes share the work.
@@ -255,7 +271,8 @@ class Dialler:
 
         Of two links to one node the shells close one, with all it carries. And in a large network
         not everybody can be linked to the nodes that all have on their lists: to know them as live
-        is enough, as long as there is a link to anybody.
+        is enough, as long as there is a link to anybody. Without a link its id must be known: any
+        key can sign that it is at this address.
         """
         state = self._state
         if meeting.expected in state.links or meeting.found in state.links:
@@ -267,8 +284,8 @@ class Dialler:
         member = self._state.members.get(node)
         if member is None or meeting.expected not in (None, node):
             return False
-        if node not in self._state.links and not is_live(member):
-            return False
+        if node not in self._state.links:
+            return is_live(member) and node in (meeting.expected, meeting.found)
         is_there = any(place in meeting.addresses for place in member.opened.record.addresses)
         return is_there or node in (meeting.expected, meeting.found)
 

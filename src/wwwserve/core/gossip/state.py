@@ -27,7 +27,7 @@ DIALS_PER_PERIOD: Final = 8
 DIALS_BURST_MAX: Final = LINKS_MAX
 """Members dialled at once after a quiet while: as many as a newcomer may want links to."""
 MEETINGS_MAX: Final = 64
-"""Addresses the operator asked to meet, bootstrap included; of more, the oldest is given up."""
+"""Those to be met because of a `Join`; of more, the oldest is given up, but never bootstrap."""
 JOIN_ATTEMPTS_MAX: Final = 20
 """Dials for one `Join` before it is given up; bootstrap addresses are tried for ever."""
 RELAYS_MAX: Final = 256
@@ -118,8 +118,11 @@ class Meeting:
 
     @property
     def subject(self) -> bytes:
-        """What names it on the agenda."""
-        return self.addresses[0].encode()
+        """What names it on the agenda.
+
+        Its key is part of it: on a local network anybody can ask for another one to be met there.
+        """
+        return self.addresses[0].encode() + (self.expected or b"")
 
 
 @dataclass(slots=True)

@@ -258,6 +258,44 @@ def test_the_operator_can_name_only_so_many_addresses() -> None:
     assert f"h{3 * MEETINGS_MAX - 1}:1" in tried
 
 
+def test_no_crowd_of_joins_takes_the_place_of_a_bootstrap_address() -> None:
+    # [GOSSIP-LINKS.3]
+    node = Driver(bootstrap=[1, 2])
+    for number in range(3 * MEETINGS_MAX):
+        node.feed(Join((f"h{number}:1",)))
+    late = dials(node.wait(3 * TINY.push_pull_period_us))
+    assert {address_of(1), address_of(2)} <= set(late)
+
+
+def test_a_join_for_another_key_at_a_bootstrap_address_changes_nothing_there() -> None:
+    # [GOSSIP-LINKS.3]: on a local network anybody can announce a key of theirs at any address.
+    node = Driver(bootstrap=[1])
+    node.feed(Join((address_of(1),), name(66)))
+    effects = node.wait(3 * TINY.push_pull_period_us)
+    assert Dial(address_of(1), None) in effects
+
+
+def test_nobody_is_met_by_signing_that_it_is_at_a_bootstrap_address() -> None:
+    # [GOSSIP-LINKS.3]: somebody without a link says so, whom nobody can ask.
+    node = Driver(bootstrap=[1])
+    node.link(7)
+    node.tell(7, make_record(66, addresses=(address_of(1),)))
+    assert address_of(1) in dials(node.wait(3 * TINY.push_pull_period_us))
+
+
+def test_another_key_may_be_met_at_an_own_address() -> None:
+    # Two private networks have the same addresses, and a laptop goes from one to the other.
+    node = Driver()
+    effects = node.feed(Join((address_of(5), "elsewhere:1"), name(7)))
+    assert dials(effects) == [address_of(5)]
+    assert "elsewhere:1" in dials(node.wait(TINY.push_pull_period_us))
+
+
+def test_of_addresses_to_be_met_only_the_own_are_left_out() -> None:
+    node = Driver()
+    assert dials(node.feed(Join((address_of(5), "elsewhere:1")))) == ["elsewhere:1"]
+
+
 def test_the_dead_are_knocked_at_in_turn() -> None:
     # [GOSSIP-LINKS.4]
     node = Driver()
