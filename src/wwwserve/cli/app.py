@@ -44,6 +44,7 @@ _VERBS: tuple[tuple[Group, str, str, str], ...] = (
     (_USE, "pause", "pause:pause", "Take no work of other nodes for a while."),
     (_USE, "resume", "pause:resume", "Take their work again, after a pause or a drain."),
     (_USE, "drain", "drain:drain", "Let the node run empty of their work, to stop it."),
+    (_STUDY, "ledger", "ledger:app", "The whole ledger as a file, and checking such a file."),
     (_STUDY, "sim", "sim:app", "Simulated networks: list, run, fuzz, replay."),
     (_STUDY, "bench", "bench:app", "What the gateway, a link and the core cost here."),
     (_STUDY, "version", "version:version", "The version of this program."),

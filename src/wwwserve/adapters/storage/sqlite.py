@@ -50,6 +50,10 @@ class SqliteStore:
         self._writers: dict[Lane, _Writer] = {}
         self._is_closed = False
 
+    def has_lane(self, lane: Lane) -> bool:
+        """Whether anything was ever written to a lane; looking leaves nothing behind."""
+        return self._find_file(lane).exists()
+
     def read(self, lane: Lane) -> dict[bytes, bytes]:
         """Everything committed in a lane. Raises `StoreFailed`."""
         path = self._find_file(lane)

@@ -32,6 +32,7 @@ from wwwserve.core.chain.events import (
     ForkTold,
     HeadTold,
 )
+from wwwserve.core.chain.exporting import Export
 from wwwserve.core.chain.loading import (
     Loaded,
     PartReader,
@@ -56,6 +57,7 @@ __all__ = [
     "ChainEvent",
     "ChainStatus",
     "ChainTick",
+    "Export",
     "ForkFound",
     "ForkTold",
     "HeadTold",
