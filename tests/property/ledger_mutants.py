@@ -17,6 +17,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
+import pytest
+
 ROOT: Final = Path(__file__).parents[2]
 FRESH: Final = (
     "wwwserve.core.ledger",
@@ -109,7 +111,7 @@ def find_killer(module: str, source: str) -> str:
         for part, check in list_checks():
             try:
                 check()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the suite has noticed
+            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - any will do
                 return f"{part} ({type(error).__name__})"
     return ""
 

@@ -38,6 +38,7 @@ from wwwserve.wire.ledger import (
     Door,
     Join,
     Leave,
+    Register,
     Sponsor,
     Transfer,
     compute_anchor,
@@ -143,12 +144,17 @@ def test_holds_of_different_seated_payers_that_come_to_nothing_cost_the_slot() -
     assert world.ledger.log.newcomers == 0
 
 
-def test_a_newcomer_may_owe_so_much() -> None:
+def test_a_newcomer_may_owe_so_much_and_no_more() -> None:
     # [LEDGER-EARN.1]
-    world = World()
-    enter(world, NEW)
-    rules = [rule for _ in range(3) for rule in tell(world, NEW, *(Leave(),) * 7)]
-    assert rules[-1] in {"feed-fee", "account-unknown"}
+    most = TINY_LEDGER.newcomer_debt_max // FEE - 1
+    for ops, rules in ((most, []), (most + 1, ["feed-fee"])):
+        genesis = make_genesis()
+        rates = replace(genesis.parameters, rate_ops=1_000)
+        world = World(replace(genesis, parameters=rates))
+        enter(world, NEW)
+        register = Register(0, b"", b"", b"", (), b"", b"")
+        assert tell(world, NEW, *(register,) * ops) == rules
+        assert get(world, NEW).avail == 0
 
 
 def test_a_first_word_with_a_number_or_a_past_is_no_first_word() -> None:
@@ -158,6 +164,15 @@ def test_a_first_word_with_a_number_or_a_past_is_no_first_word() -> None:
         world.put(world.write(NEW, Join(Door.DEV), seq=seq, previous=previous))
         world.close()
         assert refusals(world) == ["feed-seq"]
+
+
+def test_a_first_word_has_its_time_like_any_other() -> None:
+    # [LEDGER-FEED.4]
+    for dt_ms, rules in ((500, []), (501, ["feed-expired"])):
+        world = World()
+        world.say(NEW, Join(Door.DEV), until_ms=500)
+        world.close(dt_ms)
+        assert refusals(world) == rules
 
 
 def test_an_account_stays_to_the_last_instant_of_its_first_word() -> None:

@@ -3,7 +3,9 @@
 As in `test_payment`: a small network, what people say, and what it does to balances.
 """
 
-from tests.property.ledger_world import World, name
+from msgspec.structs import replace
+
+from tests.property.ledger_world import World, make_genesis, name
 from tests.unit.core.ledger.people import (
     ALICE,
     BOB,
@@ -40,6 +42,15 @@ def test_number_and_fee_are_used_up_by_failed_ops_too() -> None:
     assert (account.seq, account.avail) == (1, 40 * CREDIT - FEE)
     assert world.ledger.accounts[name(SEQUENCER)].avail == 2 * CREDIT + FEE // 2
     assert world.ledger.log.pool == pool + FEE - FEE // 2
+
+
+def test_a_fee_may_take_the_last_of_an_account_and_must_be_there() -> None:
+    # [LEDGER-FEE.1], [LEDGER-ACCOUNT.1]
+    for more, rules in ((0, []), (1, ["feed-fee"])):
+        genesis = make_genesis()
+        dear = replace(genesis.parameters, op_fee=CREDIT // 5 // 8 + more)
+        world = World(replace(genesis, parameters=dear))
+        assert tell(world, CAROL, *(Leave(),) * 8) == rules
 
 
 def test_only_the_next_word_counts_and_each_once() -> None:

@@ -5,6 +5,8 @@ As in `test_payment`: a small network, what people say, and what it does to stak
 
 from hashlib import sha256
 
+from msgspec.structs import replace
+
 from tests.property.ledger_world import World, make_genesis, name
 from tests.unit.core.ledger.people import (
     ALICE,
@@ -40,6 +42,7 @@ from wwwserve.wire.ledger import (
     Bond,
     Circulation,
     Door,
+    GenesisAccount,
     Join,
     Leave,
     Register,
@@ -229,6 +232,21 @@ def test_a_treasury_with_too_little_pays_all_the_same_part() -> None:
     budget = before[1] + moved.levied
     assert get(world, CAROL).avail == before[0] + 30 * CREDIT * budget // (90 * CREDIT)
     assert (moved.share, moved.members) == (0, 0)
+
+
+def test_whom_the_levy_leaves_less_than_the_minimum_is_removed() -> None:
+    # [LEDGER-CIRCULATE.1], [LEDGER-ACCOUNT.2]
+    least = TINY_LEDGER.balance_min
+    genesis = make_genesis()
+    poor = (genesis.accounts[0], genesis.accounts[1], GenesisAccount(name(ALICE), least + 1))
+    poor = (replace(poor[0], amount=least), *poor[1:])
+    world = World(replace(genesis, accounts=poor))
+    world.wait(TINY_LEDGER.circulation_period_ms // 2)
+    enter(world, NEW)
+    enter(world, NEWER)
+    assert get(world, ALICE).avail == least + 1
+    world.wait(TINY_LEDGER.circulation_period_ms // 2)
+    assert name(ALICE) not in world.ledger.accounts
 
 
 def test_nothing_moves_in_an_open_network() -> None:
