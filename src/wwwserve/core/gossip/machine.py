@@ -239,7 +239,7 @@ class Gossip:
         )
         state.report(LinkChanged(peer, is_open=True, detail=event.address))
         self._dialler.on_link_opened(peer, event.address, is_dialled=event.is_dialled)
-        self._prober.on_link_opened(peer)
+        self._prober.on_shown(peer)
         with self._refusing(peer):
             self._table.on_link_changed(peer)
         self._exchange.on_link_opened(peer, is_dialled=event.is_dialled)
@@ -258,8 +258,7 @@ class Gossip:
             member = state.members.get(peer)
             # Who was in doubt before is so still, whoever let go of the link.
             is_well = event.is_shed and (member is None or member.status is MemberStatus.ALIVE)
-            if not (is_well and state.links):
-                self._prober.on_link_closed(peer)
+            self._prober.on_link_closed(peer, is_shed=is_well)
             self._dialler.on_link_closed(peer, is_shed=is_well)
 
     # -- messages --------------------------------------------------------------------------------

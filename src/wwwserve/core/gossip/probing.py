@@ -92,16 +92,19 @@ class Prober:
 
     # -- whom to ask -----------------------------------------------------------------------------
 
-    def on_link_opened(self, node: NodeId) -> None:
-        """A link proves that its member is there."""
+    def on_shown(self, node: NodeId) -> None:
+        """A link to a member is new, or was let go of on purpose: it is there, answer or not."""
         self._searches.pop(node, None)
         if self._probe is not None and self._probe.node == node:
             self._probe.is_answered = True
 
-    def on_link_closed(self, node: NodeId) -> None:
+    def on_link_closed(self, node: NodeId, *, is_shed: bool) -> None:
         """A closed link is evidence, not proof: ask those who may still have one."""
-        self._search(node, LOST_ROUNDS)
-        self.on_unreachable(node)
+        if is_shed and self._state.links:
+            self.on_shown(node)
+        else:
+            self._search(node, LOST_ROUNDS)
+            self.on_unreachable(node)
 
     def on_seek_due(self) -> None:
         """Ask around for some member, whom nobody else may be watching either."""

@@ -226,6 +226,16 @@ def test_a_new_link_ends_the_search(node: Driver) -> None:
     assert node.status(2) is ALIVE
 
 
+def test_who_lets_a_link_go_on_purpose_owes_no_answer(node: Driver) -> None:
+    # [GOSSIP-PROBE.8], [GOSSIP-LINKS.8]: not even to the probe that was under way.
+    node.link(4, 6)
+    peer, _ = wait_probe(node)
+    node.feed(LinkClosed(peer, "shed", is_shed=True))
+    for _ in range(3):
+        ask_around(node, peer, lambda r: Nack(r.number, is_linked=False))
+    assert node.status(number_of(peer)) is ALIVE
+
+
 def test_the_silence_of_anothers_link_is_evidence(node: Driver) -> None:
     # [GOSSIP-PROBE.8]: one round is enough.
     answer_all(node, 3 * PERIOD_US)
