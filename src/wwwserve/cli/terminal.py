@@ -5,12 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from unicodedata import category
 
 import msgspec
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +40,10 @@ SetFlag = Annotated[
 
 _COLUMN_GAP = 2
 """Characters between two columns."""
+_CONTROL = "Cc"
+"""Unicode's category of control codes."""
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of writing, so that a text reads other than it is (UAX 9)."""
 
 
 @dataclass(eq=False)
@@ -50,14 +57,41 @@ class CommandFailed(Exception):
         return f"{self.what}. Try: {self.fix}"
 
 
+class PlainConsole(Console):
+    """A console on which no word of another node, engine or model can do anything but be read.
+
+    What they say may hold codes that a terminal obeys: to move its cursor, to rename its window, to
+    paste. Each letter of such a code is shown as a question mark.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """See `Console`; every piece of text that is printed comes by here."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else _disarm(text), style, control)
+
+    def out(
+        self,
+        *objects: object,
+        sep: str = " ",
+        end: str = "\n",
+        style: str | Style | None = None,
+        highlight: bool | None = None,
+    ) -> None:
+        """See `Console`."""
+        words = (_disarm(str(word)) for word in objects)
+        super().out(*words, sep=sep, end=end, style=style, highlight=highlight)
+
+
 def open_console() -> Console:
     """Where results for people go."""
-    return Console(highlight=False)
+    return PlainConsole(highlight=False)
 
 
 def open_side_console() -> Console:
     """Where progress and errors go, so that results can be piped."""
-    return Console(stderr=True, highlight=False)
+    return PlainConsole(stderr=True, highlight=False)
 
 
 def print_json(value: object) -> None:
@@ -126,6 +160,17 @@ def _print_as_lists(
                 grid.add_row(name, value)
         console.print(grid)
         console.print()
+
+
+def _disarm(text: str) -> str:
+    """The text without what a terminal would obey; lines and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join("?" if _is_obeyed(letter) else letter for letter in text.replace("\r", ""))
+
+
+def _is_obeyed(letter: str) -> bool:
+    return letter in _TURNS or (category(letter) == _CONTROL and letter not in "\n\t")
 
 
 def _make_text(cell: str | Text) -> Text:

@@ -7,7 +7,7 @@ import pytest
 from rich.text import Text
 
 from wwwserve.cli.app import run
-from wwwserve.cli.terminal import print_table, show_error
+from wwwserve.cli.terminal import open_console, print_facts_of, print_table, show_error
 
 NODE = "a2b3" * 13
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -83,3 +83,42 @@ def test_a_wrong_argument_points_at_the_help_of_its_own_command(
 ) -> None:
     assert run(arguments) == 2
     assert capsys.readouterr().err.endswith(f"Try: {help_}\n")
+
+
+HOSTILE = "vllm \x1b]0;yours\x07\x1b[2Jx \x9b6n \u202egnp.exe\r0.9"
+"""What a peer may say its software is: it renames the window, clears it, has it answer, and reads
+other than it is written."""
+
+
+def test_no_word_of_others_moves_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for width in ("20", "200"):
+        monkeypatch.setenv("COLUMNS", width)
+        print_table("Peers", ("node", "software"), [(NODE, HOSTILE)])
+    print_facts_of("Engine", [("software", HOSTILE)])
+    show_error(HOSTILE, "another one")
+    open_console().print(Text(HOSTILE, style="red"))
+    open_console().out(HOSTILE)
+    printed = capsys.readouterr()
+    for letter in printed.out + printed.err:
+        assert letter.isprintable() or letter == "\n", repr(letter)
+
+
+def test_colours_are_still_colours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    open_console().print(Text("red \x1b[2J", style="red"))
+    printed = capsys.readouterr().out
+    assert "\x1b[31m" in printed
+    assert "\x1b[2J" not in printed
+
+
+def test_what_is_written_in_any_language_stays_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = "שלום, 你好, \U0001f469\u200d\U0001f680, naïve\tword\nline"
+    open_console().out(words, end="")
+    assert capsys.readouterr().out == words
