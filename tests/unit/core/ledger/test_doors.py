@@ -144,6 +144,28 @@ def test_holds_of_different_seated_payers_that_come_to_nothing_cost_the_slot() -
     assert world.ledger.log.newcomers == 0
 
 
+def test_a_seat_is_earned_in_parts_and_what_was_earned_is_kept_without_the_slot() -> None:
+    # [LEDGER-EARN.1], [LEDGER-EARN.2]
+    world = World()
+    enter(world, NEW)
+    earned = 0
+    for _ in range(2):
+        hold_id = buy(world, ALICE, NEW, first=2 * CREDIT)
+        tell(world, NEW, Claim(hold_id, 1, compute_anchor(SECRET, UNITS - 1)))
+        earned += 2 * CREDIT
+    account = get(world, NEW)
+    assert (account.bond, account.avail) == (earned - 3 * FEE, 0)
+    tell(world, NEW, Transfer(name(BOB), 1))
+    assert account.newcomer
+    assert account.newcomer.debt == FEE
+    pool = world.ledger.log.pool
+    world.wait(account.newcomer.until_ms - world.time_ms)
+    assert NewcomerEnded(name(NEW), is_seated=False) in world.facts
+    account = get(world, NEW)
+    assert (account.bond, account.avail, account.newcomer) == (0, earned - 4 * FEE, None)
+    assert world.ledger.log.pool == pool + FEE - FEE // 2
+
+
 def test_a_newcomer_may_owe_so_much_and_no_more() -> None:
     # [LEDGER-EARN.1]
     most = TINY_LEDGER.newcomer_debt_max // FEE - 1
