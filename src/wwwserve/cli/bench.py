@@ -1,4 +1,4 @@
-"""`wwwserve bench`: what the gateway, a link, the core and membership cost on this machine.
+"""`wwwserve bench`: what the gateway, a link, the core, membership and ledger cost here.
 
 `engine` is different: it holds the engine model against measured runs; and `gossip` mostly runs in
 virtual time, beside the project's own bars. Elsewhere each number stands beside the plainest thing
@@ -25,7 +25,7 @@ CROWD_MIN = 5
 CROWD_MAX = 1_000
 """Nodes of the largest crowd; ten times as many would take hours."""
 
-app = App(name="bench", help="What the gateway, a link, the core and membership cost here.")
+app = App(name="bench", help="What the gateway, a link, the core and the rest cost here.")
 
 RepeatsFlag = Annotated[
     int,
@@ -56,6 +56,12 @@ def link(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
 def core(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
     """How long the peer takes to decide: events a second, and the slowest call."""
     _run("core", repeats, as_json=as_json)
+
+
+@app.command
+def ledger(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
+    """How many feed blocks a second one core checks, orders, keeps and applies."""
+    _run("ledger", repeats, as_json=as_json)
 
 
 @app.command

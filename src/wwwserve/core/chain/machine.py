@@ -85,9 +85,11 @@ class Chain:
         """Blocks on their way to the disk, by the number of the write."""
         self._kept: tuple[ChainRecord, tuple[OpenedFeed, ...]] | None = None
         """The block that was last made durable."""
-        self._changes = dict(loaded.changes)
+        self._changes = loaded.changes
         """Entries that the last applied block changed, to be written with the next."""
         self._run: tuple[Finalised, tuple[OpenedFeed, ...], BlockRun] | None = None
+        self._is_applied = False
+        """Whether all slices of it are done, and its end is not."""
         self._opened: dict[bytes, OpenedFeed] = {}
         """Feed blocks that wait; until the block with them is applied."""
         self._told: dict[bytes, tuple[int, tuple[OpenedFeed, ...]]] = {}
@@ -267,16 +269,17 @@ class Chain:
         self._run = (final, feeds, self._ledger.begin_block(final.block, feeds))
 
     def _step(self, now: Moment) -> list[ChainEffect]:
-        """Apply one slice; after the last, tell what the block changed, and go on."""
+        """Apply one slice; after the last, in a call of its own, tell what the block changed."""
         assert self._run is not None
         final, feeds, run = self._run
-        if run.step():
+        if not self._is_applied:
+            self._is_applied = not run.step()
             return []
-        self._run = None
-        self._changes = dict(run.changes)
+        self._run, self._is_applied = None, False
+        self._changes = run.changes
         self._admission.on_final(feeds)
-        for opened in feeds:
-            self._opened.pop(opened.feed_id, None)
+        for feed_id in final.block.feed_ids:
+            self._opened.pop(feed_id, None)
         self._told = {
             block_id: told for block_id, told in self._told.items() if told[0] > final.height
         }

@@ -45,6 +45,8 @@ class Ledger:
         state.changed = dict.fromkeys(state.list_entry_keys())
         for _ in self._rehash():
             pass
+        # No block changed these, and to let go of so many takes longer than a call may.
+        self._changes = {}
 
     @classmethod
     def from_genesis(cls, genesis: Genesis) -> "Ledger":
