@@ -18,6 +18,7 @@ from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.sessions import Role, ServedModel
 from wwwserve.values.limits import ENGINE_STALE_US
 from wwwserve.values.moments import MILLISECOND, SECOND, Moment
+from wwwserve.wire import Usage
 
 SLOTS = 3
 TOLD = served(SLOTS, engine="told")
@@ -77,7 +78,7 @@ class Engines(RuleBasedStateMachine):
             if is_failure:
                 self.capacity.note_failure(model, self.now)
             else:
-                self.capacity.note_success(model)
+                self.capacity.note_success(model, Usage(tokens, 0))
 
     @rule(kept=st.lists(st.sampled_from(MODELS), unique=True))
     def reload(self, kept: list[ServedModel]) -> None:

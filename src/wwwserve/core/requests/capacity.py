@@ -17,7 +17,7 @@ from wwwserve.core.requests.state import PlaceKey, get_place_key
 from wwwserve.core.sessions import Role, ServedModel
 from wwwserve.core.snapshot import EngineView
 from wwwserve.values.moments import Moment
-from wwwserve.wire import RequestSummary
+from wwwserve.wire import RequestSummary, Usage
 
 _MILLION = 1_000_000
 
@@ -95,9 +95,10 @@ class Capacity:
         """A model's engine failed a request: others go first for a while."""
         self._engines[served.engine].note_failure(now)
 
-    def note_success(self, served: ServedModel) -> None:
+    def note_success(self, served: ServedModel, usage: Usage) -> None:
         """A model's engine answered a request."""
-        self._engines[served.engine].note_success()
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        self._engines[served.engine].note_success(tokens)
 
     # -- what it is asked ------------------------------------------------------------------------
 

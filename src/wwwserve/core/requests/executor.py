@@ -160,7 +160,7 @@ class Executor:
             )
         )
         self._tally.works_answered += 1
-        self._capacity.note_success(work.served)
+        self._capacity.note_success(work.served, event.usage)
         self._end(work, "", event.usage, now)
 
     def take_failure(self, work: Work, event: StreamFailed, now: Moment) -> None:

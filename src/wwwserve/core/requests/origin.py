@@ -136,7 +136,7 @@ class Origin:
         """An answer is whole."""
         self._note_room(run)
         if run.served is not None:
-            self._capacity.note_success(run.served)
+            self._capacity.note_success(run.served, event.usage)
         self.book.end_well(run, event, now)
 
     def fail_run(self, run: Run, event: StreamFailed, now: Moment) -> None:

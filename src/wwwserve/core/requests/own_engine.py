@@ -24,7 +24,7 @@ AVOIDED_MAX_US = 30 * SECOND
 """Longest time a failing engine comes last: then it may show that it is well."""
 _DOUBLINGS_MAX = 16
 _USUAL_SHIFT = 3
-"""The usual size of a request follows each new one by an eighth."""
+"""The usual size of a request follows each one answered by an eighth."""
 _PERMILLE = 1000
 
 
@@ -43,7 +43,7 @@ class OwnEngine:
     started_at: int = 0
     """The number of the latest start on it among those of all engines."""
     usual_tokens: int = REQUEST_TOKENS_USUAL
-    """Size of a request sent here, prompt and answer, on average."""
+    """Size of a request answered here, prompt and answer, on average."""
     _peak: int = 0
     """Most this node had running there since the last reading."""
     _tokens: int = 0
@@ -93,8 +93,6 @@ class OwnEngine:
         self._peak = max(self._peak, self.running)
         self._tokens += tokens
         if self.allowance is not None:
-            usual = self.usual_tokens + ((tokens - self.usual_tokens) >> _USUAL_SHIFT)
-            self.usual_tokens = max(usual, 1)
             self.allowance.note_start()
 
     def end(self, role: Role, tokens: int) -> None:
@@ -120,8 +118,12 @@ class OwnEngine:
         self._failures += 1
         self._avoided_until = after(now, span_us)
 
-    def note_success(self) -> None:
-        """It answered a request."""
+    def note_success(self, tokens: int) -> None:
+        """It answered a request, of so many tokens by its own count; 0 = untold."""
+        if tokens:
+            # What was expected may be another node's word, and large words would leave no room.
+            usual = self.usual_tokens + ((tokens - self.usual_tokens) >> _USUAL_SHIFT)
+            self.usual_tokens = max(usual, 1)
         self._failures = 0
         self._avoided_until = START
 

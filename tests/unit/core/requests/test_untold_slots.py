@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.core.desk import (
+    DIGEST,
     Desk,
     ended,
     offer,
@@ -33,11 +34,11 @@ from wwwserve.core.engines import (
     compute_first_slots,
 )
 from wwwserve.core.entropy import Entropy
-from wwwserve.core.events import EngineRead, StreamEnded, SubmitRequest
+from wwwserve.core.events import EngineRead, OfferCancelled, StreamEnded, SubmitRequest
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.requests.allowance import ALLOWANCE_MAX, LOOK_PERIOD_US, Allowance
 from wwwserve.core.requests.own_engine import KV_FULL_PERMILLE
-from wwwserve.core.sessions import Route, ServedModel, SessionId
+from wwwserve.core.sessions import Role, Route, ServedModel, SessionId
 from wwwserve.enginemodel import BatchingEngine, Demand, SequenceId, find_profile
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment
 from wwwserve.wire import Quote, Usage
@@ -142,6 +143,31 @@ def test_other_nodes_are_told_by_their_own_size_and_own_users_not() -> None:
     assert list(pick_all(desk.tell(offer(1, large)), DeclineOffer))
     assert list(pick_all(desk.tell(offer(2)), AcceptOffer))
     assert submit(desk, 3, prompt_tokens=4 * REQUEST_TOKENS_USUAL)
+
+
+def test_no_word_of_a_peer_changes_what_counts_as_usual() -> None:
+    # [REQUESTS-KV.1]: it offers requests as large as a model takes, and gives each up at once.
+    desk = Desk(guess(), policy=GENEROUS)
+    desk.tell(tell_cache(0))
+    for number in range(100, 120):
+        asked = summary(number, prompt_tokens=KV_TOKENS, completion_tokens_max=1)
+        assert list(pick_all(desk.tell(offer(number, asked)), AcceptOffer))
+        desk.tell(OfferCancelled(SessionId(Role.EXECUTOR, number)))
+        desk.pass_time(SECOND)
+        desk.tell(tell_cache(0))
+    assert len(submit(desk, *range(20))) == 9
+
+
+def test_what_is_answered_makes_what_counts_as_usual() -> None:
+    desk = Desk(guess(), policy=GENEROUS)
+    desk.tell(tell_cache(0))
+    for number in range(100, 120):
+        (session,) = submit(desk, number)
+        desk.tell(StreamEnded(session, Usage(2 * REQUEST_TOKENS_USUAL, 0), DIGEST))
+        desk.tell(tell_cache(0))
+    # One fewer than of the usual size before: the last would have to leave room for one twice as
+    # large as itself.
+    assert len(submit(desk, *range(20))) == 8
 
 
 def test_a_small_request_does_not_pass_a_usual_one_that_waits() -> None:
