@@ -31,8 +31,8 @@ from wwwserve.values.moments import Moment, after
 DOUBTED_LINK_PERIODS = 10
 """Probe periods for which the link of a member in doubt is kept; a living one refutes sooner."""
 SHED_REST_PERIODS = 10
-"""Push/pull periods in which a member that had no room is not chosen again. It had room if the link
-lasted as long."""
+"""Push/pull periods in which a member that had no room is not chosen again, nor one that often was
+not there. It had room if the link lasted as long."""
 _ANSWER_WAIT_US = 2 * LINK_HANDSHAKE_US
 """A dial not answered by then counts as failed, so that no lost answer blocks an address."""
 
@@ -178,7 +178,7 @@ class Dialler:
 
     def on_meet_due(self, subject: bytes) -> None:
         """Somebody the operator wants met."""
-        state, meeting = self._state, self._meetings.get(subject)
+        meeting = self._meetings.get(subject)
         if meeting is None:
             return
         addresses = self._list_useful(meeting)
@@ -324,8 +324,12 @@ class Dialler:
         if member is not None:
             member.dial_attempts += 1
             addresses = member.opened.record.addresses
-            parameters = self._state.parameters
-            self._try_later(node, compute_backoff_us(parameters, member.dial_attempts, addresses))
+            parameters, failures = self._state.parameters, member.dial_attempts
+            # Where not all are wanted, whoever is not there is soon left alone for long: a crowd of
+            # records with nobody behind them must not take all dials.
+            periods = 1 if self._neighbours.is_mesh else SHED_REST_PERIODS
+            longest_us = periods * parameters.push_pull_period_us
+            self._try_later(node, compute_backoff_us(parameters, failures, addresses, longest_us))
 
     def _try_later(self, node: NodeId, wait_us: int) -> None:
         """Prefer other members for so long; where all are wanted, dial this one then."""
@@ -336,7 +340,10 @@ class Dialler:
         if meeting.attempts >= JOIN_ATTEMPTS_MAX and not meeting.is_lasting:
             del self._meetings[meeting.subject]
             return
-        wait_us = compute_backoff_us(self._state.parameters, meeting.attempts, meeting.addresses)
+        parameters = self._state.parameters
+        wait_us = compute_backoff_us(
+            parameters, meeting.attempts, meeting.addresses, parameters.push_pull_period_us
+        )
         self._retry(Task.MEET, meeting.subject, wait_us)
 
     def _on_met(self, meeting: Meeting) -> None:

@@ -8,7 +8,8 @@ and go, moves to where it would have been drawn when two networks become one, an
 itself into it, for the key is secret and new with each start.
 
 Links that others chose are kept too. Whoever dialled a link sheds it in time when it is no longer
-of its choice; of more than `LINKS_CROWDED`, any that are not, so that newcomers find room.
+of its choice and all that are have links; of more than `LINKS_CROWDED`, any that are not, so that
+newcomers find room.
 Nothing is shed while something runs on it. Who is shed and wants the link dials it again, or, if it
 was shed soon, chooses another.
 
@@ -127,6 +128,9 @@ class Neighbours:
         unwanted = [node for node in state.links if not self.is_wanted(node)]
         if len(state.links) > LINKS_CROWDED:
             return pick_some(self._entropy, unwanted, len(state.links) - LINKS_CROWDED)
+        if sum(node in state.links for node in self._chosen) < self._count:
+            # Who is chosen instead may not be there at all: anybody can sign records of nobody.
+            return []
         kept_us = LINK_KEPT_PERIODS * state.parameters.push_pull_period_us
         own = [node for node in unwanted if node in dialled]
         return [node for node in own if state.now >= after(dialled[node], kept_us)][:1]

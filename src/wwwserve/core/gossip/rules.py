@@ -59,13 +59,15 @@ def compute_tellings_max(parameters: Parameters, live_count: int) -> int:
     return parameters.gossip_multiplier * compute_log2(live_count + 1)
 
 
-def compute_backoff_us(parameters: Parameters, failures: int, addresses: Sequence[str]) -> int:
-    """How long to wait after so many failed dials in a row: doubling, up to a push/pull period.
+def compute_backoff_us(
+    parameters: Parameters, failures: int, addresses: Sequence[str], longest_us: int
+) -> int:
+    """How long to wait after so many failed dials in a row: doubling, up to the longest.
 
     All of a node's addresses are tried before the pause grows.
     """
     doublings = min(failures // max(1, len(addresses)), _DOUBLINGS_MAX)
-    return min(parameters.probe_period_us << doublings, parameters.push_pull_period_us)
+    return min(parameters.probe_period_us << doublings, longest_us)
 
 
 def compute_knock_us(parameters: Parameters, live_count: int) -> int:

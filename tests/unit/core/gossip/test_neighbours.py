@@ -6,6 +6,8 @@ looked at from above: who reaches whom, how many links each has, and what is lef
 Claims: [GOSSIP-LINKS.1], [GOSSIP-LINKS.7], [GOSSIP-LINKS.8], [GOSSIP-LINKS.10].
 """
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.unit.core.gossip.driver import Driver, dials, push_pull, sends
@@ -14,6 +16,7 @@ from tests.unit.core.gossip.town import Town
 from wwwserve.core.effects import CloseLink
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import LinkClosed
+from wwwserve.core.gossip import GossipEffect
 from wwwserve.core.gossip.dialling import SHED_REST_PERIODS
 from wwwserve.core.gossip.neighbours import (
     EXECUTORS_PER_MODEL,
@@ -45,6 +48,16 @@ def find_dialled(node: Driver) -> set[str]:
     tell_of(node, range(100, 300))
     node.wait(2 * PERIOD_US)
     return set(dials(node.effects))
+
+
+def wait_among(node: Driver, numbers: Sequence[int], span_us: int) -> list[GossipEffect]:
+    """Let time pass in which these refute all doubts; what was done meanwhile."""
+    before = len(node.effects)
+    for version in range(2, 2 + span_us // (5 * PERIOD_US)):
+        node.wait(5 * PERIOD_US)
+        for number in numbers:
+            node.tell(number, make_record(number, version=version))
+    return node.effects[before:]
 
 
 # -- one node ------------------------------------------------------------------------------------
@@ -105,6 +118,29 @@ def test_who_was_shed_soon_chooses_another() -> None:
     node.tell(1, *news)
     span_us = SHED_REST_PERIODS * TINY.push_pull_period_us // 3
     assert address_of(number) not in dials(node.wait(span_us))
+
+
+def test_no_link_is_shed_for_members_that_are_not_there() -> None:
+    # [GOSSIP-LINKS.8]: one peer signs hundreds of records, and nobody is behind them.
+    node = Driver()
+    node.link(1)
+    there = range(100, 110)
+    tell_of(node, there)
+    for number in there:
+        node.open(number, is_dialled=True)
+    tell_of(node, range(200, 500))
+    effects = wait_among(node, (1, *there), (LINK_KEPT_PERIODS + 3) * TINY.push_pull_period_us)
+    assert not any(isinstance(effect, CloseLink) for effect in effects)
+
+
+def test_members_that_are_not_there_do_not_hide_those_who_are() -> None:
+    # [GOSSIP-LINKS.2]: nobody answers a dial, and in the end each of so many was tried.
+    node = Driver()
+    node.link(1)
+    tell_of(node, range(200, 500))
+    wait_among(node, (1,), 8 * SHED_REST_PERIODS * TINY.push_pull_period_us)
+    tried = set(dials(node.effects))
+    assert {address_of(number) for number in range(200, 500)} <= tried
 
 
 def test_nobody_is_suspected_for_shedding_a_link() -> None:
