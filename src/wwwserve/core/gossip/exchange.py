@@ -190,22 +190,25 @@ class Exchange:
 
     def on_records(self, records: Sequence[OpenedRecord]) -> None:
         """A peer gives records: while they are news, the tables are compared again soon."""
-        members = self._state.members
-        is_news = any(
-            opened.node not in members
-            or members[opened.node].opened.record.version < opened.record.version
-            for opened in records
-        )
-        if is_news:
+        if any(self._is_news(opened) for opened in records):
             if not self._brisk_left:
                 self._set_next(self._state.parameters.probe_period_us)
             self._brisk_left = BRISK_QUESTIONS
+
+    def _is_news(self, opened: OpenedRecord) -> bool:
+        held = self._get_held(opened.node)
+        if held is None:
+            return self._table.has_room
+        return held[0].record.version < opened.record.version
 
     def _compare(self, sender: NodeId, entries: Iterable[Entry]) -> _Findings:
         findings = _Findings()
         for entry in entries:
             node = NodeId(entry.node)
-            step = compute_step(entry, self._get_held(node))
+            held = self._get_held(node)
+            if held is None and not self._table.has_room:
+                continue  # Each exchange would bring it, and each time for nothing.
+            step = compute_step(entry, held)
             findings.steps[step].append(node)
             if step is Step.HEAR:
                 kind = DOUBTS[entry.standing]

@@ -5,6 +5,7 @@ All of `Member.status` is decided in `Table`; the rules are [GOSSIP-ORDER] of sp
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from typing import Final
 
 from wwwserve.core.facts import MemberChanged, MemberStatus
 from wwwserve.core.gossip.agenda import Task
@@ -21,10 +22,13 @@ from wwwserve.core.gossip.rules import (
 from wwwserve.core.gossip.state import CONFIRMATIONS_MAX, VERSION_MAX, Member, State
 from wwwserve.core.snapshot import MemberView
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import MEMBERS_MAX
+from wwwserve.values.limits import LINKS_MAX, MEMBERS_MAX
 from wwwserve.values.moments import Moment, after
 from wwwserve.values.refusals import Refusal, Severity
 from wwwserve.wire import Alive, Dead, Gossip, OpenedRecord, Suspect
+
+LET_GO_LOOKED_AT: Final = 2 * LINKS_MAX
+"""Members in a row of a full table of which one may be forgotten; so many are not all linked."""
 
 
 class Table:
@@ -58,6 +62,11 @@ class Table:
             members = self._state.members
             self._views = tuple(self._view(node, members[node]) for node in self._order)
         return self._views
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a stranger could be taken in."""
+        return len(self._state.members) < MEMBERS_MAX or bool(self._gone)
 
     def get_some(self, count: int) -> list[NodeId]:
         """Up to `count` members in a row of the order of their ids, from a random one on."""
@@ -209,7 +218,7 @@ class Table:
     def _admit(self, opened: OpenedRecord) -> None:
         node = opened.node
         if len(self._state.members) >= MEMBERS_MAX:
-            self._make_room()
+            self._make_room(node)
         # A stranger counts as gone until its status is set, two lines below.
         member = Member(opened, MemberStatus.LEFT)
         self._state.members[node] = member
@@ -217,12 +226,28 @@ class Table:
         self._set_status(node, member, MemberStatus.ALIVE)
         self._state.spread(node, Alive(opened.sealed))
 
-    def _make_room(self) -> None:
-        """Forget the longest gone for a stranger; raises `Refusal` when nobody is gone."""
+    def _make_room(self, stranger: NodeId) -> None:
+        """Forget the longest gone, or for a linked stranger some member without a link.
+
+        A link proves that somebody is there; of records alone there may be any number. Raises
+        `Refusal` when there is nobody to forget.
+        """
         longest = next(iter(self._gone), None)
+        if longest is None and stranger in self._state.links:
+            longest = self._let_go()
         if longest is None:
             raise Refusal("members-full", f"{MEMBERS_MAX} members are known", Severity.IGNORE)
         self._forget(longest)
+
+    def _let_go(self) -> NodeId | None:
+        """Hold one of some members without a link for gone: who could be dialled least."""
+        members, links = self._state.members, self._state.links
+        unlinked = [node for node in self.get_some(LET_GO_LOOKED_AT) if node not in links]
+        if not unlinked:
+            return None
+        node = max(unlinked, key=lambda node: members[node].dial_attempts)
+        self._set_status(node, members[node], MemberStatus.LEFT)
+        return node
 
     def _forget(self, node: NodeId) -> None:
         del self._gone[node], self._state.members[node]

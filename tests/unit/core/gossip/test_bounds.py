@@ -8,19 +8,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.core.gossip.driver import Driver, dead, facts, push_pull, suspect
+from tests.unit.core.gossip.driver import Driver, dead, facts, push_pull, sends, suspect
 from tests.unit.core.gossip.pretend import make_record, name
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import DeadlineReached, EnvelopeReceived
 from wwwserve.core.facts import MemberStatus, PeerRefused
 from wwwserve.core.gossip.agenda import Agenda, Task
+from wwwserve.core.gossip.digests import FIRST_ID
 from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import compute_suspicion_us
 from wwwserve.core.gossip.state import TASKS_PER_CALL_MAX
 from wwwserve.values.limits import MEMBERS_MAX
 from wwwserve.values.moments import NEVER, Moment
 from wwwserve.values.parameters import TINY
-from wwwserve.wire import Ack, Envelope, Gossip, Nack, Ping, PingRequest
+from wwwserve.wire import (
+    BUCKETS,
+    Ack,
+    Digest,
+    Entry,
+    Envelope,
+    Gossip,
+    Listing,
+    Nack,
+    Ping,
+    PingRequest,
+    PushPull,
+    Standing,
+)
 
 
 @pytest.fixture
@@ -50,6 +64,31 @@ def test_a_stranger_above_the_bound_is_ignored_until_somebody_is_gone(full: Driv
     ]
     assert full.status(200) is None, "the longest gone made room"
     assert len(full.gossip.get_members()) == MEMBERS_MAX
+
+
+def test_a_crowd_of_records_keeps_out_nobody_who_comes_with_a_link(full: Driver) -> None:
+    # [GOSSIP-BOUNDS.1]: one peer told of nobodies until no room was left; then somebody comes.
+    full.link(9)
+    assert full.status(9) is MemberStatus.ALIVE
+    assert full.status(1) is not None, "who is linked stays"
+    assert len(full.gossip.get_members()) == MEMBERS_MAX
+    assert full.gossip.is_routable(name(9))
+
+
+def test_what_there_is_no_room_for_is_not_asked_for_again_and_again(full: Driver) -> None:
+    # [GOSSIP-BOUNDS.1]: two full tables that differ would be exchanged for ever.
+    entries = tuple(Entry(name(number), 1, Standing.ALIVE) for number in range(9, 20))
+    full.open(2, is_dialled=True)
+    stranger = make_record(2, addresses=())
+    full.hear(2, push_pull(stranger), stranger)
+    listing = Listing(FIRST_ID, bytes(range(BUCKETS)), entries, until=None)
+    wanted = [part.wanted for part in sends(full.hear(2, listing), PushPull)]
+    assert not any(wanted)
+    full.wait(6 * TINY.probe_period_us)
+    news = [make_record(number) for number in range(9, 20)]
+    full.hear(2, push_pull(*news), *news)
+    asked = sends(full.wait(TINY.push_pull_period_us // 2), Digest)
+    assert len(asked) <= 1, "what was not taken in is no reason to ask on"
 
 
 def test_however_much_is_due_no_call_does_it_all(full: Driver) -> None:
