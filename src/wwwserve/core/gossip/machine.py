@@ -34,9 +34,7 @@ from wwwserve.core.gossip.relaying import Relayer
 from wwwserve.core.gossip.rules import get_doubts
 from wwwserve.core.gossip.spreading import Spreader
 from wwwserve.core.gossip.state import (
-    RELAYS_PER_PEER_MAX,
     TASKS_PER_CALL_MAX,
-    Allowance,
     Link,
     State,
 )
@@ -233,10 +231,7 @@ class Gossip:
 
     def _on_link_opened(self, event: LinkOpened) -> None:
         state, peer = self._state, event.peer
-        parameters = state.parameters
-        state.links[peer] = Link(
-            relays=Allowance(RELAYS_PER_PEER_MAX, parameters.probe_period_us, state.now),
-        )
+        state.links[peer] = Link.open(state.parameters, state.now)
         state.report(LinkChanged(peer, is_open=True, detail=event.address))
         self._dialler.on_link_opened(peer, event.address, is_dialled=event.is_dialled)
         self._prober.on_shown(peer)
@@ -297,7 +292,7 @@ class Gossip:
     ) -> None:
         match message:
             case Ping():
-                self._state.send(sender, Ack(message.number, self._spreader.take_claims()))
+                self._spreader.answer(sender, message.number)
             case Ack():
                 if not self._relayer.on_ack(sender, message.number):
                     self._prober.on_ack(sender, message.number)

@@ -42,7 +42,7 @@ class Relayer:
         """
         state, node = self._state, NodeId(request.node)
         if node == state.node:
-            state.send(sender, Ack(request.number, self._spreader.take_claims()))
+            self._spreader.answer(sender, request.number)
             return
         state.links[sender].relays.spend(state.now)
         if node == sender:

@@ -4,8 +4,9 @@ from wwwserve.core.gossip.agenda import Task
 from wwwserve.core.gossip.own import OwnRecord
 from wwwserve.core.gossip.rules import compute_tellings_max, pick_some
 from wwwserve.core.gossip.state import State
+from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import after
-from wwwserve.wire import Alive, Claim, Gossip
+from wwwserve.wire import Ack, Alive, Claim, Gossip
 
 
 class Spreader:
@@ -23,6 +24,12 @@ class Spreader:
         """
         skip = None if self._own.is_durable else self._state.node
         return self._state.claims.take(tellings_max=self._tellings_max(), first=first, skip=skip)
+
+    def answer(self, peer: NodeId, number: int) -> None:
+        """Say to a peer that we are there, with news unless it asks all the time."""
+        state = self._state
+        is_told = state.links[peer].answers.take(state.now)
+        state.send(peer, Ack(number, self.take_claims() if is_told else ()))
 
     def on_gossip_due(self) -> None:
         """Tell a few linked peers, and go on while there is news."""

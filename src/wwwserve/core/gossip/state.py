@@ -34,6 +34,10 @@ RELAYS_MAX: Final = 256
 """Probes on behalf of others at once; above it the oldest is given up."""
 RELAYS_PER_PEER_MAX: Final = 4
 """Probes one peer may ask of us in a probe period; an honest one asks for one."""
+ANSWERS_WITH_NEWS_MAX: Final = 2
+"""Answers to one peer's probes on which news rides, in a probe period; an honest one probes once,
+and now and then for others. Each telling counts, so who probes all the time would be told
+everything, and nobody else anything."""
 LOST_ROUNDS: Final = 2
 """Rounds of asking for a member whose link was lost, in which nobody has a link, until it is
 suspect; in the second its link may be there again."""
@@ -81,13 +85,17 @@ class Allowance:
     since: Moment
     used: int = 0
 
-    def spend(self, now: Moment, count: int = 1) -> None:
-        """Use it so often; raises `Refusal` while it is used up, held against the peer but once."""
+    def take(self, now: Moment, count: int = 1) -> bool:
+        """Use it so often; False while it is used up."""
         if now - self.since >= self.period_us:
             self.since, self.used = now, 0
-        was_within = self.used <= self.count_max
         self.used += count
-        if self.used > self.count_max:
+        return self.used <= self.count_max
+
+    def spend(self, now: Moment, count: int = 1) -> None:
+        """Use it so often; raises `Refusal` while it is used up, held against the peer but once."""
+        was_within = self.used <= self.count_max or now - self.since >= self.period_us
+        if not self.take(now, count):
             detail = f"asked over {self.count_max} times in {self.period_us} us"
             raise Refusal("rate", detail, Severity.REJECT if was_within else Severity.IGNORE)
 
@@ -98,8 +106,19 @@ class Link:
 
     relays: Allowance
     """Probes on its behalf."""
+    answers: Allowance
+    """Answers to its own probes on which news rides."""
     noticed_at: Moment = START
     """When the peer was last heard from, or probed."""
+
+    @classmethod
+    def open(cls, parameters: Parameters, now: Moment) -> "Link":
+        """A link that opens now."""
+        period_us = parameters.probe_period_us
+        return cls(
+            relays=Allowance(RELAYS_PER_PEER_MAX, period_us, now),
+            answers=Allowance(ANSWERS_WITH_NEWS_MAX, period_us, now),
+        )
 
 
 @dataclass(slots=True)

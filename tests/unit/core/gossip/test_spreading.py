@@ -14,6 +14,7 @@ from wwwserve.core.events import LinkClosed
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.claims import ClaimQueue, compute_claim_bytes
 from wwwserve.core.gossip.rules import compute_tellings_max
+from wwwserve.core.gossip.state import ANSWERS_WITH_NEWS_MAX
 from wwwserve.values.limits import (
     MESSAGE_BYTES_MAX,
     PIGGYBACK_BYTES_MAX,
@@ -138,6 +139,22 @@ def test_news_rides_on_answers() -> None:
     (ack,) = sends(node.hear(2, Ping(1)), Ack)
     assert claims_about(node.effects, 9)
     assert 0 < len(ack.claims) <= PIGGYBACK_CLAIMS_MAX
+
+
+def test_who_probes_all_the_time_does_not_use_up_what_others_are_to_be_told() -> None:
+    # [GOSSIP-SPREAD.3]
+    node = Driver()
+    node.link(*range(1, 9))
+    node.tell(1, make_record(40, addresses=()))
+    before = len(node.effects)
+    for number in range(1_000):
+        node.hear(2, Ping(number))
+    effects = node.effects[before:]
+    assert len(sends(effects, Ack)) == 1_000
+    assert len(claims_about(effects, 40)) <= ANSWERS_WITH_NEWS_MAX
+    node.wait(SECOND)
+    tellings = compute_tellings_max(TINY, 9)
+    assert len(claims_about(node.effects, 40)) >= tellings - ANSWERS_WITH_NEWS_MAX
 
 
 def test_without_a_link_no_news_is_kept() -> None:
