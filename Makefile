@@ -43,6 +43,7 @@ bench: $(VENV)/.run-installed  ## what the gateway, a link, the core and members
 	@$(BIN)/wwwserve bench gateway $(ARGS)
 	@$(BIN)/wwwserve bench link $(ARGS)
 	@$(BIN)/wwwserve bench core $(ARGS)
+	@$(BIN)/wwwserve bench ledger $(ARGS)
 	@$(BIN)/wwwserve bench engine $(ARGS)
 	@$(BIN)/wwwserve bench gossip $(ARGS)
 

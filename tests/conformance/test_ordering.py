@@ -55,6 +55,7 @@ def words(first: int, count: int) -> list[bytes]:
 
 
 def test_all_readers_come_to_one_order_and_each_word_is_final_once(net: OrderingNet) -> None:
+    # [ORDER-SAME.1]
     said = words(0, 40)
     for word in said:
         net.submit(LEADER, word)
@@ -68,6 +69,7 @@ def test_all_readers_come_to_one_order_and_each_word_is_final_once(net: Ordering
 
 
 def test_heights_have_no_gap_and_the_beacon_is_a_hash_over_all_blocks(net: OrderingNet) -> None:
+    # [ORDER-SAME.2]
     net.run(3 * IDLE_US)
     for member in net.members:
         assert [final.height for final in member.finals] == [1, 2, 3][: len(member.finals)]
@@ -79,6 +81,7 @@ def test_heights_have_no_gap_and_the_beacon_is_a_hash_over_all_blocks(net: Order
 
 
 def test_a_word_said_twice_is_refused_before_and_after_it_is_final(net: OrderingNet) -> None:
+    # [ORDER-WORD.1]
     word = make_word(1)
     net.submit(LEADER, word)
     with pytest.raises(Refusal, match="pool-known"):
@@ -98,6 +101,7 @@ def test_what_is_no_word_is_refused(net: OrderingNet, word: bytes) -> None:
 
 @pytest.mark.slow
 def test_the_pool_is_bounded_and_empties_into_full_blocks(net: OrderingNet) -> None:
+    # [ORDER-WORD.2]
     net.submit(LEADER, *words(0, POOL_WORDS_MAX))
     with pytest.raises(Refusal, match="pool-full"):
         net.submit(LEADER, make_word(POOL_WORDS_MAX))
@@ -110,6 +114,7 @@ def test_the_pool_is_bounded_and_empties_into_full_blocks(net: OrderingNet) -> N
 
 
 def test_large_words_make_smaller_blocks(net: OrderingNet) -> None:
+    # [ORDER-WORD.2]
     net.submit(LEADER, *(make_word(number, 12_000) for number in range(800)))
     net.run(20 * PACE_US)
     for member in net.members:
@@ -120,6 +125,7 @@ def test_large_words_make_smaller_blocks(net: OrderingNet) -> None:
 
 
 def test_blocks_come_at_most_four_times_a_second_however_much_waits(net: OrderingNet) -> None:
+    # [ORDER-PACE.1]
     for number in range(200):
         net.submit(LEADER, make_word(number))
         net.run(20 * MILLISECOND)
@@ -129,6 +135,7 @@ def test_blocks_come_at_most_four_times_a_second_however_much_waits(net: Orderin
 
 
 def test_a_word_waits_for_no_more_than_the_pace(net: OrderingNet) -> None:
+    # [ORDER-PACE.1]
     net.run(IDLE_US + 7 * SECOND)
     net.submit(LEADER, make_word(1))
     net.run(PACE_US + 100 * MILLISECOND)
@@ -136,12 +143,14 @@ def test_a_word_waits_for_no_more_than_the_pace(net: OrderingNet) -> None:
 
 
 def test_while_nothing_waits_there_is_one_empty_block_in_half_a_minute(net: OrderingNet) -> None:
+    # [ORDER-PACE.1]
     net.run(10 * IDLE_US + SECOND)
     assert all(len(member.finals) == 10 for member in net.members)
     assert not net.members[LEADER].words
 
 
 def test_a_window_of_the_state_ends_with_a_block_at_its_instant(net: OrderingNet) -> None:
+    # [ORDER-PACE.1]
     net.members[LEADER].due_ms = 41_500
     net.run(42 * SECOND)
     assert [final.time_ms for final in net.members[LEADER].finals] == [30_000, 41_500]
@@ -150,6 +159,7 @@ def test_a_window_of_the_state_ends_with_a_block_at_its_instant(net: OrderingNet
 def test_the_ledger_clock_goes_with_the_leaders_and_stands_still_in_a_stall(
     net: OrderingNet,
 ) -> None:
+    # [ORDER-CLOCK.1]
     net.run(100 * SECOND)
     before_ms = net.members[LEADER].finals[-1].time_ms
     assert before_ms == 90_000
@@ -163,6 +173,7 @@ def test_the_ledger_clock_goes_with_the_leaders_and_stands_still_in_a_stall(
 
 @pytest.mark.parametrize("rate_permille", [700, 1_005, 1_500, 4_000])
 def test_the_ledger_clock_runs_ahead_of_nobody(net: OrderingNet, rate_permille: int) -> None:
+    # [ORDER-CLOCK.2]
     net.members[LEADER].rate_permille = rate_permille
     net.start(LEADER)
     epochs_ms = MAIN_LEDGER.epoch_ms
@@ -207,6 +218,7 @@ def test_a_restart_resumes_at_the_head_and_says_nothing_else_of_a_height(
 
 
 def test_who_was_away_catches_up_with_all_it_missed(net: OrderingNet) -> None:
+    # [ORDER-FOLLOW.2]
     net.run(SECOND)
     net.crash(1)
     for number in range(150):
@@ -233,6 +245,7 @@ def test_a_new_set_of_validators_disturbs_nothing(net: OrderingNet) -> None:
 
 
 def test_nothing_is_final_before_it_is_durable(net: OrderingNet) -> None:
+    # [ORDER-DURABLE.1]
     net.submit(LEADER, make_word(1))
     net.run(MILLISECOND)
     assert not net.members[LEADER].finals

@@ -28,6 +28,7 @@ SEQUENCER = [sys.executable, __file__]
 
 
 def test_kill_9_loses_no_told_block_and_tells_no_height_twice(tmp_path: Path) -> None:
+    # [ORDER-DURABLE.2]
     told: dict[int, str] = {}
     for round_number in range(KILLS):
         for height, head in run_until_killed(tmp_path, TOLD_MIN + round_number):

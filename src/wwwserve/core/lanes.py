@@ -19,4 +19,4 @@ class Lane(Enum):
     VOTES = "votes"
     """Reserved for consensus. Survives power loss."""
     CHAIN = "chain"
-    """Reserved for blocks and state. Survives power loss."""
+    """The ledger's blocks, and the state below the newest. Survives power loss."""

@@ -63,6 +63,7 @@ def place(broken: Broken) -> tuple[str, int, int | None]:
 
 
 def test_an_honest_log_adds_up(log: Log, file: Path) -> None:
+    # [ORDER-AUDIT.1]
     totals = check_export(file)
     assert totals.root == log.ledger.root
     assert (totals.height, totals.accounts, totals.holds) == (6, 4, 0)
@@ -82,6 +83,7 @@ def test_a_log_without_blocks_adds_up(log: Log, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_flip_of_any_byte_is_named_with_its_block(file: Path, tmp_path: Path) -> None:
+    # [ORDER-AUDIT.2]
     whole = file.read_bytes()
     heights = list_heights(whole)
     flipped = tmp_path / "flipped"
@@ -227,6 +229,7 @@ def reseal(
 def test_each_way_of_tampering_is_named(
     log: Log, tmp_path: Path, tamper: Tamper, found: tuple[str, int, int | None]
 ) -> None:
+    # [ORDER-AUDIT.2]
     records = list(log.records)
     tamper(log, records)
     assert place(find_fault(write_records(tmp_path / "export", log, records))) == found

@@ -37,6 +37,7 @@ from wwwserve.wire.ledger import (
     Join,
     OpenedBlock,
     OpenedFeed,
+    Transfer,
     Unbond,
     compute_feeds_hash,
     open_block,
@@ -110,6 +111,7 @@ def test_one_account_cannot_fill_the_pool(node: ChainNode) -> None:
 
 def test_nobody_fills_the_log_with_words_that_cost_nothing(node: ChainNode) -> None:
     """Who gives away all cannot have more words wait than could still be paid."""
+    # [ORDER-WORD.3]
     carol = User(CAROL, node.opener)
     everything = node.balance(CAROL) - TINY_LEDGER.op_fee
     node.submit(carol.pay(BOB, everything))
@@ -178,6 +180,21 @@ def test_a_window_that_ends_gets_a_block_at_once() -> None:
     assert [told.time_ms for told in node.told][1:] == [node.told[0].time_ms + 1_234]
 
 
+def test_a_large_block_is_applied_in_many_calls(node: ChainNode) -> None:
+    # [ORDER-BOUNDS.1]
+    alice, bob = User(ALICE, node.opener), User(BOB, node.opener)
+    for user, other in ((alice, BOB), (bob, ALICE)):
+        node.submit(user.say(*(Transfer(name(other), 1) for _ in range(40))))
+        node.submit(user.say(Transfer(name(other), 1)))
+    calls = 0
+    while not node.told:
+        node.run(max(node.chain.next_deadline() - node.at, 0) if calls else PACE_US)
+        calls += 1
+        # Between two slices of it, the node can be told and asked other things.
+        assert node.chain.get_status().height <= 1
+    assert len(node.acknowledged) == 4
+
+
 # -- the disk ------------------------------------------------------------------------------------
 
 
@@ -186,6 +203,7 @@ def test_a_window_that_ends_gets_a_block_at_once() -> None:
 def test_a_death_at_any_write_loses_nothing_acknowledged_and_forks_nothing(
     number: int, point: str
 ) -> None:
+    # [ORDER-DURABLE.2]
     disk = Disk(dies_at=(number, point == "after"))
     node = ChainNode(LEADER, disk)
     alice, bob = User(ALICE, node.opener), User(BOB, node.opener)
@@ -224,6 +242,7 @@ def speak(node: ChainNode, said: list[tuple[OpenedFeed, OpenedFeed]]) -> bool:
 
 
 def test_snapshot_and_tail_come_to_the_state_of_a_replay(node: ChainNode) -> None:
+    # [ORDER-DURABLE.3]
     alice = User(ALICE, node.opener)
     for _ in range(12):
         node.submit(alice.pay(BOB, 3))
@@ -302,6 +321,7 @@ def test_a_follower_refuses_a_block_that_makes_money(node: ChainNode) -> None:
 
 
 def test_two_histories_stop_a_node_for_good(node: ChainNode) -> None:
+    # [ORDER-FORK.1]
     node.run(2 * SECOND)
     fork = make_fork(node)
     follower = ChainNode(BOB)

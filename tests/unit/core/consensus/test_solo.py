@@ -89,6 +89,7 @@ def test_a_good_block_from_anybody_is_taken(net: OrderingNet) -> None:
 def test_a_wrong_block_of_the_sequencer_is_refused(
     net: OrderingNet, rule: str, wrong: dict[str, object]
 ) -> None:
+    # [ORDER-FOLLOW.1]
     assert tell(net, sign(replace(next_header(net), **wrong))) == [rule]
 
 
@@ -98,6 +99,7 @@ def test_a_block_of_anybody_else_is_refused(net: OrderingNet) -> None:
 
 
 def test_a_block_must_come_with_what_it_lists_each_once(net: OrderingNet) -> None:
+    # [ORDER-FOLLOW.1]
     word, other = make_word(2), make_word(3)
     assert tell(net, sign(next_header(net), word), other) == ["block-feeds"]
     assert tell(net, sign(next_header(net), word)) == ["block-feeds"]
@@ -111,6 +113,7 @@ def test_a_block_with_too_many_bytes_is_refused(net: OrderingNet) -> None:
 
 
 def test_two_blocks_of_one_height_stop_whoever_sees_both(net: OrderingNet) -> None:
+    # [ORDER-FORK.1]
     header = next_header(net)
     first, second = sign(header), sign(replace(header, dt_ms=501))
     assert tell(net, first) == [""]
@@ -153,6 +156,7 @@ def test_the_sequencer_itself_stops_when_shown_another_block_of_its_own(net: Ord
 def test_a_sequencer_restored_from_a_backup_takes_its_later_blocks_from_its_peers(
     net: OrderingNet,
 ) -> None:
+    # [ORDER-DURABLE.4]
     backup = list(net.members[LEADER].disk)
     for number in range(2, 100):
         net.submit(LEADER, make_word(number))
@@ -188,6 +192,7 @@ def test_a_restarted_sequencer_listens_before_it_signs(net: OrderingNet) -> None
 
 
 def test_an_answer_that_never_comes_is_asked_for_again(net: OrderingNet) -> None:
+    # [ORDER-FOLLOW.2]
     header = replace(next_header(net), height=200)
     # The one who told it is gone: nobody has such blocks.
     net.members[OTHER].disk.clear()
