@@ -19,6 +19,9 @@ ANSWERS_KEPT_MAX = 256
 """Answers to questions that are not asked again; the oldest is forgotten."""
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """A longer page counts as malformed."""
+TEXT_LENGTH_MAX = 1_024
+"""Letters of a name or version, a file's path at most; a longer one is a mistake, and unknown. It
+would be in each line of the log and of the terminal that names it."""
 COUNT_MAX = 2**53
 """A larger count is a mistake of the engine, and unknown."""
 
@@ -191,9 +194,9 @@ def get_count(value: object, *path: str) -> int | None:
 
 
 def get_text(value: object, *path: str) -> str:
-    """A text along `path`, or the empty one."""
+    """A text along `path`, or the empty one: names and versions, which are not long."""
     found = get_field(value, *path)
-    return found if isinstance(found, str) else ""
+    return found if isinstance(found, str) and len(found) <= TEXT_LENGTH_MAX else ""
 
 
 def get_items(value: object, *path: str) -> list[object]:

@@ -19,7 +19,7 @@ from tests.unit.adapters.engines.dress_readings import (
     read_changed,
 )
 from wwwserve.adapters.engines import EngineSettings, open_http_engine
-from wwwserve.adapters.engines.pages import COUNT_MAX
+from wwwserve.adapters.engines.pages import COUNT_MAX, TEXT_LENGTH_MAX
 from wwwserve.core.engines import EngineHealth, EngineModel
 
 # -- slots, context and abilities ------------------------------------------------------------------
@@ -139,6 +139,16 @@ async def test_lm_studios_own_pages_are_not_needed_to_serve() -> None:
     assert reading.health is EngineHealth.READY
     assert {(model.context_tokens, model.capabilities) for model in reading.models} == {(None, ())}
     assert len(reading.models) == 4
+
+
+async def test_names_and_versions_without_end_are_unknown() -> None:
+    # They would be in each line of the log that names them, once a second.
+    endless = "x" * (TEXT_LENGTH_MAX + 1)
+    models = as_json({"data": [{"id": endless}, {"id": "m", "owned_by": "vllm"}]})
+    changed = {"/v1/models": models, "/version": as_json({"version": endless})}
+    reading = await read_changed("vllm", "0.32.0", changed)
+    assert reading.models == (EngineModel("m"),)
+    assert reading.software == "vLLM"
 
 
 # -- over time -------------------------------------------------------------------------------------
