@@ -145,8 +145,8 @@ async def test_names_and_versions_without_end_are_unknown() -> None:
     # They would be in each line of the log that names them, once a second.
     endless = "x" * (TEXT_LENGTH_MAX + 1)
     models = as_json({"data": [{"id": endless}, {"id": "m", "owned_by": "vllm"}]})
-    changed = {"/v1/models": models, "/version": as_json({"version": endless})}
-    reading = await read_changed("vllm", "0.32.0", changed)
+    version = as_json({"version": endless})
+    reading = await read_changed("vllm", "0.32.0", {"/v1/models": models, "/version": version})
     assert reading.models == (EngineModel("m"),)
     assert reading.software == "vLLM"
 

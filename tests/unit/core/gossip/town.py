@@ -12,7 +12,7 @@ from wwwserve.core.entropy import Entropy
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.dialling import SHED_REST_PERIODS
 from wwwserve.core.gossip.neighbours import Neighbours
-from wwwserve.core.gossip.state import Allowance, Link, Member, State
+from wwwserve.core.gossip.state import Link, Member, State
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LINKS_MAX
 from wwwserve.values.moments import Moment, after
@@ -77,8 +77,7 @@ class Town:
         self._dialled[one][name(other)] = self._now
         for here, there in ((one, other), (other, one)):
             self.links[here][there] = None
-            relays = Allowance(1, TINY.probe_period_us, self._now)
-            self._states[here].links[name(there)] = Link(relays)
+            self._states[here].links[name(there)] = Link.open(TINY, self._now)
 
     def find_reach(self, start: int, without: Sequence[int] = ()) -> dict[int, int]:
         """Who is reached from a node, and in how many steps."""
