@@ -7,7 +7,8 @@ Rules of the machine:
 - A request is in one phase at a time: seeking a place, queued, or running in one session.
 - A slot in use is a session running; there are never more of them than slots.
 - While nothing was delivered, a failed or declined execution is tried again elsewhere. Who failed a
-  request does not get it again; who declined may be asked later.
+  request does not get it again, unless it was its link that was lost; who declined may be asked
+  later.
 - A request waits only while a place may come, and not longer than its bound. While an own engine
   that could run it has room and is ready, it does not wait at all.
 - Another node's request never waits here, and is taken only as the policy in force allows.

@@ -24,6 +24,7 @@ from wwwserve.core.requests.rules import (
     STEPS_MAX,
     USER_RETRY_US,
     compute_excluded_until,
+    compute_failed_until,
     compute_user_deadline,
     describe_no_place,
     is_engine_fault,
@@ -165,7 +166,7 @@ class Origin:
             if is_engine_fault(event.kind):
                 self._capacity.note_failure(run.served, now)
         elif is_retried(event.kind):
-            request.excluded[run.executor] = NEVER
+            request.excluded[run.executor] = compute_failed_until(now, event.kind)
             self.book.blame(run)
 
     # -- room and time ---------------------------------------------------------------------------

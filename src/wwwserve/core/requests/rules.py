@@ -35,6 +35,8 @@ RETRY_MAX_US = 60 * SECOND
 """Nor does a node that declined stay away longer, whatever it says."""
 RETRY_HERE_US = 1 * SECOND
 """A request is not run again sooner on an own engine that failed it: by then that was read anew."""
+RETRY_LINKED_US = 1 * SECOND
+"""Nor sooner by a node whose link was lost under it: first it must be linked again, then rested."""
 USER_RETRY_US = 2 * SECOND
 """What a user is told to wait who found no capacity."""
 USER_DEADLINE_MAX_US = 24 * 3600 * SECOND
@@ -76,6 +78,15 @@ def compute_retry_us(reason: DeclineReason) -> int:
 def compute_excluded_until(now: Moment, retry_after_us: int) -> Moment:
     """Until when a node that declined is not asked about the same request again."""
     return after(now, max(RETRY_MIN_US, min(retry_after_us, RETRY_MAX_US)))
+
+
+def compute_failed_until(now: Moment, kind: FailureKind) -> Moment:
+    """Until when a node that failed a request does not get it again.
+
+    A lost link is no word about the node's engine: a node that was restarted, or that a cable was
+    pulled from, may be the only one with the model. Any other failure may come of the request.
+    """
+    return after(now, RETRY_LINKED_US) if kind is FailureKind.LINK_LOST else NEVER
 
 
 def compute_user_deadline(summary: RequestSummary, now: Moment) -> Moment:

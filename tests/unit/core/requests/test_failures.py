@@ -32,7 +32,7 @@ from wwwserve.core.sessions import Route
 from wwwserve.values.limits import (
     ATTEMPTS_MAX,
 )
-from wwwserve.values.moments import SECOND
+from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.refusals import FailureKind
 
 
@@ -71,6 +71,33 @@ def test_a_dead_executor_costs_its_user_nothing(kind: FailureKind) -> None:
     assert second.offer.attempt == 2
     desk.tell(ended(second.session))
     assert [end.error for end in desk.get_ends()] == [None]
+
+
+def test_a_request_goes_back_to_the_only_node_that_can_run_it_once_that_is_linked_again() -> None:
+    # [REQUESTS-RETRY.7] Its process was killed and started again: what it left waits for it.
+    desk = Desk()
+    desk.meet(member(1))
+    start = start_remote(desk, 1)
+    effects = desk.tell(failed(start.session, FailureKind.LINK_LOST))
+    assert facts(effects, RequestQueued)
+    desk.meet(member(1, is_linked=False))
+    assert not probes(desk.wait(10 * SECOND))
+    desk.meet(member(1))
+    looks = (probes(desk.wait(100 * MILLISECOND)) for _ in range(20))
+    again = next(filter(None, looks))
+    second = pick(desk.quote(again[1], 1, finish_us=1), StartRemote)
+    desk.tell(ended(second.session))
+    assert [end.error for end in desk.get_ends()] == [None]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.UNAVAILABLE, FailureKind.INTERNAL])
+def test_a_node_that_failed_a_request_itself_does_not_get_it_again(kind: FailureKind) -> None:
+    # [REQUESTS-RETRY.1]
+    desk = Desk()
+    desk.meet(member(1))
+    start = start_remote(desk, 1)
+    desk.tell(failed(start.session, kind))
+    assert not probes(desk.wait(60 * SECOND))
 
 
 def test_a_declined_offer_goes_elsewhere_and_the_decliner_may_be_asked_later() -> None:
