@@ -31,6 +31,8 @@ from wwwserve.values.limits import KIB
 from wwwserve.values.refusals import BadInput
 
 TOKEN_HEADER = "x-wwwserve-admin-token"  # noqa: S105 - the header's name
+_OPERATOR_FIX = "use the wwwserve command, which reads it from run.json in the state folder"
+_SCRAPER_FIX = "send the word in metrics.token of the state folder as `authorization: Bearer WORD`"
 BODY_BYTES_MAX = 64 * KIB
 """The longest order is a ticket."""
 METRICS_PATH = "/metrics"
@@ -108,7 +110,7 @@ class AdminService:
                 403, BadInput("host", request.host[:80], "127.0.0.1", "http://127.0.0.1")
             )
         if not self._is_known(request):
-            fix = "use the wwwserve command, which reads it from run.json in the state folder"
+            fix = _SCRAPER_FIX if request.path == METRICS_PATH else _OPERATOR_FIX
             return _refuse(401, BadInput(TOKEN_HEADER, "a wrong one or none", "the token", fix))
         try:
             return await handler(request)

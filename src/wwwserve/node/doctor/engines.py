@@ -21,7 +21,7 @@ from wwwserve.values.refusals import BadInput
 _TELLING = ("llama-server", "vllm", "sglang", "tgi")
 """Kinds that tell their load when they are started for it."""
 _GENERIC = EngineKind.OPENAI.value
-_NO_ENGINE = "this node can run nothing itself: its users depend on others"
+_NO_ENGINE = "this node runs nothing on it: its users depend on other engines, or on other nodes"
 
 
 @dataclass(frozen=True, slots=True)

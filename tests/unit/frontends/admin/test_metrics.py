@@ -246,6 +246,13 @@ async def test_what_the_peer_reports_is_on_the_page(url: str) -> None:
     assert get(found, "wwwserve_requests_total", outcome="answered", route="local") == 1
 
 
+async def test_who_scrapes_with_a_wrong_token_is_told_where_the_right_one_is(url: str) -> None:
+    async with aiohttp.ClientSession(url) as session, session.get("/metrics") as answer:
+        assert "metrics.token" in await answer.text()
+    async with aiohttp.ClientSession(url) as session, session.get("/status") as answer:
+        assert "run.json" in await answer.text()
+
+
 async def test_without_a_token_of_its_own_the_page_is_the_operators() -> None:
     admin = await start_admin(FakePeerHandle(), TOKEN)
     async with aiohttp.ClientSession(admin.url) as session:
