@@ -34,6 +34,8 @@ MESH_MEMBERS_MAX: Final = 32
 """Live members up to which each is linked to; half of `LINKS_MAX`."""
 MEMBERS_LOOKED_AT: Final = 128
 """Members looked at in each probe period, which takes about 0.2 ms; the next are in the next."""
+CALM_CALLS_SKIPPED: Final = 9
+"""Calls after one with nothing to do, while nobody comes or goes; a record may still change."""
 MESH_MEMBERS_SPARE: Final = 8
 """So many more before that ends, so that a network of about this size does not waver."""
 NEIGHBOURS_CHOSEN: Final = 8
@@ -72,6 +74,10 @@ class Neighbours:
         self._executors: dict[NodeId, None] = {}
         self._resting: dict[NodeId, Moment] = {}
         """Who could not be linked to, and until when others are preferred."""
+        self._counts = (0, 0, 0)
+        self._looked_at_in_calm = 0
+        """Members looked at since anybody came, went or was missing."""
+        self._calls_skipped = 0
 
     @property
     def is_mesh(self) -> bool:
@@ -94,8 +100,25 @@ class Neighbours:
     def choose(self) -> list[NodeId]:
         """Decide whom to be linked to; the answer is who is not and can be dialled.
 
-        Looks at `MEMBERS_LOOKED_AT` members in each call and remembers the best so far.
+        Looks at `MEMBERS_LOOKED_AT` members in each call and remembers the best so far. While none
+        is missing, comes or goes, most calls look at nobody.
         """
+        state = self._state
+        counts = (state.live_count, len(state.members), len(state.links))
+        if counts != self._counts:
+            self._counts, self._looked_at_in_calm = counts, 0
+        is_calm = self._looked_at_in_calm >= len(state.members)
+        if is_calm and self._calls_skipped < CALM_CALLS_SKIPPED:
+            self._calls_skipped += 1
+            return []
+        missing = self._choose_now()
+        self._calls_skipped = 0
+        self._looked_at_in_calm += MEMBERS_LOOKED_AT
+        if missing or self._resting:
+            self._looked_at_in_calm = 0
+        return missing
+
+    def _choose_now(self) -> list[NodeId]:
         state = self._state
         for node in [node for node, until in self._resting.items() if until <= state.now]:
             del self._resting[node]
