@@ -304,10 +304,8 @@ class Table:
 
     def _on_gone(self, node: NodeId, member: Member) -> None:
         self._gone[node] = None
-        if member.status is MemberStatus.LEFT:
-            self._absent.pop(node, None)
-            self._book.remove(node)
-        elif member.opened.record.addresses:
+        if member.opened.record.addresses:
+            # Who left may only have been restarted, and may not know where to find anybody.
             self._add_absent(node)
         due = after(self._state.now, self._state.parameters.dead_memory_us)
         self._state.agenda.set(due, Task.FORGET, node)

@@ -9,6 +9,7 @@ from tests.unit.core.gossip.driver import Driver, dials
 from tests.unit.core.gossip.pretend import address_of, make_record, name, number_of
 from wwwserve.core.effects import Persist
 from wwwserve.core.entropy import Entropy
+from wwwserve.core.events import LinkClosed
 from wwwserve.core.gossip.book import OWN_VERSION_KEY, Book
 from wwwserve.core.gossip.state import (
     BOOK_WRITES_MAX,
@@ -28,9 +29,19 @@ def test_the_book_keeps_where_members_can_be_reached() -> None:
     node.tell(1, make_record(3, addresses=()))
     node.wait(PERIOD_US)
     assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(1), b"peer/" + name(2)}
+
+
+def test_who_left_is_in_the_book_as_long_as_it_is_remembered() -> None:
+    # [GOSSIP-BOOK.1]: it may only have been restarted.
+    node = Driver()
+    node.link(1, 2)
     node.tell(1, make_record(1, version=2, is_leaving=True))
     node.wait(PERIOD_US)
-    assert set(node.disk) == {OWN_VERSION_KEY, b"peer/" + name(2)}
+    assert b"peer/" + name(1) in node.disk
+    node.feed(LinkClosed(name(1), "it has gone"))
+    node.wait(TINY.dead_memory_us + PERIOD_US)
+    assert node.status(1) is None
+    assert b"peer/" + name(1) not in node.disk
 
 
 def test_a_member_that_accepts_links_no_more_leaves_the_book() -> None:

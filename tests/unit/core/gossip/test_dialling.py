@@ -341,6 +341,19 @@ def test_who_is_alone_knocks_more_often() -> None:
     assert 50 <= count_dials(node, 1, 10 * SECOND) <= 200
 
 
+def test_who_left_is_knocked_at_for_it_may_only_have_been_restarted() -> None:
+    # [GOSSIP-LINKS.4]
+    node = Driver()
+    node.link(1)
+    node.tell(1, make_record(1, version=2, is_leaving=True))
+    node.feed(LinkClosed(name(1), "it has gone"))
+    assert node.status(1) is MemberStatus.LEFT
+    assert count_dials(node, 1, 10 * SECOND) > 0
+    node.open(1)
+    node.tell(1, make_record(1, version=3))
+    assert node.status(1) is MemberStatus.ALIVE
+
+
 def test_a_crowd_of_signed_strangers_does_not_make_a_node_knock_at_every_door() -> None:
     # [GOSSIP-LINKS.6] Every dial fails at once, so that only the ration bounds them.
     node = Driver()
