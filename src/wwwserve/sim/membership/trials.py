@@ -16,8 +16,10 @@ from wwwserve.values.moments import SECOND
 
 WAIT_US_MAX = 120 * SECOND
 """A trial gives up here."""
-QUIET_US = 60 * SECOND
-"""After the nodes agree, so that what was news then is told to the end."""
+QUIET_US_MAX = 300 * SECOND
+"""After the nodes agree, until what was news then is told to the end; at most so long."""
+QUIET_LOOK_US = 5 * SECOND
+"""In which hardly any news is told once it is quiet."""
 REST_US = 10 * SECOND
 """After a crash, so that the next one is judged by nodes that have nothing else to doubt."""
 SUSPECTING_PERMILLE = 990
@@ -62,13 +64,23 @@ class Doubts:
 
 
 def settle(crowd: Crowd, hosts: list[Host] | None = None) -> int:
-    """Start these (or all) within a second; how long after the last all agree, then quiet."""
+    """Start these (or all) within a second; how long after the last all agree; then it is quiet."""
     chosen = crowd.hosts if hosts is None else hosts
     crowd.start(chosen, within_us=SECOND)
     crowd.run_for(SECOND)
     took_us = _wait_agreed(crowd)
-    crowd.run_for(QUIET_US)
+    wait_quiet(crowd)
     return took_us
+
+
+def wait_quiet(crowd: Crowd) -> None:
+    """Let time pass until the news is told: fewer rounds of it are held than there are nodes."""
+    for _ in range(QUIET_US_MAX // QUIET_LOOK_US):
+        before = crowd.traffic.read()
+        crowd.run_for(QUIET_LOOK_US)
+        kinds = compute_kinds(before, crowd.traffic.read())
+        if kinds.get("Gossip", Kind()).count < len(crowd.hosts):
+            return
 
 
 def measure_idle(crowd: Crowd, span_us: int) -> Idle:
