@@ -70,7 +70,8 @@ test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and 
 	@$(MAKE) check
 	@$(BIN)/pytest --quiet -n auto -m slow $(FAST_TESTS) || [ $$? -eq 5 ]
 	@$(BIN)/pytest --quiet -n auto tests/simulation
-	@$(BIN)/pytest --quiet tests/integration
+	@$(BIN)/pytest --quiet -n auto --dist loadfile -m "not alone" tests/integration
+	@$(BIN)/pytest --quiet -m alone tests/integration
 
 .PHONY: sim-night
 sim-night: $(VENV)/.dev-installed  ## the simulation tests at full length, on more seeds

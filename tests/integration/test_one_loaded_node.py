@@ -28,6 +28,7 @@ DIFFERENCE_MAX = 0.03
 """Between processes and simulator, in any share: three points."""
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_one_loaded_node_of_four_does_what_a_pool_would() -> None:
     played = await play_in_time()

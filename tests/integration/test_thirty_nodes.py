@@ -32,7 +32,7 @@ APART_WAIT_S = 60.0
 View = Mapping[str, Mapping[str, str]]
 """What each node that answers holds of each other."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 
 def require_islands() -> None:
