@@ -151,7 +151,7 @@ async def test_a_laptop_that_moves_is_found_in_its_new_place(lan: Lan) -> None:
     await watch.wait_line("found", peer=laptop.node, addresses=["10.78.0.77", "10.78.0.1"])
     invited = await laptop.run("invite", "--json")
     assert parse_ticket(invited["ticket"]).addresses == ("10.78.0.77:8778",)
-    # The old link hears nothing any more: a new one takes its place, or is made once it is given up.
+    # The old link hears nothing any more: a new one takes its place, or comes after it.
     await other.wait(lambda: is_alive(other, laptop), "a new record of the laptop")
 
 
