@@ -24,7 +24,10 @@ from wwwserve.values.moments import MILLISECOND, SECOND
 NODES_PER_ISLAND = 15
 AGREE_S = 10.0
 LOOK_S = 0.1
-SETTLE_S, WATCHED_S = 5.0, 40.0
+SETTLE_LOOK_S, WATCHED_S = 10.0, 40.0
+STILL_SHARE = 0.9
+"""Of the bytes of the look before: while the news of the start is told, each look brings fewer."""
+SETTLE_LOOKS_MAX = 6
 BYTES_TOLERANCE = 0.15
 APART_WAIT_S = 60.0
 """For each side to hold the other dead: seconds of suspicion, which grow with the network."""
@@ -108,9 +111,18 @@ async def start_rest(island: Island, entries: list[str]) -> None:
 
 async def measure_bytes_per_s(islands: tuple[Island, Island]) -> float:
     """What a node's links carry in a second while nothing happens, read from the sockets."""
-    await asyncio.sleep(SETTLE_S)  # until the news of the start is told
+    sent = await measure_sent(islands, SETTLE_LOOK_S)
+    for _ in range(SETTLE_LOOKS_MAX):
+        before, sent = sent, await measure_sent(islands, SETTLE_LOOK_S)
+        if sent >= STILL_SHARE * before:
+            break
+    return await measure_sent(islands, WATCHED_S)
+
+
+async def measure_sent(islands: tuple[Island, Island], span_s: float) -> float:
+    """Bytes a node sends in a second of this span."""
     before, began = sum(island.read_sent_bytes() for island in islands), time.monotonic()
-    await asyncio.sleep(WATCHED_S)
+    await asyncio.sleep(span_s)
     after, ended = sum(island.read_sent_bytes() for island in islands), time.monotonic()
     return (after - before) / (ended - began) / (2 * NODES_PER_ISLAND)
 
