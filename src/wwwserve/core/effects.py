@@ -9,6 +9,7 @@ from enum import Enum
 
 from wwwserve.core.facts import Fact
 from wwwserve.core.lanes import Lane
+from wwwserve.core.paying import PayeeTerms, PayerTerms
 from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.wire import Accept, Decline, Message, Offer
@@ -71,6 +72,10 @@ class StartRemote:
     offer: Offer
     accept_wait_us: int
     """Without accept or decline by then, the session fails with TIMEOUT."""
+    payment: PayerTerms | None = None
+    """With what the data plane pays for what arrives; None where nothing is paid."""
+    lane: Lane | None = None
+    """Not before this lane's pending writes are durable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class RequestErrorCode(Enum):
     """Every attempt failed, or one broke after a part was delivered (502)."""
     CANCELLED = "cancelled"
     """The user went away."""
+    OUT_OF_CREDITS = "out_of_credits"
+    """Other nodes would have run it, and this node or its user cannot pay them (503)."""
     LEAVING = "leaving"
     """The node is shutting down (503 with Retry-After)."""
 
@@ -132,6 +139,38 @@ class AcceptOffer:
     session: SessionId
     accept: Accept
     model: ServedModel
+    payment: PayeeTerms | None = None
+    """Against what the data plane delivers; None where nothing is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOutput:
+    """The hold of a work is final: what its engine has said so far may leave for the origin."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendPayment:
+    """Pay on with another hold: send it on the session's stream, then units of it.
+
+    To the origin's data plane, after `HoldRunsOut`.
+    """
+
+    session: SessionId
+    frame: bytes
+    """`Extension.payment`."""
+    payment: PayerTerms
+    lane: Lane
+    """Not before this lane's pending writes are durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeExtension:
+    """To the executor's data plane: units that come from now on are those of another hold."""
+
+    session: SessionId
+    payment: PayeeTerms
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ from wwwserve.core.engines import EngineReading
 from wwwserve.core.lanes import Lane
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Route, ServedModel, SessionId
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Envelope, Message, Offer, RequestSummary, Usage
+from wwwserve.wire.paying import OpenedHold
 
 # -- time and disk -------------------------------------------------------------------------------
 
@@ -116,6 +118,10 @@ class SubmitRequest:
     route: Route
     allowed_executors: tuple[NodeId, ...] = ()
     """Only these nodes (and this one) may see it; empty = any, and for a private one none."""
+    body_digest: bytes = b""
+    """SHA-256 of the body, where requests are paid; else empty."""
+    cost_max: int = MICROCREDITS_MAX
+    """What may be spent on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,8 @@ class OfferReceived:
     session: SessionId
     peer: NodeId
     offer: Offer
+    hold: OpenedHold | None = None
+    """What the offer pays with: signatures checked, and that it commits to this very body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,38 @@ class StreamProgressed:
 
     session: SessionId
     completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentProgressed:
+    """Told before a session's end wherever it was paid, and by an executor every 100 ms before.
+
+    Both sides' data plane says how deep its newest hold is paid: the origin what it has released,
+    the executor what it was shown, with the preimage.
+    """
+
+    session: SessionId
+    hold_id: bytes
+    depth: int
+    preimage: bytes
+    """At that depth; empty at depth 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRunsOut:
+    """An origin's data plane can pay but a few units more; told once for each hold."""
+
+    session: SessionId
+    completion_tokens: int
+    """Delivered so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtensionReceived:
+    """The origin of a work offers another hold, because the one before is nearly used up."""
+
+    session: SessionId
+    hold: OpenedHold
 
 
 @dataclass(frozen=True, slots=True)

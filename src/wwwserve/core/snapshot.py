@@ -77,6 +77,65 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class WalletView:
+    """This node's own account, as its wallet knows it. Amounts are micro-credits."""
+
+    is_ready: bool
+    """Whether anything can be signed now."""
+    waits_for: str
+    """Why not, for its operator; empty when it is."""
+    avail: int
+    """Free by the newest block."""
+    spendable: int
+    """Of these, what can be set aside now: the minimum and all signed since are taken off."""
+    held: int
+    """In open holds of its own, the signed ones too."""
+    bond: int
+    unbonding: int
+    seats: int
+    """At the snapshot of this epoch."""
+    debt: int
+    """A newcomer's fees, to be paid from its first proceeds."""
+    seq: int
+    """The last number it has signed."""
+    waiting: int
+    """Feed blocks signed and not in the log yet."""
+    claimable: int
+    """What preimages it holds are worth, not claimed yet."""
+    earned: int
+    """Paid to it since the node started."""
+    spent: int
+    """Paid by it since the node started, fees included."""
+    forecast_ms: int | None
+    """How long `spendable` lasts at the pace of the last hour; None: it does not run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """Where the ledger of the network stands, as it is here."""
+
+    network_id: bytes
+    sequencer: NodeId
+    is_sequencer: bool
+    height: int
+    head: bytes
+    time_ms: int
+    """The ledger clock."""
+    epoch: int
+    told_height: int
+    """The highest any peer has told of: more than `height` while this node catches up."""
+    is_stalled: bool
+    """No block came for long: credit lines hold until one does."""
+    fork: tuple[bytes, bytes] | None
+    """Ids of two blocks of one height, both the sequencer's: everything has stopped."""
+    accounts: int
+    holds: int
+    supply: int
+    tolerates_faults: bool
+    """Whether it would survive a lying minority. One sequencer: no."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole peer at one moment."""
 
@@ -92,3 +151,7 @@ class Snapshot:
     works_open: int
     totals: Totals
     opening: OpeningView = OpeningView()
+    ledger: LedgerStatus | None = None
+    """None in an unpaid network, and until the genesis is known here."""
+    wallet: WalletView | None = None
+    """None without a ledger."""

@@ -67,6 +67,8 @@ class DeclineReason(IntEnum):
     """A field or version this node does not speak."""
     CLOSED = 10
     """Outside the hours in which this provider takes other nodes' requests."""
+    UNPAID = 11
+    """The offer pays nothing, not what was quoted, or with credits its payer does not have."""
 
 
 class FailureKind(IntEnum):
@@ -88,3 +90,5 @@ class FailureKind(IntEnum):
     """Stopped on purpose by the origin or the user."""
     INTERNAL = 8
     """A fault of the node that reports it."""
+    UNPAID = 9
+    """What was delivered was not paid in time: the executor went no further."""

@@ -2,11 +2,13 @@
 
 One request stream is one multiplexed stream of a link. The origin sends `Offer`, then the body in
 `BodyPart`s; the executor answers `Accept` or `Decline` as its first frame, then `Output` as tokens
-come, `Progress` between, and one `Ended` or `Failed`. A cancel is the stream's reset.
+come, `Progress` between, and one `Ended` or `Failed`. A cancel is the stream's reset. Where the
+request is paid, the origin sends a `Unit` for each part that was delivered, the last one after the
+last frame, and an `Extension` when a hold is nearly used up.
 
-Every frame is an array led by its tag; fields are appended only, with defaults. `payment`,
-`commitment` and `segment` are reserved here so that paid, audited and healed streams need no other
-frames (product.md 2, steps 4 to 7).
+Every frame is an array led by its tag; fields are appended only, with defaults. What `payment`
+holds is in `wire.paying`; `segment` is reserved, so that healed streams need no other frames
+(product.md 2, steps 4 to 7).
 """
 
 from enum import IntEnum
@@ -30,10 +32,11 @@ OFFER_VERSION = 1
 """Version of the offer and all frames that follow it on the stream."""
 OUTPUT_BYTES_MAX = FRAME_BYTES_MAX - 64
 """Bytes one `Output` or `BodyPart` may carry so that its frame stays within the link's bound."""
-_RESERVED_BYTES_MAX = 16_384
+PAYMENT_BYTES_MAX = 16_384
+"""What one frame says about money; a hold with its quote and signatures is about 700 bytes."""
 
 Identifier = Annotated[bytes, Meta(min_length=REQUEST_ID_BYTES, max_length=REQUEST_ID_BYTES)]
-Reserved = Annotated[bytes, Meta(max_length=_RESERVED_BYTES_MAX)]
+Payment = Annotated[bytes, Meta(max_length=PAYMENT_BYTES_MAX)]
 Status = Annotated[int, Meta(ge=0, le=599)]
 Tokens = Annotated[int, Meta(ge=0, le=TOKENS_MAX)]
 
@@ -101,8 +104,8 @@ class Quote(msgspec.Struct, array_like=True, frozen=True, tag=21):
     """How long the quote holds."""
     retry_after_us: Count = 0
     """With a decline: when asking again may help."""
-    payment: Reserved = b""
-    """Reserved for the ledger: prices, lead and signature of a firm quote."""
+    payment: Payment = b""
+    """A `FirmQuote` under its signature; empty where nothing is paid."""
 
 
 class Segment(msgspec.Struct, array_like=True, frozen=True):
@@ -122,10 +125,10 @@ class Offer(msgspec.Struct, array_like=True, frozen=True, tag=40):
     """Counts executions of one request, so that late news of an old one is recognised."""
     model: Name
     """Which model the quote named."""
-    payment: Reserved = b""
-    """Reserved for the ledger: the hold and the anchor of its hash chain."""
-    commitment: Reserved = b""
-    """Reserved for the ledger: commitment to the full request."""
+    payment: Payment = b""
+    """A `PaidOffer`: the hold, the quote it pays, and what opens its commitment."""
+    commitment: Payment = b""
+    """Reserved: the commitment to the request is in the hold."""
     segment: Segment | None = None
     """Reserved for healing a stream mid-way."""
 
@@ -142,8 +145,8 @@ class Accept(msgspec.Struct, array_like=True, frozen=True, tag=42):
 
     version: Count
     model: Name
-    payment: Reserved = b""
-    """Reserved for the ledger: the signed accept."""
+    payment: Payment = b""
+    """A `HoldAccept` under its signature."""
 
 
 class Decline(msgspec.Struct, array_like=True, frozen=True, tag=43):
@@ -152,6 +155,8 @@ class Decline(msgspec.Struct, array_like=True, frozen=True, tag=43):
     reason: DeclineReason
     retry_after_us: Count = 0
     detail: Name = ""
+    payment: Payment = b""
+    """Reserved for audits: a `HoldDecline` under its signature."""
 
 
 class Output(msgspec.Struct, array_like=True, frozen=True, tag=44):
@@ -182,8 +187,8 @@ class Ended(msgspec.Struct, array_like=True, frozen=True, tag=46):
     usage: Usage
     digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
     """SHA-256 over all `Output` bytes: both ends can check nothing was lost."""
-    payment: Reserved = b""
-    """Reserved for the ledger: the signed final."""
+    payment: Payment = b""
+    """A `Final` under its signature."""
 
 
 class Failed(msgspec.Struct, array_like=True, frozen=True, tag=47):
@@ -192,12 +197,26 @@ class Failed(msgspec.Struct, array_like=True, frozen=True, tag=47):
     kind: FailureKind
     status: Status = 0
     """HTTP status the engine gave, or 0."""
-    body: Annotated[bytes, Meta(max_length=_RESERVED_BYTES_MAX)] = b""
+    body: Annotated[bytes, Meta(max_length=PAYMENT_BYTES_MAX)] = b""
     """The engine's own words for the user, with `REJECTED` only; else empty."""
     detail: Name = ""
 
 
-OriginFrame = Offer | BodyPart
+class Unit(msgspec.Struct, array_like=True, frozen=True, tag=48):
+    """Pays all up to a depth of the newest hold of this stream: the preimage at that depth."""
+
+    depth: Annotated[int, Meta(ge=1, le=1_024)]
+    preimage: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class Extension(msgspec.Struct, array_like=True, frozen=True, tag=49):
+    """Another hold, for what the one before cannot pay; units are its own from now on."""
+
+    payment: Payment
+    """A `PaidOffer`."""
+
+
+OriginFrame = Offer | BodyPart | Unit | Extension
 """What an origin sends on a request stream."""
 ExecutorFrame = Accept | Decline | Output | Progress | Ended | Failed
 """What an executor sends on a request stream."""

@@ -12,12 +12,14 @@ from wwwserve.wire import (
     BodyPart,
     Decline,
     Ended,
+    Extension,
     Failed,
     Offer,
     Output,
     Probe,
     Progress,
     RequestFrame,
+    Unit,
     Usage,
     decode_frame,
     encode_frame,
@@ -36,6 +38,8 @@ def make_frames() -> list[RequestFrame]:
         Progress(17),
         Ended(Usage(100, 17), bytes(32)),
         Failed(FailureKind.REJECTED, 400, b'{"error":{"message":"no"}}'),
+        Unit(3, bytes(32)),
+        Extension(b"paid"),
     ]
 
 

@@ -1,12 +1,15 @@
-"""What the requests machine asks of the two strangers, which `core.peer` hands to it.
+"""What the requests machine asks of the three strangers, which `core.peer` hands to it.
 
-Both answer at once and from what they already know; asking changes nothing in them but the next
-draw of chance.
+All answer at once and from what they already know. Asking policy and routing changes nothing in
+them but the next draw of chance; payments remember what they have signed and taken on.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from wwwserve.core.effects import Persist
+from wwwserve.core.paying import Payable, PayeeTerms, PayerTerms, PayOrder, Unpayable
 from wwwserve.core.placing import (
     Bid,
     Estimate,
@@ -16,10 +19,13 @@ from wwwserve.core.placing import (
     Verdict,
     Wanted,
 )
+from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
-from wwwserve.wire import RequestSummary
+from wwwserve.values.refusals import DeclineReason
+from wwwserve.wire import Quote, RequestSummary
+from wwwserve.wire.paying import OpenedHold
 
 
 class AsksPolicy(Protocol):
@@ -71,4 +77,52 @@ class AsksRouting(Protocol):
 
     def rank(self, bids: Sequence[Bid], now: Moment) -> tuple[Bid, ...]:
         """The bids with what they really mean, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A hold, signed and about to be written down."""
+
+    frame: bytes
+    """`Offer.payment`."""
+    terms: PayerTerms
+    writes: tuple[Persist, ...]
+    """Before these are durable the offer must not leave: nobody signs one number twice."""
+
+
+class AsksPayments(Protocol):
+    """What is charged and paid (`core.payments.Payments`); nothing at all in an unpaid network.
+
+    `pay` and `admit` are commands as much as questions: they answer at once, and remember.
+    """
+
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+        """The price for a peer, as `Quote.payment` says it; empty where nothing is paid."""
+        ...
+
+    def refuse(self, peer: NodeId) -> DeclineReason | None:
+        """Why nothing is quoted to a peer, if so: it has no account, or nothing to pay with."""
+        ...
+
+    def weigh(
+        self, peer: NodeId, quote: Quote, summary: RequestSummary, cost_max: int
+    ) -> Payable | Unpayable:
+        """Whether this node can pay a quote, and what the request would cost."""
+        ...
+
+    def pay(self, order: PayOrder, now: Moment) -> Payment | None:
+        """Open a hold for a quote that was just weighed; None where nothing is paid."""
+        ...
+
+    def admit(
+        self,
+        session: SessionId,
+        peer: NodeId,
+        summary: RequestSummary,
+        model: ModelId,
+        hold: OpenedHold | None,
+        now: Moment,
+    ) -> PayeeTerms | DeclineReason | None:
+        """The terms of work for another node's hold, or why not; None where nothing is paid."""
         ...

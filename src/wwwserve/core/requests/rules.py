@@ -119,6 +119,7 @@ def is_retried(kind: FailureKind) -> bool:
             | FailureKind.DECLINED
             | FailureKind.CANCELLED
             | FailureKind.INTERNAL
+            | FailureKind.UNPAID
         ):
             return True
         case _:
@@ -136,6 +137,7 @@ def is_engine_fault(kind: FailureKind) -> bool:
             | FailureKind.DECLINED
             | FailureKind.CANCELLED
             | FailureKind.INTERNAL
+            | FailureKind.UNPAID
         ):
             return False
         case _:

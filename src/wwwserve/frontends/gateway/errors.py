@@ -88,7 +88,12 @@ def _get_status(code: RequestErrorCode) -> tuple[int, str]:
     match code:
         case RequestErrorCode.MODEL_UNKNOWN:
             return 404, "model_not_found"
-        case RequestErrorCode.NO_CAPACITY | RequestErrorCode.QUEUE_FULL | RequestErrorCode.LEAVING:
+        case (
+            RequestErrorCode.NO_CAPACITY
+            | RequestErrorCode.QUEUE_FULL
+            | RequestErrorCode.OUT_OF_CREDITS
+            | RequestErrorCode.LEAVING
+        ):
             return 503, code.value
         case RequestErrorCode.DEADLINE:
             return 504, code.value

@@ -22,10 +22,12 @@ from wwwserve.wire import (
     Decline,
     Ended,
     ExecutorFrame,
+    Extension,
     Failed,
     Offer,
     Output,
     Progress,
+    Unit,
     Usage,
     decode_frame,
     encode_frame,
@@ -233,7 +235,7 @@ async def _receive_frame(stream: Stream) -> ExecutorFrame:
 
 
 def _as_executor_frame(frame: object) -> ExecutorFrame:
-    if isinstance(frame, Offer | BodyPart):
+    if isinstance(frame, Offer | BodyPart | Unit | Extension):
         raise Refusal("stream-order", "an executor does not send an origin's frames")
     assert isinstance(frame, Accept | Decline | Output | Progress | Ended | Failed)
     return frame
