@@ -31,7 +31,8 @@ from wwwserve.core.ledger.entries import (
     Registration,
     Sponsorship,
 )
-from wwwserve.core.ledger.facts import (
+from wwwserve.core.ledger.machine import BlockRun, Ledger
+from wwwserve.core.ledger_facts import (
     AccountOpened,
     AccountRemoved,
     Circulated,
@@ -52,7 +53,6 @@ from wwwserve.core.ledger.facts import (
     Transferred,
     Unbonded,
 )
-from wwwserve.core.ledger.machine import BlockRun, Ledger
 
 __all__ = [
     "NO_CLOSE",

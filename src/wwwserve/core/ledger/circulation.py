@@ -9,10 +9,10 @@ from collections.abc import Generator, Iterator
 from typing import Final
 
 from wwwserve.core.ledger.entries import Account
-from wwwserve.core.ledger.facts import Circulated
 from wwwserve.core.ledger.money import credit, debit, sweep
 from wwwserve.core.ledger.rules import ALLOWANCES_MAX
 from wwwserve.core.ledger.state import State
+from wwwserve.core.ledger_facts import Circulated
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire.ledger import AccountFlag, Allow, Circulation, Door

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from wwwserve.core.ledger.facts import EpochTurned, Unbonded
 from wwwserve.core.ledger.holds import settle_due_hold
 from wwwserve.core.ledger.money import end_newcomer, sweep
 from wwwserve.core.ledger.state import Due, State
+from wwwserve.core.ledger_facts import EpochTurned, Unbonded
 from wwwserve.values.ids import NodeId
 
 DUES_PER_SLICE: Final = 64

@@ -7,10 +7,10 @@ comes out of what it is given, or, while it earns its way in, becomes a debt.
 from msgspec.structs import replace
 
 from wwwserve.core.ledger.entries import Account, Newcomer
-from wwwserve.core.ledger.facts import Joined
 from wwwserve.core.ledger.money import collect_fee, credit, debit
 from wwwserve.core.ledger.rules import compute_stake
 from wwwserve.core.ledger.state import Due, State
+from wwwserve.core.ledger_facts import Joined
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire.ledger import NO_DIGEST, Door, Join, OpenedFeed, Proof, PuzzleBits

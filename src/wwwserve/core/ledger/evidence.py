@@ -1,10 +1,10 @@
 """Broken promises, proved by two signatures: a fork of a feed, or two histories of a sequencer."""
 
 from wwwserve.core.ledger.entries import Halt
-from wwwserve.core.ledger.facts import Fined, LedgerHalted
 from wwwserve.core.ledger.money import credit, take_fine
 from wwwserve.core.ledger.rules import compute_hold_max
 from wwwserve.core.ledger.state import State
+from wwwserve.core.ledger_facts import Fined, LedgerHalted
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire.ledger import FeedFork, HeadFork, Hold, Proof, SignedFeed, Unproven

@@ -13,12 +13,12 @@ from wwwserve.core.ledger.circulation import allow
 from wwwserve.core.ledger.doors import enter, join
 from wwwserve.core.ledger.entries import Account
 from wwwserve.core.ledger.evidence import apply_evidence
-from wwwserve.core.ledger.facts import FeedApplied, FeedVoid, OpRefused
 from wwwserve.core.ledger.holds import claim_hold, close_hold, open_hold
 from wwwserve.core.ledger.money import collect_fee, get_seats, sweep
 from wwwserve.core.ledger.sponsoring import sponsor, unsponsor
 from wwwserve.core.ledger.standing import bond, leave, register, transfer, unbond
 from wwwserve.core.ledger.state import State
+from wwwserve.core.ledger_facts import FeedApplied, FeedVoid, OpRefused
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire.ledger import (

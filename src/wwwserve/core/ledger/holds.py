@@ -9,7 +9,6 @@
 from msgspec.structs import replace
 
 from wwwserve.core.ledger.entries import NO_CLOSE, OpenHold
-from wwwserve.core.ledger.facts import Ending, HoldClosing, HoldOpened, HoldSettled
 from wwwserve.core.ledger.money import (
     credit,
     debit,
@@ -28,6 +27,7 @@ from wwwserve.core.ledger.rules import (
     is_power_of_two,
 )
 from wwwserve.core.ledger.state import Due, State
+from wwwserve.core.ledger_facts import Ending, HoldClosing, HoldOpened, HoldSettled
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire.ledger import (

@@ -7,12 +7,12 @@ from typing import Final
 from wwwserve.core.ledger.circulation import circulate
 from wwwserve.core.ledger.clock import advance, compute_epoch, settle_dues
 from wwwserve.core.ledger.entries import Account, Constitution, Entries, Log, OpenHold
-from wwwserve.core.ledger.facts import LedgerFact
 from wwwserve.core.ledger.feeds import apply_feed, validate_feed
 from wwwserve.core.ledger.seats import SeatSnapshot
 from wwwserve.core.ledger.snapshot import make_state, read_state
 from wwwserve.core.ledger.state import State
 from wwwserve.core.ledger.tree import StateTree
+from wwwserve.core.ledger_facts import LedgerFact
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import LedgerParameters
 from wwwserve.values.refusals import Refusal

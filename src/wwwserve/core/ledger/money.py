@@ -6,9 +6,9 @@ Every function here moves credits from one place to another; none makes or loses
 from msgspec.structs import replace
 
 from wwwserve.core.ledger.entries import Account, Sponsorship
-from wwwserve.core.ledger.facts import AccountRemoved, NewcomerEnded, StakeChanged
 from wwwserve.core.ledger.rules import UNBONDINGS_MAX, compute_stake, is_bare
 from wwwserve.core.ledger.state import Due, State
+from wwwserve.core.ledger_facts import AccountRemoved, NewcomerEnded, StakeChanged
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 

@@ -1,7 +1,6 @@
 """What an account does with its own credits and name: give, stake, register, leave."""
 
 from wwwserve.core.ledger.entries import Registration
-from wwwserve.core.ledger.facts import Transferred
 from wwwserve.core.ledger.money import (
     add_unbonding,
     credit,
@@ -14,6 +13,7 @@ from wwwserve.core.ledger.money import (
 from wwwserve.core.ledger.rules import compute_spendable, is_bare
 from wwwserve.core.ledger.sponsoring import end_sponsorship
 from wwwserve.core.ledger.state import State
+from wwwserve.core.ledger_facts import Transferred
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire.ledger import (

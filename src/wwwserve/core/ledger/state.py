@@ -19,8 +19,8 @@ from wwwserve.core.ledger.entries import (
     allowance_key,
     hold_key,
 )
-from wwwserve.core.ledger.facts import AccountOpened, LedgerFact
 from wwwserve.core.ledger.rules import compute_due_ms, compute_first_seq, list_dues
+from wwwserve.core.ledger_facts import AccountOpened, LedgerFact
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import LedgerParameters
 from wwwserve.wire import encode

@@ -190,3 +190,4 @@ LedgerFact = (
     | EpochTurned
     | LedgerHalted
 )
+"""The closed set. Amounts are micro-credits, instants those of the ledger clock."""
