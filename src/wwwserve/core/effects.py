@@ -12,7 +12,9 @@ from wwwserve.core.lanes import Lane
 from wwwserve.core.paying import PayeeTerms, PayerTerms
 from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
+from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Accept, Decline, Message, Offer
+from wwwserve.wire.chain import ChainRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class Persist:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishBlock:
+    """Tell all links of a block of this node's: its feed blocks, then itself. It is durable.
+
+    A link that has no room for it is left out: its peer hears of a later one, and asks.
+    """
+
+    record: ChainRecord
+
+
+@dataclass(frozen=True, slots=True)
 class StartLocal:
     """Run an own user's request on an own engine; its output goes to the user."""
 
@@ -80,9 +92,11 @@ class StartRemote:
 
 @dataclass(frozen=True, slots=True)
 class StopSession:
-    """Stop a session this node started or accepted; no further event of it will count."""
+    """Stop a session this node started or accepted; no further event of its stream will count."""
 
     session: SessionId
+    failure: FailureKind | None = None
+    """Of a work: as what it failed, for its origin to hear; None cuts its stream off."""
 
 
 class RequestErrorCode(Enum):
@@ -193,11 +207,15 @@ Effect = (
     | Dial
     | CloseLink
     | Persist
+    | PublishBlock
     | StartLocal
     | StartRemote
     | StopSession
     | EndRequest
     | AcceptOffer
+    | ReleaseOutput
+    | ExtendPayment
+    | TakeExtension
     | DeclineOffer
     | Report
 )

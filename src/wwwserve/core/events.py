@@ -17,6 +17,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Envelope, Message, Offer, RequestSummary, Usage
+from wwwserve.wire.ledger import OpenedBlock, OpenedFeed
 from wwwserve.wire.paying import OpenedHold
 
 # -- time and disk -------------------------------------------------------------------------------
@@ -94,6 +95,45 @@ class SendFailed:
 
     peer: NodeId
     message: Message
+
+
+# -- the ledger's log: opened by the shell, so signatures, hash chains and puzzles are checked -----
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTold:
+    """A peer told a feed block that the sequencer is to order."""
+
+    sender: NodeId
+    feed: OpenedFeed
+    hops: int
+    """Links it was allowed to go over, the one it came by included."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTold:
+    """A peer told a block, and all of its feed blocks before it."""
+
+    sender: NodeId
+    block: OpenedBlock
+    feeds: tuple[OpenedFeed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTold:
+    """A peer told its newest block, without its list."""
+
+    sender: NodeId
+    head: OpenedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class ForkTold:
+    """A peer told two blocks of one height that the sequencer signed."""
+
+    sender: NodeId
+    first: OpenedBlock
+    second: OpenedBlock
 
 
 # -- engines -------------------------------------------------------------------------------------
@@ -179,10 +219,10 @@ class StreamProgressed:
 
 @dataclass(frozen=True, slots=True)
 class PaymentProgressed:
-    """Told before a session's end wherever it was paid, and by an executor every 100 ms before.
+    """How deep the newest hold of a session is paid: what was released, or what was shown.
 
-    Both sides' data plane says how deep its newest hold is paid: the origin what it has released,
-    the executor what it was shown, with the preimage.
+    An executor's data plane tells it at most every 100 ms while units come; both sides' tell it of
+    a hold before another takes its place, and once, as the last news, when all is over.
     """
 
     session: SessionId
@@ -190,6 +230,9 @@ class PaymentProgressed:
     depth: int
     preimage: bytes
     """At that depth; empty at depth 0."""
+    is_last: bool = False
+    """No unit of this session comes any more, however it ended. Told exactly once for each paid
+    session, which may be over as a stream by then: an executor waits a while for the last unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +348,10 @@ Event = (
     | DialFailed
     | EnvelopeReceived
     | SendFailed
+    | FeedTold
+    | BlockTold
+    | HeadTold
+    | ForkTold
     | EngineRead
     | SubmitRequest
     | CancelRequest
@@ -313,6 +360,9 @@ Event = (
     | StreamOpened
     | FirstOutput
     | StreamProgressed
+    | PaymentProgressed
+    | HoldRunsOut
+    | ExtensionReceived
     | StreamEnded
     | StreamFailed
     | SetPolicy

@@ -88,3 +88,10 @@ class PayOrder:
     """SHA-256 of the body as it will be offered."""
     cost_max: int
     """What its user may spend on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkUnpaid:
+    """A work whose hold never became final, or pays nothing: payments want it ended."""
+
+    session: SessionId

@@ -32,13 +32,16 @@ from wwwserve.core.events import (
     EngineRead,
     EnvelopeReceived,
     Event,
+    ExtensionReceived,
     FirstOutput,
+    HoldRunsOut,
     Join,
     LinkClosed,
     LinkOpened,
     LocalTimeRead,
     OfferCancelled,
     OfferReceived,
+    PaymentProgressed,
     Persisted,
     SendFailed,
     SetAddresses,
@@ -63,6 +66,7 @@ from wwwserve.core.requests import (
     QuoteReceived,
     Requests,
     RequestsEffect,
+    Unpaid,
 )
 from wwwserve.core.routing import Routing
 from wwwserve.core.sessions import ServedModel, unite_offers
@@ -91,6 +95,7 @@ class Peer:
             setup.models,
             policy=self._policy,
             routing=self._routing,
+            payments=Unpaid(),
             entropy=entropy.split("requests"),
         )
         self._gossip_deadline = self._gossip.next_deadline()
@@ -165,14 +170,14 @@ class Peer:
                 | StreamFailed()
             ):
                 return self._requests.handle(event, now)
+            case PaymentProgressed() | HoldRunsOut() | ExtensionReceived():
+                return []  # Without a ledger nobody pays.
             case EnvelopeReceived() | SendFailed():
                 return self._tell_message(event, now)
             case Persisted() | LinkOpened() | DialFailed() | Join() | SetAddresses():
                 return self._tell_gossip(event, now)
-            case LinkClosed(peer):
-                return self._tell_in_turn(event, PeersLost((peer,)), now)
-            case DeadlineReached():
-                return self._tell_in_turn(event, event, now)
+            case LinkClosed() | DeadlineReached():
+                return self._tell_in_turn(event, now)
             case Depart():
                 return self._tell_departure(event, now)
             case Started() | SetPolicy() | SetModels() | SetGroups() | LocalTimeRead():
@@ -185,14 +190,10 @@ class Peer:
         self._gossip_deadline = self._gossip.next_deadline()
         return answers
 
-    def _tell_in_turn(
-        self,
-        event: LinkClosed | DeadlineReached,
-        then: PeersLost | DeadlineReached,
-        now: Moment,
-    ) -> Iterator[_Inner]:
+    def _tell_in_turn(self, event: LinkClosed | DeadlineReached, now: Moment) -> Iterator[_Inner]:
         """Gossip's news is passed on before requests decide: they must not choose who is lost."""
         yield from self._tell_gossip(event, now)
+        then = PeersLost((event.peer,)) if isinstance(event, LinkClosed) else event
         yield from self._requests.handle(then, now)
 
     def _tell_departure(self, event: Depart, now: Moment) -> Iterator[_Inner]:

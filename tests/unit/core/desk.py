@@ -22,7 +22,14 @@ from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.policy_settings import PolicySettings
-from wwwserve.core.requests import ProbeReceived, QuoteReceived, Requests, RequestsEvent
+from wwwserve.core.requests import (
+    AsksPayments,
+    ProbeReceived,
+    QuoteReceived,
+    Requests,
+    RequestsEvent,
+    Unpaid,
+)
 from wwwserve.core.routing import Routing
 from wwwserve.core.sessions import Role, Route, ServedModel, SessionId
 from wwwserve.core.snapshot import MemberView
@@ -148,6 +155,7 @@ class Desk:
         *models: ServedModel,
         policy: PolicySettings | None = None,
         seed: bytes = b"desk",
+        payments: AsksPayments | None = None,
         is_read: bool = True,
     ) -> None:
         """A node 0 that serves these models, its engines read as ready unless told otherwise."""
@@ -160,6 +168,7 @@ class Desk:
             models,
             policy=self.policy,
             routing=self.routing,
+            payments=payments or Unpaid(),
             entropy=entropy.split("requests"),
         )
         self.now = Moment(1_000_000)

@@ -13,9 +13,11 @@ Rules of the machine:
   that could run it has room and is ready, it does not wait at all.
 - Another node's request never waits here, and is taken only as the policy in force allows.
 - One call moves on a bounded number of requests; what is left over asks to be called again at once.
+- Where there is a ledger, no offer leaves before its hold is written down, and none is accepted
+  that does not pay. Who cannot pay goes back to the own engines; who was not paid goes no further.
 
-`core.policy` and `core.routing` are asked through `questions`; what was learned goes to routing as
-effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`).
+`core.policy`, `core.routing` and `core.payments` are asked through `questions`; what was learned
+goes to routing as effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`).
 
 Beside the machine, this package holds the pure half of a stream: reading and rewriting an engine's
 events (`sse`), putting a whole answer together (`assembly`) and reading request bodies (`bodies`).
@@ -39,7 +41,7 @@ from wwwserve.core.requests.events import (
     RequestsEvent,
 )
 from wwwserve.core.requests.machine import Requests
-from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.questions import AsksPayments, AsksPolicy, AsksRouting, Payment
 from wwwserve.core.requests.runs import TextRun
 from wwwserve.core.requests.sse import (
     CHOICES_MAX,
@@ -48,16 +50,19 @@ from wwwserve.core.requests.sse import (
     StreamRewriter,
     read_usage,
 )
+from wwwserve.core.requests.unpaid import Unpaid
 
 __all__ = [
     "CHOICES_MAX",
     "DONE",
     "OWN_FIELD_PREFIX",
     "TOOL_CALLS_MAX",
+    "AsksPayments",
     "AsksPolicy",
     "AsksRouting",
     "Chunk",
     "EventSplitter",
+    "Payment",
     "PeersLost",
     "ProbeFailed",
     "ProbeReceived",
@@ -69,6 +74,7 @@ __all__ = [
     "StreamMeter",
     "StreamRewriter",
     "TextRun",
+    "Unpaid",
     "compute_prefixes",
     "estimate_prompt_tokens",
     "prepare_engine_body",

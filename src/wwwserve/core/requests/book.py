@@ -27,9 +27,12 @@ from wwwserve.core.facts import (
     RequestQueued,
     RequestReceived,
 )
+from wwwserve.core.lanes import Lane
+from wwwserve.core.paying import PayOrder
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
+from wwwserve.core.requests.questions import AsksPayments
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import PLACINGS_MAX
 from wwwserve.core.requests.state import (
@@ -46,7 +49,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment, after
-from wwwserve.wire import OFFER_VERSION, Offer, RequestSummary, Usage
+from wwwserve.wire import OFFER_VERSION, Offer, Quote, RequestSummary, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,8 @@ class Choice:
     """Another node, chosen to run a request, and what it was chosen from."""
 
     node: NodeId
-    model: str
-    quoted_us: int
+    quote: Quote
+    """By which it was chosen, and what it asks for."""
     alternatives: tuple[Alternative, ...]
 
 
@@ -72,8 +75,11 @@ class Place:
 class Book:
     """All own users' requests, by phase."""
 
-    def __init__(self, own: NodeId, capacity: Capacity, rounds: Rounds, tally: Tally) -> None:
+    def __init__(
+        self, own: NodeId, capacity: Capacity, rounds: Rounds, payments: AsksPayments, tally: Tally
+    ) -> None:
         self._own = own
+        self._payments = payments
         self._capacity = capacity
         self._rounds = rounds
         self._tally = tally
@@ -150,18 +156,40 @@ class Book:
         self.effects.append(StartLocal(run.session, request.request, served))
 
     def start_there(self, request: OpenRequest, choice: Choice, now: Moment) -> None:
-        """It is offered to another node."""
-        run = self._begin(request, choice.node, choice.model, now)
-        run.quoted_us = choice.quoted_us
+        """It is offered to another node, with a hold that pays for it."""
+        quote = choice.quote
+        run = self._begin(request, choice.node, quote.model, now)
+        run.quoted_us = quote.finish_us
+        summary = compute_remaining(request, now)
+        order = PayOrder(
+            session=run.session,
+            executor=choice.node,
+            quote=quote,
+            summary=summary,
+            body_digest=request.body_digest,
+            cost_max=request.cost_max,
+        )
+        paid = self._payments.pay(order, now)
         offer = Offer(
             version=OFFER_VERSION,
-            summary=compute_remaining(request, now),
+            summary=summary,
             attempt=request.attempts,
-            model=choice.model,
+            model=quote.model,
+            payment=paid.frame if paid is not None else b"",
         )
+        if paid is not None:
+            self.effects.extend(paid.writes)
         self._report_start(run, choice.alternatives)
         self.effects.append(
-            StartRemote(run.session, request.request, choice.node, offer, ACCEPT_WAIT_US)
+            StartRemote(
+                session=run.session,
+                request=request.request,
+                peer=choice.node,
+                offer=offer,
+                accept_wait_us=ACCEPT_WAIT_US,
+                payment=paid.terms if paid is not None else None,
+                lane=Lane.FEED if paid is not None else None,
+            )
         )
         self.effects.append(OfferSent(choice.node))
 

@@ -4,6 +4,7 @@ from wwwserve.core.effects import (
     AcceptOffer,
     DeclineOffer,
     EndRequest,
+    Persist,
     Report,
     SendMessage,
     StartLocal,
@@ -20,6 +21,7 @@ RequestsEffect = (
     | EndRequest
     | AcceptOffer
     | DeclineOffer
+    | Persist
     | Report
     | OfferSent
     | RunMeasured

@@ -1,4 +1,4 @@
-"""What the requests machine is told: the peer's events that concern it, and one of its own."""
+"""What the requests machine is told: the peer's events that concern it, and a few of its own."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from wwwserve.core.events import (
     StreamProgressed,
     SubmitRequest,
 )
+from wwwserve.core.paying import WorkUnpaid
 from wwwserve.values.ids import NodeId
 from wwwserve.wire import Probe, Quote
 
@@ -72,5 +73,6 @@ RequestsEvent = (
     | QuoteReceived
     | ProbeFailed
     | PeersLost
+    | WorkUnpaid
 )
 """The closed set."""

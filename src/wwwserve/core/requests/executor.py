@@ -8,9 +8,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import assert_never
 
-from wwwserve.core.effects import AcceptOffer, DeclineOffer, Report, SendMessage
+from wwwserve.core.effects import AcceptOffer, DeclineOffer, Report, SendMessage, StopSession
 from wwwserve.core.events import OfferReceived, StreamEnded, StreamFailed
 from wwwserve.core.facts import WorkDeclined, WorkFinished, WorkStarted
+from wwwserve.core.paying import PayeeTerms
 from wwwserve.core.placing import (
     Accepted,
     Declined,
@@ -24,7 +25,7 @@ from wwwserve.core.placing import (
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import ProbeReceived
-from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rules import (
     PROBES_BURST_MAX,
     PROBES_PER_SECOND_MAX,
@@ -39,7 +40,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import MEMBERS_MAX, QUOTE_LIFE_US, WORKS_OPEN_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND, Moment
-from wwwserve.values.refusals import DeclineReason
+from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import (
     OFFER_VERSION,
     Accept,
@@ -61,15 +62,15 @@ class Executor:
         *,
         capacity: Capacity,
         queue: Queue,
-        policy: AsksPolicy,
-        routing: AsksRouting,
+        strangers: Strangers,
         tally: Tally,
     ) -> None:
         self._own = own
         self._capacity = capacity
         self._queue = queue
-        self._policy = policy
-        self._routing = routing
+        self._policy = strangers.policy
+        self._routing = strangers.routing
+        self._payments = strangers.payments
         self._tally = tally
         self._works: dict[SessionId, Work] = {}
         self._running: Counter[NodeId] = Counter()
@@ -103,6 +104,8 @@ class Executor:
             found: ServedModel | DeclineReason = DeclineReason.RATE
         else:
             found = self._choose(event.peer, summary, summary.models, now)
+        if isinstance(found, ServedModel):
+            found = self._payments.refuse(event.peer) or found
         if isinstance(found, DeclineReason):
             retry_us = self._compute_retry_us(found, now)
             quote = Quote(event.probe.probe, decline=found, retry_after_us=retry_us)
@@ -123,10 +126,13 @@ class Executor:
             decline = Decline(found, self._compute_retry_us(found, now))
             self.effects.append(DeclineOffer(event.session, decline))
             return
+        served, payment = found
         self._tally.works += 1
-        fact = WorkStarted(event.session, RequestId(summary.request), event.peer, found.offer.model)
+        model = served.offer.model
+        fact = WorkStarted(event.session, RequestId(summary.request), event.peer, model)
         self.effects.append(Report(fact))
-        self._run(Work(event.session, summary, event.peer, now, found, now), now)
+        work = Work(event.session, summary, event.peer, now, served, now, payment=payment)
+        self._run(work, now)
 
     def _run(self, work: Work, now: Moment) -> None:
         """An own engine is to run a work."""
@@ -136,8 +142,9 @@ class Executor:
         work.concurrency = self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
         self._works[work.session] = work
         self._running[work.origin] += 1
-        accept = Accept(OFFER_VERSION, model)
-        self.effects.append(AcceptOffer(work.session, accept, work.served))
+        payment = work.payment
+        accept = Accept(OFFER_VERSION, model, payment.accept if payment is not None else b"")
+        self.effects.append(AcceptOffer(work.session, accept, work.served, payment))
 
     # -- ends ------------------------------------------------------------------------------------
 
@@ -194,6 +201,11 @@ class Executor:
         """A work came to nothing, or its origin does not want it any more."""
         self._end(work, error, Usage(0, work.completion_tokens), now)
 
+    def stop_unpaid(self, work: Work, now: Moment) -> None:
+        """Nobody pays for a work: it ends here, and its origin hears why."""
+        self.effects.append(StopSession(work.session, FailureKind.UNPAID))
+        self.fail(work, FailureKind.UNPAID.name.lower(), now)
+
     def _end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
         self._release(work)
         self._report_end(work, error, usage, now)
@@ -220,11 +232,21 @@ class Executor:
 
     # -- decisions -------------------------------------------------------------------------------
 
-    def _judge_offer(self, event: OfferReceived, now: Moment) -> ServedModel | DeclineReason:
+    def _judge_offer(
+        self, event: OfferReceived, now: Moment
+    ) -> tuple[ServedModel, PayeeTerms | None] | DeclineReason:
+        """The own model to run it and for what it is paid, or why not."""
         offer = event.offer
         if offer.version != OFFER_VERSION or offer.model not in offer.summary.models:
             return DeclineReason.UNSUPPORTED
-        return self._choose(event.peer, offer.summary, (offer.model,), now)
+        served = self._choose(event.peer, offer.summary, (offer.model,), now)
+        if isinstance(served, DeclineReason):
+            return served
+        # Last, for whoever admits a hold has taken it on.
+        payment = self._payments.admit(
+            event.session, event.peer, offer.summary, ModelId(offer.model), event.hold, now
+        )
+        return payment if isinstance(payment, DeclineReason) else (served, payment)
 
     def _choose(
         self, peer: NodeId, summary: RequestSummary, models: tuple[str, ...], now: Moment
@@ -303,6 +325,7 @@ class Executor:
             first_token_us=estimate.first_token_us,
             finish_us=estimate.finish_us,
             expiry_us=QUOTE_LIFE_US,
+            payment=self._payments.quote(event.peer, model, estimate.first_token_us),
         )
 
     def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:

@@ -21,6 +21,7 @@ from wwwserve.core.events import (
     SubmitRequest,
 )
 from wwwserve.core.facts import EngineChanged
+from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import (
@@ -33,7 +34,7 @@ from wwwserve.core.requests.events import (
 )
 from wwwserve.core.requests.executor import Executor
 from wwwserve.core.requests.origin import Origin
-from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.questions import AsksPayments, AsksPolicy, AsksRouting, Strangers
 from wwwserve.core.requests.state import START, Run, Tally, Work
 from wwwserve.core.sessions import ServedModel
 from wwwserve.core.snapshot import EngineView, Totals
@@ -51,15 +52,16 @@ class Requests:
         *,
         policy: AsksPolicy,
         routing: AsksRouting,
+        payments: AsksPayments,
         entropy: Entropy,
     ) -> None:
         self._capacity = Capacity(models)
         self._tally = Tally()
+        strangers = Strangers(policy, routing, payments)
         self._origin = Origin(
             own,
             capacity=self._capacity,
-            policy=policy,
-            routing=routing,
+            strangers=strangers,
             entropy=entropy,
             tally=self._tally,
         )
@@ -67,8 +69,7 @@ class Requests:
             own,
             capacity=self._capacity,
             queue=self._origin.book.queue,
-            policy=policy,
-            routing=routing,
+            strangers=strangers,
             tally=self._tally,
         )
         self._now = START
@@ -125,7 +126,7 @@ class Requests:
                 self._on_session(event, now)
             case SubmitRequest() | CancelRequest() | QuoteReceived() | ProbeFailed() | PeersLost():
                 self._on_own(event, now)
-            case ProbeReceived() | OfferReceived() | OfferCancelled():
+            case ProbeReceived() | OfferReceived() | OfferCancelled() | WorkUnpaid():
                 self._on_peer(event, now)
             case EngineRead() | SetModels() | Depart():
                 self._on_setting(event, now)
@@ -152,7 +153,9 @@ class Requests:
             case _:
                 assert_never(event)
 
-    def _on_peer(self, event: ProbeReceived | OfferReceived | OfferCancelled, now: Moment) -> None:
+    def _on_peer(
+        self, event: ProbeReceived | OfferReceived | OfferCancelled | WorkUnpaid, now: Moment
+    ) -> None:
         match event:
             case ProbeReceived():
                 self._executor.answer_probe(event, now)
@@ -162,6 +165,11 @@ class Requests:
                 work = self._executor.get_work(session)
                 if work is not None:
                     self._executor.fail(work, "cancelled", now)
+                    self._origin.note_room()
+            case WorkUnpaid(session):
+                work = self._executor.get_work(session)
+                if work is not None:
+                    self._executor.stop_unpaid(work, now)
                     self._origin.note_room()
             case _:
                 assert_never(event)

@@ -8,12 +8,9 @@ from wwwserve.core.events import CancelRequest, StreamEnded, StreamFailed, Submi
 from wwwserve.core.facts import PeerRefused
 from wwwserve.core.requests.book import Book
 from wwwserve.core.requests.capacity import Capacity
-from wwwserve.core.requests.events import (
-    ProbeFailed,
-    QuoteReceived,
-)
-from wwwserve.core.requests.placement import Placement
-from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.events import ProbeFailed, QuoteReceived
+from wwwserve.core.requests.placement import Placement, describe_unplaced
+from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
     OFFERS_MAX,
@@ -28,6 +25,7 @@ from wwwserve.core.requests.rules import (
     compute_user_deadline,
     describe_no_place,
     is_engine_fault,
+    is_node_fault,
     is_retried,
 )
 from wwwserve.core.requests.state import START, OpenRequest, Phase, Run, Tally, get_place_key
@@ -45,24 +43,22 @@ class Origin:
         own: NodeId,
         *,
         capacity: Capacity,
-        policy: AsksPolicy,
-        routing: AsksRouting,
+        strangers: Strangers,
         entropy: Entropy,
         tally: Tally,
     ) -> None:
         self._own = own
         self._capacity = capacity
-        self._routing = routing
+        self._routing = strangers.routing
         self._entropy = entropy
         self._rounds = Rounds(entropy)
-        self.book = Book(own, capacity, self._rounds, tally)
+        self.book = Book(own, capacity, self._rounds, strangers.payments, tally)
         self._placement = Placement(
             own,
             book=self.book,
             capacity=capacity,
             rounds=self._rounds,
-            policy=policy,
-            routing=routing,
+            strangers=strangers,
         )
         self._decidable: deque[RequestId] = deque()
         """Requests whose round was completed by the loss of a node."""
@@ -93,6 +89,8 @@ class Origin:
             allowed=event.allowed_executors,
             arrived_at=now,
             deadline_at=compute_user_deadline(event.summary, now),
+            body_digest=event.body_digest,
+            cost_max=event.cost_max,
         )
         error = self._judge_submission(request)
         self.book.open(request)
@@ -167,7 +165,8 @@ class Origin:
                 self._capacity.note_failure(run.served, now)
         elif is_retried(event.kind):
             request.excluded[run.executor] = compute_failed_until(now, event.kind)
-            self.book.blame(run)
+            if is_node_fault(event.kind):
+                self.book.blame(run)
 
     # -- room and time ---------------------------------------------------------------------------
 
@@ -216,7 +215,7 @@ class Origin:
             error = RequestError(RequestErrorCode.DEADLINE, "the request's own deadline passed")
             self._end(request, error, now)
         elif request.phase is Phase.QUEUED and now >= request.queue_until:
-            self._end(request, describe_no_place(request.summary), now)
+            self._end(request, describe_unplaced(request), now)
         elif request.round is not None and now >= request.round.until:
             self._decide(request, now)
         else:

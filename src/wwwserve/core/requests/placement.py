@@ -5,11 +5,12 @@ candidates are asked, more as they decline; then the least expected finish is ta
 included. A request that finds nothing waits, unless nothing could ever come of it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
 from wwwserve.core.facts import Alternative
+from wwwserve.core.paying import Payable, Unpayable
 from wwwserve.core.placing import (
     Accepted,
     Bid,
@@ -20,7 +21,7 @@ from wwwserve.core.placing import (
 )
 from wwwserve.core.requests.book import Book, Choice, Place
 from wwwserve.core.requests.capacity import Capacity
-from wwwserve.core.requests.questions import AsksPolicy, AsksRouting
+from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
     CANDIDATES_USUAL,
@@ -29,14 +30,41 @@ from wwwserve.core.requests.rules import (
     USER_RETRY_US,
     compute_excluded_until,
     describe_no_place,
+    describe_shortage,
     is_willing,
 )
-from wwwserve.core.requests.state import START, OpenRequest, Phase, Round, get_place_key
+from wwwserve.core.requests.state import (
+    START,
+    Answer,
+    OpenRequest,
+    Phase,
+    Round,
+    get_place_key,
+)
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
+from wwwserve.values.refusals import DeclineReason
+from wwwserve.wire import Quote
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What a round of probes came to."""
+
+    bids: list[Bid] = field(default_factory=list)
+    quotes: dict[NodeId, Quote] = field(default_factory=dict)
+    """Of the bids."""
+    unpayable: list[NodeId] = field(default_factory=list)
+    """Who would run it, if it could be paid."""
+    others: list[Alternative] = field(default_factory=list)
+    """Who made no bid, and why."""
+    shortage: str = ""
+    """Why the last of the unpayable ones is that."""
+    is_out_of_credits: bool = False
+    """Whether nobody else could be paid either."""
 
 
 class Placement:
@@ -49,15 +77,15 @@ class Placement:
         book: Book,
         capacity: Capacity,
         rounds: Rounds,
-        policy: AsksPolicy,
-        routing: AsksRouting,
+        strangers: Strangers,
     ) -> None:
         self._own = own
         self._book = book
         self._capacity = capacity
         self._rounds = rounds
-        self._policy = policy
-        self._routing = routing
+        self._policy = strangers.policy
+        self._routing = strangers.routing
+        self._payments = strangers.payments
 
     def place(self, request: OpenRequest, now: Moment) -> None:
         """Find a place for a request that has none."""
@@ -81,8 +109,7 @@ class Placement:
         self._book.set_deadline(request)
         if ended is None:
             return
-        bids, alternatives = self._read_round(request, ended, now)
-        self._take_best(request, bids, alternatives, now)
+        self._take_best(request, self._read_round(request, ended, now), now)
 
     def probe_again(self, request: OpenRequest, now: Moment) -> bool:
         """Look for another node for a queued request; returns whether anybody was asked."""
@@ -145,7 +172,7 @@ class Placement:
 
     def _seek(self, request: OpenRequest, now: Moment) -> None:
         if not self._ask(request, now):
-            self._take_best(request, [], (), now)
+            self._take_best(request, _Heard(), now)
 
     def _ask(self, request: OpenRequest, now: Moment) -> bool:
         """Start a round of probes; returns whether there was anybody to ask."""
@@ -183,53 +210,61 @@ class Placement:
             return False
         return self._routing.is_hopeful(self._get_wanted(request))
 
-    def _read_round(
-        self, request: OpenRequest, ended: Round, now: Moment
-    ) -> tuple[list[Bid], tuple[Alternative, ...]]:
-        """The bids in a round's quotes; who declined or kept silent is left alone for a while."""
-        bids: list[Bid] = []
-        others: list[Alternative] = []
+    def _read_round(self, request: OpenRequest, ended: Round, now: Moment) -> "_Heard":
+        """What the round's answers come to; who declined or kept silent is left alone a while."""
+        heard = _Heard()
         partners = self._policy.get_partners(request.summary, request.allowed)
         for node, answer in ended.answers.items():
             quote = answer.quote
             if is_willing(quote, request.summary) and partners.admits(node):
-                bids.append(
-                    Bid(
-                        node,
-                        ModelId(quote.model),
-                        quote.finish_us,
-                        answer.asked_at,
-                        answer.round_trip_us,
-                    )
-                )
+                self._weigh(request, node, answer, heard)
             else:
+                heard.others.append(Alternative(node, None, quote.decline))
                 request.excluded[node] = compute_excluded_until(now, quote.retry_after_us)
-                others.append(Alternative(node, None, quote.decline))
-        for node in ended.waiting.values():
+        for node in (*heard.unpayable, *ended.waiting.values()):
             request.excluded[node] = compute_excluded_until(now, 0)
-            others.append(Alternative(node, None))
-        return bids, tuple(others)
+        heard.others.extend(Alternative(node, None) for node in ended.waiting.values())
+        request.shortage = "" if heard.bids else heard.shortage
+        return heard
+
+    def _weigh(self, request: OpenRequest, node: NodeId, answer: Answer, heard: "_Heard") -> None:
+        """A willing node's quote is a bid if it can be paid."""
+        quote = answer.quote
+        match self._payments.weigh(node, quote, request.summary, request.cost_max):
+            case Payable():
+                bid = Bid(
+                    node,
+                    ModelId(quote.model),
+                    quote.finish_us,
+                    answer.asked_at,
+                    answer.round_trip_us,
+                )
+                heard.bids.append(bid)
+                heard.quotes[node] = quote
+            case Unpayable(detail, is_out_of_credits):
+                heard.unpayable.append(node)
+                heard.others.append(Alternative(node, None, DeclineReason.UNPAID))
+                heard.shortage = detail
+                heard.is_out_of_credits |= is_out_of_credits
 
     # -- the choice ------------------------------------------------------------------------------
 
-    def _take_best(
-        self,
-        request: OpenRequest,
-        bids: list[Bid],
-        others: tuple[Alternative, ...],
-        now: Moment,
-    ) -> None:
+    def _take_best(self, request: OpenRequest, heard: "_Heard", now: Moment) -> None:
         here = self._find_here(request, now)
         own = self._bid_here(request, here, now)
+        bids = heard.bids
         ranked = self._routing.rank([*bids, own] if own is not None else bids, now)
         if not ranked:
-            self._seek_wider_or_wait(request, now)
+            if heard.is_out_of_credits:
+                # Whoever else is asked cannot be paid either.
+                self._wait(request, now)
+            else:
+                self._seek_wider_or_wait(request, now)
             return
-        alternatives = (*(Alternative(bid.node, bid.finish_us) for bid in ranked), *others)
+        alternatives = (*(Alternative(bid.node, bid.finish_us) for bid in ranked), *heard.others)
         best = ranked[0]
         if best.node != self._own:
-            quoted_us = next(bid.finish_us for bid in bids if bid.node == best.node)
-            choice = Choice(best.node, best.model, quoted_us, alternatives)
+            choice = Choice(best.node, heard.quotes[best.node], alternatives)
             self._book.start_there(request, choice, now)
         elif here is not None and self._capacity.has_room(here):
             self._start_here(request, here, now, alternatives)
@@ -273,7 +308,7 @@ class Placement:
         elif request.phase is Phase.QUEUED:
             pass
         elif not self._may_wait(request):
-            self._book.end(request, describe_no_place(request.summary), now)
+            self._book.end(request, describe_unplaced(request), now)
         elif len(self._book.queue) >= QUEUE_LENGTH_MAX:
             detail = f"{QUEUE_LENGTH_MAX} requests wait here already; try again later"
             full = RequestError(RequestErrorCode.QUEUE_FULL, detail, USER_RETRY_US)
@@ -289,6 +324,8 @@ class Placement:
             request.summary, any_context=request.any_context
         ):
             return None
+        if request.shortage:
+            return describe_shortage(request.shortage)
         if self._is_hopeful_elsewhere(request):
             return None
         if request.failures:
@@ -300,3 +337,10 @@ class Placement:
             detail = f"no node in reach serves {request.summary.models[0]} with {needs}"
             return RequestError(RequestErrorCode.MODEL_UNKNOWN, detail)
         return describe_no_place(request.summary)
+
+
+def describe_unplaced(request: OpenRequest) -> RequestError:
+    """The error of a request that found no place, or none it could pay."""
+    if request.shortage:
+        return describe_shortage(request.shortage)
+    return describe_no_place(request.summary)

@@ -1,4 +1,4 @@
-"""What the requests machine asks of the three strangers, which `core.peer` hands to it.
+"""What the requests machine asks of three strangers, which `core.peer` hands to it.
 
 All answer at once and from what they already know. Asking policy and routing changes nothing in
 them but the next draw of chance; payments remember what they have signed and taken on.
@@ -126,3 +126,12 @@ class AsksPayments(Protocol):
     ) -> PayeeTerms | DeclineReason | None:
         """The terms of work for another node's hold, or why not; None where nothing is paid."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """All three that are asked."""
+
+    policy: AsksPolicy
+    routing: AsksRouting
+    payments: AsksPayments

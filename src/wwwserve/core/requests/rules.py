@@ -61,6 +61,7 @@ _BY_HOPE = (
     DeclineReason.RATE,
     DeclineReason.DRAINING,
     DeclineReason.CLOSED,
+    DeclineReason.UNPAID,
     DeclineReason.POLICY,
     DeclineReason.NOT_ALLOWED,
     DeclineReason.TOO_LARGE,
@@ -126,6 +127,11 @@ def is_retried(kind: FailureKind) -> bool:
             assert_never(kind)
 
 
+def is_node_fault(kind: FailureKind) -> bool:
+    """Whether a run elsewhere failed by its node; that it was not paid says nothing against it."""
+    return is_retried(kind) and kind is not FailureKind.UNPAID
+
+
 def is_engine_fault(kind: FailureKind) -> bool:
     """Whether a run here failed by its engine, so that another own engine may do better."""
     match kind:
@@ -153,3 +159,9 @@ def describe_no_place(summary: RequestSummary) -> RequestError:
         f" {summary.prompt_tokens} tokens now; try again, or ask for less",
         retry_after_us=USER_RETRY_US,
     )
+
+
+def describe_shortage(shortage: str) -> RequestError:
+    """The error of a request that other nodes would run, were they paid."""
+    detail = f"other nodes would run it, but {shortage}; earn or receive credits, or ask for less"
+    return RequestError(RequestErrorCode.OUT_OF_CREDITS, detail, retry_after_us=USER_RETRY_US)

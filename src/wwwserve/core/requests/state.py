@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from wwwserve.core.paying import PayeeTerms
 from wwwserve.core.sessions import Route, ServedModel, SessionId
 from wwwserve.core.snapshot import Totals
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.moments import NEVER, Moment
 from wwwserve.wire import Quote, RequestSummary
@@ -87,6 +89,12 @@ class OpenRequest:
     failures: int = 0
     """Executions that failed, declined offers not included."""
     last_failure: str = ""
+    body_digest: bytes = b""
+    """SHA-256 of its body, where requests are paid."""
+    cost_max: int = MICROCREDITS_MAX
+    """What may be spent on one execution of it."""
+    shortage: str = ""
+    """What was missing to pay the nodes that would run it, as of the last round; empty: nothing."""
 
 
 @dataclass(slots=True)
@@ -124,6 +132,8 @@ class Work:
     """When its engine began."""
     tokens: int = 0
     """What it is expected to come to in the engine's cache."""
+    payment: PayeeTerms | None = None
+    """For what it is paid; None where nothing is."""
     failed_on: tuple[str, ...] = ()
     """Own engines that failed it before any output."""
     concurrency: int = 0
