@@ -34,6 +34,10 @@ class AccountView:
     """Open holds it pays."""
     debt: int
     """What a newcomer owes for fees; nothing can be spent until it is paid."""
+    ops_used: int
+    """Ops of its in the log in this epoch: how dear the next one is."""
+    fees_max: int
+    """What it can pay in fees: all that is free, and for a newcomer what it may still owe."""
 
 
 @dataclass(frozen=True, slots=True)
