@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from wwwserve.node.config import (
     DEFAULT_ORIGIN,
     Config,
+    DoorChoice,
     Layer,
     LoadedConfig,
     list_values,
@@ -19,6 +20,14 @@ from wwwserve.node.config import (
     parse_config,
 )
 from wwwserve.node.findings import Finding, Level
+from wwwserve.node.genesis import (
+    KnownGenesis,
+    LedgerKind,
+    find_genesis,
+    keep_genesis,
+    make_genesis,
+    read_genesis,
+)
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
@@ -26,8 +35,11 @@ from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 __all__ = [
     "DEFAULT_ORIGIN",
     "Config",
+    "DoorChoice",
     "Finding",
+    "KnownGenesis",
     "Layer",
+    "LedgerKind",
     "Level",
     "LoadedConfig",
     "Orders",
@@ -35,11 +47,15 @@ __all__ = [
     "RunInfo",
     "StateFolder",
     "examine",
+    "find_genesis",
     "find_state_folder",
+    "keep_genesis",
     "list_values",
     "load_config",
     "make_config_text",
+    "make_genesis",
     "parse_config",
+    "read_genesis",
     "run_node",
 ]
 

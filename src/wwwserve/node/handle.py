@@ -22,10 +22,12 @@ from wwwserve.wire.tickets import TICKET_PREFIX
 TICKET_FORMAT = 1
 
 
-def parse_meeting_point(text: str, network: str) -> tuple[tuple[str, ...], NodeId | None]:
+def parse_meeting_point(
+    text: str, network: str, genesis: bytes = b""
+) -> tuple[tuple[str, ...], NodeId | None]:
     """Read a ticket, `host:port` or `NODE@host:port`: addresses and the node expected there.
 
-    Raises `BadInput`, also for a ticket of another network.
+    Raises `BadInput`, also for a ticket of another network, or of one with another ledger.
     """
     if text.startswith(TICKET_PREFIX):
         ticket = parse_ticket(text)
@@ -35,6 +37,13 @@ def parse_meeting_point(text: str, network: str) -> tuple[tuple[str, ...], NodeI
                 found=f"a ticket for the network {ticket.network!r}",
                 expected=f"one for {network!r}, the network of this node",
                 fix="set network.name to the ticket's network before joining",
+            )
+        if ticket.genesis != genesis:
+            raise BadInput(
+                field="invite ticket",
+                found=f"a ticket to {_name_ledger(ticket.genesis)}",
+                expected=f"one to {_name_ledger(genesis)}, where this node is",
+                fix="make a node for that network: wwwserve init --home DIR --join TICKET",
             )
         return ticket.addresses, NodeId(ticket.node)
     node, _, address = text.rpartition("@")
@@ -47,6 +56,10 @@ def parse_meeting_point(text: str, network: str) -> tuple[tuple[str, ...], NodeI
             fix="run `wwwserve invite` on a member node and paste what it prints",
         )
     return (address,), parse_node_id(node) if node else None
+
+
+def _name_ledger(genesis: bytes) -> str:
+    return f"the ledger {genesis.hex()[:16]}" if genesis else "a network without a ledger"
 
 
 @dataclass(slots=True)
@@ -63,6 +76,8 @@ class NodeHandle:
     opening: OpeningWatch
     request_stop: Callable[[], None]
     """Makes the node end, gracefully."""
+    genesis: bytes = b""
+    """Id of the network's ledger; empty: nothing is paid."""
     reload_config: Callable[[], Awaitable[tuple[ConfigChange, ...]]] | None = None
     """Reads the configuration again; there is one once the doors are open."""
 
@@ -115,12 +130,12 @@ class NodeHandle:
                 fix="set links.listen (and links.advertise) in config.toml, and see that this "
                 "machine is on a network",
             )
-        ticket = Ticket(TICKET_FORMAT, self.network, self.node_id, record.addresses)
+        ticket = Ticket(TICKET_FORMAT, self.network, self.node_id, record.addresses, self.genesis)
         return ticket_text(ticket)
 
     def join(self, ticket_or_address: str) -> None:
         """See `PeerHandle`."""
-        addresses, expected = parse_meeting_point(ticket_or_address, self.network)
+        addresses, expected = parse_meeting_point(ticket_or_address, self.network, self.genesis)
         if expected == self.node_id:
             raise BadInput(
                 field="invite ticket",

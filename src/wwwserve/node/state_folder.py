@@ -2,6 +2,7 @@
 
     config.toml   what the operator chose
     node.key      who the node is (0600)
+    genesis       the first record of its network's ledger, if there is one; no secret
     api_keys.json who may use its gateway: hashes only (0600)
     ask.key       the API key of `wwwserve ask` (0600)
     metrics.token what a scraper of the metrics shows (0600)
@@ -36,6 +37,7 @@ LOCK_TRIES = 5
 LOCK_RETRY_SECONDS = 0.05
 _OWNER_FOLDER = 0o700
 _OWNER_FILE = 0o600
+_SHOWN_FILE = 0o644
 
 
 class RunInfo(msgspec.Struct, frozen=True):
@@ -70,6 +72,11 @@ class StateFolder:
     def node_key_file(self) -> Path:
         """The node's private key."""
         return self.path / "node.key"
+
+    @property
+    def genesis_file(self) -> Path:
+        """The first record of the network's ledger, in its one form; absent: nothing is paid."""
+        return self.path / "genesis"
 
     @property
     def api_keys_file(self) -> Path:
@@ -186,9 +193,16 @@ class StateFolder:
 
     def write_private(self, path: Path, content: bytes) -> None:
         """Write a file of this folder for its owner only; it is there whole, or as it was."""
+        self._write(path, content, _OWNER_FILE)
+
+    def write_shown(self, path: Path, content: bytes) -> None:
+        """The same for a file that is no secret."""
+        self._write(path, content, _SHOWN_FILE)
+
+    def _write(self, path: Path, content: bytes, mode: int) -> None:
         draft = path.with_name(f"{path.name}.draft")
         draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_FILE)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()

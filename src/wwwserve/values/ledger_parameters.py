@@ -1,8 +1,9 @@
-"""The ledger's numbers: equal for all nodes of a network, fixed at genesis, in two sizes.
+"""The ledger's numbers: equal for all nodes of a network, fixed at genesis, in three sizes.
 
 Money is in micro-credits; times are milliseconds of the ledger clock (`_ms`), which only blocks
-move. `MAIN_LEDGER` is for use; `TINY_LEDGER` makes rules about days and hundreds testable in
-seconds and handfuls. Later, `SetParams` may change a number within its range, never beyond it.
+move. `MAIN_LEDGER` is for use, `DEV_LEDGER` for one laptop; `TINY_LEDGER` makes rules about days
+and hundreds testable in seconds and handfuls. Later, `SetParams` may change a number within its
+range, never beyond it.
 The reasons for the numbers are in `spec/ledger.md`.
 """
 
@@ -245,6 +246,24 @@ MAIN_LEDGER: Final = LedgerParameters(
     state_tree_depth=16,
 )
 """The numbers of a real network."""
+
+DEV_LEDGER: Final = msgspec.structs.replace(
+    MAIN_LEDGER,
+    circulation_period_ms=10 * MINUTE,
+    claim_window_ms=30 * SECOND,
+    deadline_ms_max=10 * MINUTE,
+    tab_ms_max=5 * MINUTE,
+    feed_life_ms=30 * SECOND,
+    epoch_ms=30 * SECOND,
+    height_ms_idle=5 * SECOND,
+    height_ms_max=15 * SECOND,
+    unbonding_ms=2 * MINUTE,
+    unbonding_voted_ms=5 * MINUTE,
+    faucet_grant=200 * CREDIT,
+    faucet_epoch_max=20_000 * CREDIT,
+)
+"""The numbers of a network on one laptop: epochs of 30 s, so that a person sees stake weigh and
+come free, and a faucet that opens an account, stakes a seat and pays for an hour of trying."""
 
 TINY_LEDGER: Final = LedgerParameters(
     stage=1,

@@ -1,7 +1,7 @@
 """Invite tickets: one line of text that lets a new node find a network and know whom it meets.
 
-A ticket names the network, a node's key and its addresses. It is no secret and grants nothing: it
-only removes the guessing.
+A ticket names the network, its ledger if it has one, a node's key and its addresses. It is no
+secret and grants nothing: it only removes the guessing.
 """
 
 import base64
@@ -18,6 +18,7 @@ from wwwserve.wire.records import Count, Key, Name
 
 TICKET_PREFIX = "wwwserve1"
 TICKET_BYTES_MAX = 4096
+GENESIS_ID_BYTES = 32
 
 
 class Ticket(msgspec.Struct, array_like=True, frozen=True):
@@ -27,6 +28,8 @@ class Ticket(msgspec.Struct, array_like=True, frozen=True):
     network: Name
     node: Key
     addresses: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=RECORD_ADDRESSES_MAX)]
+    genesis: Annotated[bytes, Meta(max_length=GENESIS_ID_BYTES)] = b""
+    """Id of the genesis record of the network's ledger, 32 bytes; empty: requests are not paid."""
 
 
 _TICKET_DECODER = msgspec.msgpack.Decoder(Ticket)
@@ -43,7 +46,8 @@ def parse_ticket(text: str) -> Ticket:
     payload = word.removeprefix(TICKET_PREFIX).upper()
     try:
         raw = base64.b32decode(payload + "=" * (-len(payload) % 8))
-        return decode_canonical(raw, _TICKET_DECODER, bytes_max=TICKET_BYTES_MAX)
+        ticket = decode_canonical(raw, _TICKET_DECODER, bytes_max=TICKET_BYTES_MAX)
+        _validate_genesis(ticket)
     except (Refusal, binascii.Error, ValueError) as error:
         raise BadInput(
             field="invite ticket",
@@ -51,3 +55,9 @@ def parse_ticket(text: str) -> Ticket:
             expected=f"one word beginning with {TICKET_PREFIX} ({error})",
             fix="copy it whole from `wwwserve invite` on a member node",
         ) from error
+    return ticket
+
+
+def _validate_genesis(ticket: Ticket) -> None:
+    if len(ticket.genesis) not in (0, GENESIS_ID_BYTES):
+        raise Refusal("ticket-genesis", f"a ledger's id has {GENESIS_ID_BYTES} bytes, or none")

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import fields
 
 from wwwserve.node import Config, Layer, make_config_text, parse_config
-from wwwserve.node.config import EngineConfig, ModelConfig
+from wwwserve.node.config import EngineConfig, ModelConfig, PriceConfig
 
 SETTING = re.compile(r"^# (\w+ = |\[)")
 
@@ -26,9 +26,12 @@ def test_a_new_file_changes_nothing() -> None:
 
 def test_every_setting_is_there_with_its_default() -> None:
     values = tomllib.loads(uncomment(make_config_text()))
-    for section in ("network", "links", "gateway", "admin", "logs", "policy"):
+    price = values["policy"].pop("price")
+    assert price.keys() == {field.name for field in fields(PriceConfig)}
+    for section in ("network", "links", "gateway", "admin", "logs", "policy", "ledger", "wallet"):
         known = {field.name for field in fields(getattr(Config(), section))}
         assert values[section].keys() == known
+    values["policy"]["price"] = price
     assert values["engine"].keys() == {field.name for field in fields(EngineConfig)}
     several = [Layer("config.toml", {"engines": values["engines"]})]
     assert [engine.name for engine in parse_config(several).config.engines] == ["large", "small"]
@@ -47,6 +50,7 @@ def test_the_engine_can_be_named_at_once() -> None:
 def test_a_node_of_the_local_network_has_three_settings_and_all_else_as_before() -> None:
     text = make_config_text(on_lan=True)
     values = tomllib.loads(text)
+    assert values.pop("policy") == {"price": {}}
     assert {section: keys for section, keys in values.items() if keys} == {
         "links": {"listen": "0.0.0.0:8778", "advertise": ["auto"]},
         "network": {"lan_discovery": True},

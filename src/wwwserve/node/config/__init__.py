@@ -12,6 +12,7 @@ from wwwserve.node.config.file import LoadedConfig, load_config, parse_config
 from wwwserve.node.config.layers import Layer
 from wwwserve.node.config.listing import DEFAULT_ORIGIN, list_changes, list_values
 from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
+from wwwserve.node.config.money import DoorChoice, LedgerConfig, PriceConfig, WalletConfig
 from wwwserve.node.config.network import AUTO, LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.node.config.template import make_config_text
@@ -22,10 +23,12 @@ __all__ = [
     "DEFAULT_ORIGIN",
     "AdminConfig",
     "Config",
+    "DoorChoice",
     "EngineConfig",
     "EngineKind",
     "GatewayConfig",
     "Layer",
+    "LedgerConfig",
     "LinksConfig",
     "LoadedConfig",
     "LogFormat",
@@ -34,6 +37,8 @@ __all__ = [
     "ModelConfig",
     "NetworkConfig",
     "PolicyConfig",
+    "PriceConfig",
+    "WalletConfig",
     "list_changes",
     "list_values",
     "load_config",

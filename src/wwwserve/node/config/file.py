@@ -24,10 +24,13 @@ from wwwserve.node.config.sections import (
     GROUPS,
     SECTIONS,
     TABLES,
+    get_attribute,
     get_types,
     is_secret,
+    list_keys,
     make_unknown,
     make_unknown_section,
+    split_key,
     validate_key,
 )
 from wwwserve.node.config.whole import Config
@@ -78,12 +81,14 @@ def parse_config(layers: Iterable[Layer]) -> LoadedConfig:
     if ENGINES in settings:
         _refuse_both_forms(settings)
     tables = {key: _read_tables(key, settings[key]) for key in TABLES if key in settings}
-    tree: dict[str, dict[str, object]] = {name: {} for name in (*SECTIONS, GROUPS)}
+    tree: dict[str, dict[str, object]] = {
+        get_attribute(section): {} for section in (*SECTIONS, GROUPS)
+    }
     for key, setting in settings.items():
-        section, dot, name = key.partition(".")
-        if dot:
+        section, name = split_key(key)
+        if name:
             kind = _GROUP_TYPE if section == GROUPS else get_types(SECTIONS[section])[name]
-            tree[section][name] = _read_value(key, setting, kind)
+            tree[get_attribute(section)][name] = _read_value(key, setting, kind)
     one_engine: _Tables = [tree.pop(ENGINE)]
     try:
         config = msgspec.convert({ENGINES: one_engine, **tree, **tables}, Config)
@@ -102,10 +107,10 @@ def _list_settings(layer: Layer) -> Iterable[tuple[str, _Setting]]:
             raise make_unknown_section(section, layer.origin)
         if not isinstance(table, Mapping):
             raise _make_no_section(section, table)
-        for name, value in table.items():
+        for key, value in list_keys(section, table):
             if section != GROUPS:
-                validate_key(section, name, layer.origin)
-            yield f"{section}.{name}", _Setting(value, layer.origin, layer.is_text)
+                validate_key(*split_key(key), layer.origin)
+            yield key, _Setting(value, layer.origin, layer.is_text)
 
 
 def _make_no_section(section: str, value: object) -> BadInput:

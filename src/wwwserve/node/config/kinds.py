@@ -28,6 +28,17 @@ def describe_type(kind: object) -> str:
         case inspect.StrType():
             return "a text" + _describe_length(info.min_length, info.max_length)
         case _:
+            return _describe_money(info)
+
+
+def _describe_money(info: inspect.Type) -> str:
+    """What only amounts and prices are made of."""
+    match info:
+        case inspect.UnionType():
+            return 'credits: a whole number, or a decimal one in quotes like "0.25"'
+        case inspect.DictType():
+            return "tables named by model, each with prompt and completion in credits"
+        case _:
             return "another type"
 
 

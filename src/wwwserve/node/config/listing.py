@@ -7,7 +7,15 @@ import msgspec
 
 from wwwserve.node.config.engines import EngineConfig
 from wwwserve.node.config.file import LoadedConfig
-from wwwserve.node.config.sections import ENGINE, ENGINES, GROUPS, MODELS, SECTIONS, is_secret
+from wwwserve.node.config.sections import (
+    ENGINE,
+    ENGINES,
+    GROUPS,
+    MODELS,
+    SECTIONS,
+    get_attribute,
+    is_secret,
+)
 from wwwserve.ports.peer_handle import ConfigChange
 
 DEFAULT_ORIGIN = "default"
@@ -45,7 +53,7 @@ def _list_rows(loaded: LoadedConfig) -> Iterator[tuple[str, object, object]]:
         if section == ENGINE:
             yield from _list_engines(loaded)
         else:
-            yield from _list_section(section, getattr(config, section), kind())
+            yield from _list_section(section, getattr(config, get_attribute(section)), kind())
     yield MODELS, msgspec.to_builtins(config.models), ()
     for name, ids in config.groups.items():
         yield f"{GROUPS}.{name}", list(ids), []

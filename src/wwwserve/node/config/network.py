@@ -41,6 +41,7 @@ class NetworkConfig:
             validate_address("network.bootstrap", address)
         for ticket in self.tickets:
             self._validate_ticket(ticket)
+        self._validate_ledger()
 
     def _validate_ticket(self, text: str) -> None:
         try:
@@ -54,6 +55,18 @@ class NetworkConfig:
                 found=f"a ticket of the network {network!r}",
                 expected=f"one of the network {self.name!r}, this node's",
                 fix=f"set network.name = {network!r} to go there, or ask for another ticket",
+            )
+
+    def _validate_ledger(self) -> None:
+        """Refuse tickets that lead to different ledgers: a node keeps one."""
+        ledgers = {parse_ticket(text).genesis: None for text in self.tickets}
+        if len(ledgers) > 1:
+            shown = ", ".join(genesis.hex()[:16] or "none" for genesis in ledgers)
+            raise BadInput(
+                field="network.tickets",
+                found=f"tickets to several ledgers: {shown}",
+                expected="tickets to one ledger, or to none",
+                fix="leave out those of the other network",
             )
 
 

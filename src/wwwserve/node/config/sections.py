@@ -1,6 +1,6 @@
 """The sections of a configuration file and their keys, and what is said of a key nobody knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import get_type_hints
@@ -8,6 +8,7 @@ from typing import get_type_hints
 from wwwserve.node.config.doors import AdminConfig, GatewayConfig
 from wwwserve.node.config.engines import EngineConfig, ModelConfig
 from wwwserve.node.config.logs import LogsConfig
+from wwwserve.node.config.money import LedgerConfig, PriceConfig, WalletConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.values.refusals import BadInput
@@ -22,7 +23,12 @@ SECTIONS: Mapping[str, type] = {
     ENGINE: EngineConfig,
     "logs": LogsConfig,
     "policy": PolicyConfig,
+    "policy.price": PriceConfig,
+    "ledger": LedgerConfig,
+    "wallet": WalletConfig,
 }
+"""By name in the file. One within another is named by both; a configuration keeps it by the last
+part of its name."""
 ENGINES = "engines"
 MODELS = "models"
 TABLES: Mapping[str, tuple[type, str, str]] = {
@@ -38,6 +44,44 @@ _SECRET_KEYS = frozenset({"api_key"})
 def is_secret(key: str) -> bool:
     """Whether the value of a setting, by its dotted key, is never printed."""
     return key.rpartition(".")[2] in _SECRET_KEYS
+
+
+def get_attribute(section: str) -> str:
+    """By what name a configuration keeps a section."""
+    return section.rpartition(".")[2]
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The section and the name of a dotted key; the name is empty for a section's own."""
+    inner = [name for name in SECTIONS if "." in name and key.startswith(f"{name}.")]
+    if inner:
+        return inner[0], key.removeprefix(f"{inner[0]}.")
+    section, _, name = key.partition(".")
+    return section, name
+
+
+def list_keys(section: str, table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The dotted keys in a section's table, those of sections within it included."""
+    for name, value in table.items():
+        inner = _list_inner(section, name, value)
+        yield from {f"{section}.{name}": value}.items() if inner is None else inner.items()
+
+
+def _list_inner(section: str, name: str, value: object) -> Mapping[str, object] | None:
+    """The keys of a section within this one, if the name leads to it.
+
+    In a file that is a table under its name; elsewhere each key has the names of both before it.
+    """
+    for inner in SECTIONS:
+        outer, dot, last = inner.partition(".")
+        if not dot or outer != section:
+            continue
+        if name == last and isinstance(value, Mapping):
+            return {f"{inner}.{key}": each for key, each in value.items()}
+        for mark in (".", "__"):
+            if name.startswith(f"{last}{mark}"):
+                return {f"{inner}.{name.removeprefix(f'{last}{mark}')}": value}
+    return None
 
 
 @cache

@@ -47,10 +47,10 @@ _TEMPLATE = """\
 
 [network]
 # Whom to meet: tickets from `wwwserve invite`, plain addresses, or whoever is on the local network.
-# tickets = []
+{tickets}
 # bootstrap = []           # ["192.0.2.7:8778"]
 {lan_discovery}
-# name = "main"            # nodes of another name are strangers
+{name}
 # region = ""              # a hint for others where this node is
 
 [admin]
@@ -83,6 +83,21 @@ _TEMPLATE = """\
 # allow_models = []        # if any: only these models are shared
 # deny_models = []         # never shared
 
+[policy.price]
+# What other nodes pay for work done here, in credits for a million tokens; 0 = free. It counts in
+# a network with a ledger only. A decimal amount stands in quotes: "0.25".
+# prompt = 667             # with 2667, 500 prompt and 250 completion tokens cost one credit
+# completion = 2667
+# models = {{}}              # for a model of its own price: [policy.price.models."org/name"]
+
+[ledger]
+# How this node lives with the ledger of its network, if that has one.
+{door}
+# line_max = 10            # credits lent to one payer at most while the ledger stands still
+
+[wallet]
+# reserve = 0              # credits that requests never spend
+
 # What the engines serve; leave it out to offer whatever an engine says it has.
 # [[models]]
 # id = "Qwen/Qwen3-8B"     # org/name: equal on every node with the same weights
@@ -103,6 +118,9 @@ _UNSET = {
     "url": '# url = ""                 # for example "http://127.0.0.1:8000/v1"',
     "listen": '# listen = "127.0.0.1:8778"',
     "advertise": '# advertise = []           # as others dial it: "node.example.org:8778", "auto"',
+    "tickets": "# tickets = []",
+    "name": '# name = "main"            # nodes of another name are strangers',
+    "door": '# door = ""                # "" = the first one; sponsor, earn, faucet, dev, or none',
     "lan_discovery": "# lan_discovery = false    # find others on the local network, and be found",
 }
 _ON_LAN = {
@@ -112,12 +130,25 @@ _ON_LAN = {
 }
 
 
-def make_config_text(engine_url: str = "", *, on_lan: bool = False) -> str:
+def make_config_text(
+    engine_url: str = "",
+    *,
+    on_lan: bool = False,
+    ticket: str = "",
+    network: str = "",
+    door: str = "",
+) -> str:
     """The text of a new `config.toml`.
 
     With `engine_url`, in front of that engine; with `on_lan`, in touch with the nodes of the local
-    network.
+    network; with `ticket`, bound for the `network` it leads to; with `door`, coming in by it.
     """
     # JSON's strings are TOML's basic strings.
-    url = {"url": f"url = {json.dumps(engine_url)}"} if engine_url else {}
-    return _TEMPLATE.format(**{**_UNSET, **(_ON_LAN if on_lan else {}), **url})
+    wishes = {
+        "url": f"url = {json.dumps(engine_url)}" if engine_url else "",
+        "tickets": f"tickets = [{json.dumps(ticket)}]" if ticket else "",
+        "name": f"name = {json.dumps(network)}" if network else "",
+        "door": f"door = {json.dumps(door)}" if door else "",
+    }
+    set_ = {name: line for name, line in wishes.items() if line}
+    return _TEMPLATE.format(**{**_UNSET, **(_ON_LAN if on_lan else {}), **set_})

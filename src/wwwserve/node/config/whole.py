@@ -12,6 +12,7 @@ from wwwserve.node.config.engines import (
     validate_models,
 )
 from wwwserve.node.config.logs import LogsConfig
+from wwwserve.node.config.money import LedgerConfig, PriceConfig, WalletConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.values.limits import RECORD_MODELS_MAX
@@ -31,6 +32,10 @@ class Config:
     """At least one; `[engine]` in the file is one engine's short form."""
     logs: LogsConfig = field(default_factory=LogsConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
+    price: PriceConfig = field(default_factory=PriceConfig)
+    """`[policy.price]` in the file."""
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    wallet: WalletConfig = field(default_factory=WalletConfig)
     models: tuple[ModelConfig, ...] = ()
     """What the engines serve; one that none of them is about serves whatever it says."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

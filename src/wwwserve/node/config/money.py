@@ -1,0 +1,113 @@
+"""What a provider asks, what it keeps, and how far it lends: amounts are credits, read exactly.
+
+An amount is a whole number, or a decimal one in quotes: a bare `0.1` would be a binary fraction
+that is not quite that, and money is never rounded behind somebody's back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from wwwserve.node.config.checks import validate_model_id
+from wwwserve.values.credits import parse_credits
+from wwwserve.values.limits import RECORD_MODELS_MAX
+from wwwserve.values.refusals import BadInput
+
+Credits = Annotated[str, Meta(max_length=40)] | Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""An amount of credits as it is written."""
+PRICE_MAX = 1_000_000
+"""Credits for a million tokens: one credit a token. A price beyond it has a slip in it, and sums of
+a request's tokens stay far below what an amount can hold."""
+
+
+class DoorChoice(Enum):
+    """How this node comes into a network whose requests are paid."""
+
+    ANY = ""
+    """The first door of the network."""
+    SPONSOR = "sponsor"
+    """A member lends it seats: `wwwserve sponsor` there."""
+    EARN = "earn"
+    """It gets a newcomer's slot for solving a puzzle, and earns its first seat."""
+    FAUCET = "faucet"
+    """The pool grants it a little for solving a puzzle."""
+    DEV = "dev"
+    """The pool grants it a little; only networks made for one laptop have this door."""
+    NONE = "none"
+    """It does not come in by itself: somebody sends it credits, or it only watches."""
+
+
+class ModelPrice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one model costs here."""
+
+    prompt: Credits | None = None
+    """Credits for a million prompt tokens; None = as any model."""
+    completion: Credits | None = None
+    """The same for completion tokens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceConfig:
+    """What other nodes pay for work done here, in credits for a million tokens."""
+
+    prompt: Credits = 667
+    """For prompt tokens; 0 = free. The defaults are the reference request's: 1 credit."""
+    completion: Credits = 2667
+    """For completion tokens; 0 = free."""
+    models: Annotated[Mapping[str, ModelPrice], Meta(max_length=RECORD_MODELS_MAX)] = field(
+        default_factory=dict
+    )
+    """By canonical model id, where a model costs something else."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no price, and models that are none."""
+        _read_price("policy.price.prompt", self.prompt)
+        _read_price("policy.price.completion", self.completion)
+        for model, price in self.models.items():
+            validate_model_id("policy.price.models", model)
+            where = f'policy.price.models."{model}"'
+            for name, amount in (("prompt", price.prompt), ("completion", price.completion)):
+                if amount is not None:
+                    _read_price(f"{where}.{name}", amount)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerConfig:
+    """How this node lives with the ledger of its network, if that has one."""
+
+    door: DoorChoice = DoorChoice.ANY
+    """How it comes in when it has no account yet."""
+    line_max: Credits = 10
+    """The most it lends one payer while the ledger stands still; 0 = nothing. Never more than the
+    network's own bound, a tenth of what that payer settled here in a week, or its stake."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no amount."""
+        parse_credits("ledger.line_max", self.line_max)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletConfig:
+    """What the node may spend on other nodes' work."""
+
+    reserve: Credits = 0
+    """Credits that requests never spend: for fees, stake, and what you send by hand."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no amount."""
+        parse_credits("wallet.reserve", self.reserve)
+
+
+def _read_price(name: str, amount: str | int) -> int:
+    price = parse_credits(name, amount)
+    if price > parse_credits(name, PRICE_MAX):
+        raise BadInput(
+            field=name,
+            found=str(amount)[:40],
+            expected=f"at most {PRICE_MAX} credits for a million tokens",
+            fix="a price is for a million tokens: 2667 makes the reference answer cost a credit",
+        )
+    return price
