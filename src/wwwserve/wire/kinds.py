@@ -25,3 +25,5 @@ class SignedKind(IntEnum):
     HOLD_ACCEPT = 33
     HOLD_DECLINE = 34
     FINAL = 35
+    # -- for oneself: such a signature never leaves its node, which makes secrets of it
+    HOLD_SECRET = 48

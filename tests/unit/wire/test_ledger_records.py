@@ -117,7 +117,7 @@ def test_every_op_has_its_number_and_stage() -> None:
 
 
 def test_numbers_of_kinds_are_distinct() -> None:
-    assert len({int(kind) for kind in SignedKind}) == len(list(SignedKind)) == 13
+    assert len({int(kind) for kind in SignedKind}) == len(list(SignedKind)) == 14
 
 
 def test_a_feed_block_is_its_accounts_alone() -> None:
