@@ -100,6 +100,16 @@ ENGINE_STALE_US: Final = 10 * SECOND
 """Age at which a reading counts as unknown."""
 EVENT_BYTES_MAX: Final = 4 * MIB
 """One server-sent event from an engine; a longer one breaks the attempt."""
+PAYMENT_WAIT_US: Final = 5 * SECOND
+"""How long an executor waits for a unit that is overdue; then it goes no further."""
+FINAL_UNIT_WAIT_US: Final = 2 * SECOND
+"""How long it waits for the last unit after its last frame; its engine is free by then."""
+PAYMENT_TOLD_US: Final = 100 * MILLISECOND
+"""How often an executor's data plane tells how deep a hold is paid, while units come."""
+UNRELEASED_BYTES_MAX: Final = 256 * KIB
+"""Output kept back until a payer's hold is final; at the bound the engine is read no further."""
+EXTENSIONS_MAX: Final = 64
+"""Holds by which a payer may extend the first one of a stream; one more breaks the stream."""
 TOKENS_MAX: Final = 100_000_000
 """Tokens of one prompt or answer, far above any: a summary or usage that says more is refused, an
 engine's count above it is read as this."""
