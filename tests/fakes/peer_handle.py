@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from wwwserve.core.facts import Fact
-from wwwserve.core.snapshot import EngineView, ModelView, Snapshot, Totals
+from wwwserve.core.snapshot import (
+    EngineView,
+    LedgerStatus,
+    ModelView,
+    Snapshot,
+    Totals,
+    WalletView,
+)
 from wwwserve.ports.opening import Opening, Rest, RestKind
 from wwwserve.ports.peer_handle import (
     ConfigChange,
@@ -16,6 +23,7 @@ from wwwserve.ports.peer_handle import (
     Reply,
     ReplyInfo,
     RequestFailed,
+    SignedOrder,
     UserRequest,
 )
 from wwwserve.ports.store import StoreFailed
@@ -23,6 +31,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import AUTO, ModelId, fold_model_name
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire import Endpoint, PeerRecord, Usage
+from wwwserve.wire.ledger import Op
 
 NODE = NodeId(b"\x01" * 32)
 MODEL = ModelId("acme/Echo-1B")
@@ -81,6 +90,11 @@ class FakePeerHandle:
         self.accepts_links = True
         self.changes: tuple[ConfigChange, ...] | BadInput = ()
         """What reading the configuration again brings."""
+        self.signed: list[tuple[Op, ...]] = []
+        self.wallet_refuses: BadInput | None = None
+        """What its wallet says to every order, if it refuses."""
+        self.ledger: LedgerStatus | None = None
+        self.wallet: WalletView | None = None
         self.usage = Usage(prompt_tokens=5, completion_tokens=3)
 
     @property
@@ -126,6 +140,8 @@ class FakePeerHandle:
             requests_queued=0,
             works_open=0,
             totals=Totals(requests=3),
+            ledger=self.ledger,
+            wallet=self.wallet,
         )
 
     def listen(self, listener: Callable[[Fact], None]) -> Callable[[], None]:
@@ -165,6 +181,12 @@ class FakePeerHandle:
 
     async def resume(self) -> None:
         self.resting = None
+
+    async def sign(self, ops: tuple[Op, ...]) -> SignedOrder:
+        if self.wallet_refuses is not None:
+            raise self.wallet_refuses
+        self.signed.append(ops)
+        return SignedOrder(bytes(31) + bytes([len(self.signed)]), len(self.signed), is_final=True)
 
     def leave(self) -> None:
         self.has_left = True

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wwwserve.core.events import Event, Join, SubmitRequest
 from wwwserve.core.facts import Fact
@@ -11,12 +11,20 @@ from wwwserve.core.snapshot import Snapshot
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.opening import OpeningWatch
 from wwwserve.node.streams import Replies
+from wwwserve.node.wallet_orders import WalletOrders
 from wwwserve.ports.clock import Clock
 from wwwserve.ports.opening import Opening, RestKind
-from wwwserve.ports.peer_handle import ConfigChange, FoundModels, Reply, UserRequest
+from wwwserve.ports.peer_handle import (
+    ConfigChange,
+    FoundModels,
+    Reply,
+    SignedOrder,
+    UserRequest,
+)
 from wwwserve.values.ids import REQUEST_ID_BYTES, NodeId, RequestId, parse_node_id
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire import RequestSummary, Ticket, parse_ticket, ticket_text
+from wwwserve.wire.ledger import Op
 from wwwserve.wire.tickets import TICKET_PREFIX
 
 TICKET_FORMAT = 1
@@ -76,6 +84,7 @@ class NodeHandle:
     opening: OpeningWatch
     request_stop: Callable[[], None]
     """Makes the node end, gracefully."""
+    wallet_orders: WalletOrders = field(default_factory=WalletOrders)
     genesis: bytes = b""
     """Id of the network's ledger; empty: nothing is paid."""
     reload_config: Callable[[], Awaitable[tuple[ConfigChange, ...]]] | None = None
@@ -156,6 +165,10 @@ class NodeHandle:
     async def resume(self) -> None:
         """See `PeerHandle`."""
         await self.opening.rest.end()
+
+    async def sign(self, ops: tuple[Op, ...]) -> SignedOrder:
+        """See `PeerHandle`."""
+        return await self.wallet_orders.sign(ops)
 
     def leave(self) -> None:
         """See `PeerHandle`."""

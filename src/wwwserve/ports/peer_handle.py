@@ -12,6 +12,7 @@ from wwwserve.ports.opening import Opening, RestKind
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.wire import Endpoint, Usage
+from wwwserve.wire.ledger import Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,18 @@ class ConfigChange:
     new: object
 
 
+@dataclass(frozen=True, slots=True)
+class SignedOrder:
+    """What became of an operator's order to the wallet."""
+
+    feed_id: bytes
+    """The feed block that carries it: `wwwserve ledger show` finds it."""
+    seq: int
+    """Its number in this node's feed."""
+    is_final: bool
+    """Whether it is in the log. If not, it is durable here and will be, unless it expires."""
+
+
 class PeerHandle(Protocol):
     """A running peer, from a frontend's side."""
 
@@ -170,6 +183,14 @@ class PeerHandle(Protocol):
 
     async def resume(self) -> None:
         """End the rest, if any; the hours still hold. Raises `StoreFailed` as `rest` does."""
+        ...
+
+    async def sign(self, ops: tuple[Op, ...]) -> SignedOrder:
+        """Have the wallet sign these ops, and wait a while until they are in the log.
+
+        Raises `BadInput` if there is no ledger, or wallet or ledger refuse them; then no credit has
+        moved, but for fees.
+        """
         ...
 
     def leave(self) -> None:

@@ -6,6 +6,9 @@
     GET  /metrics     numbers for Prometheus, in its text format
     POST /invite      {} -> {"ticket"}                      POST /join     {"ticket"}
     POST /pause       {"for_s": 7200 | null}, /drain {} and /resume {} -> {"opening", "works_open"}
+    POST /wallet      {"order": "send", "key", "microcredits"} -> {"feed", "seq", "is_final"}; also
+                      stake, unstake {"seats"}, sponsor, unsponsor {"key", "seats"} and
+                      allow {"key", "microcredits"}
     POST /reload      read the configuration again: {} -> {"changes": [{"key", "old", "new"}]}
     POST /shutdown    stop, once the others were told and what runs has ended
 

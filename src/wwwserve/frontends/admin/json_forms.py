@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 
 from wwwserve.core.facts import Fact
 from wwwserve.core.sessions import SessionId
-from wwwserve.core.snapshot import MemberView, ModelView, Snapshot
+from wwwserve.core.snapshot import LedgerStatus, MemberView, ModelView, Snapshot
 from wwwserve.ports.opening import Opening, Rest
 from wwwserve.values.ids import (
     NODE_ID_BYTES,
@@ -36,6 +36,8 @@ def make_status(snapshot: Snapshot) -> Json:
         "requests_queued": snapshot.requests_queued,
         "works_open": snapshot.works_open,
         "totals": _make_value(snapshot.totals),
+        "ledger": None if snapshot.ledger is None else _make_ledger(snapshot.ledger),
+        "wallet": _make_value(snapshot.wallet),
     }
 
 
@@ -70,6 +72,15 @@ def make_fact(fact: Fact) -> Json:
     """One fact, its type under `event`."""
     shown: Json = {"event": type(fact).__name__}
     return shown | {each.name: _make_value(getattr(fact, each.name)) for each in fields(fact)}
+
+
+def _make_ledger(ledger: LedgerStatus) -> Json:
+    """Where the ledger stands; ids of ledger and blocks are hexadecimal, amounts micro-credits."""
+    shown: Json = {each.name: _make_value(getattr(ledger, each.name)) for each in fields(ledger)}
+    shown["network_id"] = ledger.network_id.hex()
+    shown["head"] = ledger.head.hex()
+    shown["fork"] = None if ledger.fork is None else [block.hex() for block in ledger.fork]
+    return shown
 
 
 def _make_record(record: PeerRecord) -> Json:

@@ -18,6 +18,8 @@ from wwwserve.core.facts import (
     EngineChanged,
     Fact,
     FactsDropped,
+    ForkProved,
+    LedgerBegun,
     LinkChanged,
     MemberChanged,
     OpeningChanged,
@@ -29,6 +31,7 @@ from wwwserve.core.facts import (
     WorkFinished,
     WorkStarted,
 )
+from wwwserve.core.ledger_facts import LedgerFact
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import SECOND
 from wwwserve.wire import Endpoint
@@ -84,6 +87,8 @@ class NodeMetrics:
 
     def on_fact(self, fact: Fact) -> None:
         """Count one fact."""
+        if isinstance(fact, (LedgerFact, LedgerBegun, ForkProved)):
+            return  # a look at the peer says what the ledger has come to
         match fact:
             case RequestReceived() | RequestQueued() | AttemptStarted() | AttemptFailed():
                 self._on_request_step(fact)

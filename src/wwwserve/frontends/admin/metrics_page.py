@@ -12,8 +12,9 @@ from prometheus_client.registry import Collector
 from wwwserve import __version__
 from wwwserve.core.engines import EngineHealth, EngineReading
 from wwwserve.core.facts import MemberStatus
-from wwwserve.core.snapshot import EngineView, Snapshot
+from wwwserve.core.snapshot import EngineView, LedgerStatus, Snapshot, WalletView
 from wwwserve.frontends.admin.process import ProcessUse
+from wwwserve.values.credits import CREDIT
 from wwwserve.values.parameters import PROTOCOL_VERSION
 
 PAGE_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -41,6 +42,8 @@ class _Now(Collector):
             _make_process(self._use),
             _make_peer(self._snapshot),
             _make_engines(self._snapshot.engines),
+            _make_ledger(self._snapshot.ledger),
+            _make_wallet(self._snapshot.wallet),
             self._counts.collect(),
         )
 
@@ -79,6 +82,50 @@ def _make_peer(snapshot: Snapshot) -> Iterator[Metric]:
     for status in MemberStatus:
         members.add_metric((status.value,), statuses.count(status))
     yield members
+
+
+def _make_ledger(ledger: LedgerStatus | None) -> Iterator[Metric]:
+    """Where the ledger stands here; no lines in a network without one."""
+    if ledger is None:
+        return
+
+    def gauge(name: str, what: str, value: int) -> Metric:
+        return GaugeMetricFamily(f"wwwserve_ledger_{name}", what, value=value)
+
+    yield gauge("height", "Newest block applied here.", ledger.height)
+    behind = max(ledger.told_height - ledger.height, 0)
+    yield gauge("blocks_behind", "Blocks others told of, not here yet.", behind)
+    yield gauge("epoch", "The epoch of the ledger clock.", ledger.epoch)
+    yield gauge("accounts", "Accounts in the ledger.", ledger.accounts)
+    yield gauge("holds_open", "Open holds in the ledger.", ledger.holds)
+    yield gauge("stalled", "1 while no block comes.", int(ledger.is_stalled))
+    yield gauge("forked", "1 once the sequencer has signed two histories.", int(bool(ledger.fork)))
+
+
+def _make_wallet(wallet: WalletView | None) -> Iterator[Metric]:
+    """The own account, in credits as people see it."""
+    if wallet is None:
+        return
+
+    def gauge(name: str, what: str, value: float) -> Metric:
+        return GaugeMetricFamily(f"wwwserve_wallet_{name}", what, value=value)
+
+    yield gauge("ready", "1 while it can sign.", int(wallet.is_ready))
+    yield gauge("seats", "Seats that weigh in this epoch.", wallet.seats)
+    yield gauge("feeds_waiting", "Feed blocks signed and not in the log.", wallet.waiting)
+    # Shown on dashboards only; no sum is made of these.
+    for name, what, amount in (
+        ("spendable_credits", "What can be set aside now.", wallet.spendable),
+        ("held_credits", "In open holds of its own.", wallet.held),
+        ("staked_credits", "In seats.", wallet.bond),
+        ("claimable_credits", "Earned and not claimed yet.", wallet.claimable),
+    ):
+        yield gauge(name, what, amount / CREDIT)
+    for name, what, amount in (
+        ("earned_credits", "Paid to it since the start.", wallet.earned),
+        ("spent_credits", "Paid by it since the start, fees included.", wallet.spent),
+    ):
+        yield CounterMetricFamily(f"wwwserve_wallet_{name}", what, value=amount / CREDIT)
 
 
 def _make_engines(engines: tuple[EngineView, ...]) -> Iterator[Metric]:

@@ -22,6 +22,7 @@ from wwwserve.frontends.admin.json_forms import (
 )
 from wwwserve.frontends.admin.metrics import NodeMetrics
 from wwwserve.frontends.admin.metrics_page import PAGE_TYPE, make_page
+from wwwserve.frontends.admin.orders import read_order
 from wwwserve.frontends.admin.process import read_process_use
 from wwwserve.ports.opening import RestKind
 from wwwserve.ports.peer_handle import PeerHandle
@@ -90,6 +91,7 @@ class AdminService:
                 web.post("/pause", self._pause),
                 web.post("/drain", self._drain),
                 web.post("/resume", self._resume),
+                web.post("/wallet", self._sign),
                 web.post("/reload", self._reload),
                 web.post("/shutdown", self._shut_down),
             ]
@@ -204,6 +206,12 @@ class AdminService:
         works_open = self._handle.get_snapshot().works_open
         opening = make_opening(self._handle.get_opening())
         return _make_json({"opening": opening, "works_open": works_open})
+
+    async def _sign(self, request: web.Request) -> web.Response:
+        signed = await self._handle.sign((read_order(await request.read()),))
+        return _make_json(
+            {"feed": signed.feed_id.hex(), "seq": signed.seq, "is_final": signed.is_final}
+        )
 
     async def _reload(self, _: web.Request) -> web.Response:
         return _make_json({"changes": await self._handle.reload()})
