@@ -60,6 +60,7 @@ class OpenedHold:
 
 _OFFER: "msgspec.msgpack.Decoder[PaidOffer]" = msgspec.msgpack.Decoder(PaidOffer)
 _WORD: "msgspec.msgpack.Decoder[SealedWord]" = msgspec.msgpack.Decoder(SealedWord)
+_QUOTE: "msgspec.msgpack.Decoder[FirmQuote]" = msgspec.msgpack.Decoder(FirmQuote)
 
 
 def compute_quote_hash(quote: FirmQuote) -> bytes:
@@ -113,6 +114,11 @@ def open_quote(
     if quote.executor != executor:
         raise Refusal("quote-executor", "it is another node's quote")
     return quote
+
+
+def read_quote(payment: bytes) -> FirmQuote:
+    """The price in a quote that was opened where it came in; raises `Refusal` for anything else."""
+    return decode_canonical(_read_word(payment).body, _QUOTE, bytes_max=PAYMENT_BYTES_MAX)
 
 
 def open_accept(
