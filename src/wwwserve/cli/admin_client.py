@@ -35,15 +35,16 @@ def find_running_node(home: StateFolder) -> RunInfo:
 class AdminClient:
     """One running node, from its operator's side. Use it as an asynchronous context."""
 
-    def __init__(self, info: RunInfo) -> None:
+    def __init__(self, info: RunInfo, *, wait_s: float = ANSWER_WAIT_SECONDS) -> None:
         self._info = info
+        self._wait_s = wait_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             base_url=self._info.admin,
             headers={TOKEN_HEADER: self._info.admin_token},
-            timeout=aiohttp.ClientTimeout(total=ANSWER_WAIT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=self._wait_s),
             read_bufsize=FACT_BYTES_MAX,
         )
         return self

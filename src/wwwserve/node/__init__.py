@@ -28,6 +28,7 @@ from wwwserve.node.genesis import (
     make_genesis,
     read_genesis,
 )
+from wwwserve.node.history import HistoryEntry, read_history
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
@@ -37,6 +38,7 @@ __all__ = [
     "Config",
     "DoorChoice",
     "Finding",
+    "HistoryEntry",
     "KnownGenesis",
     "Layer",
     "LedgerKind",
@@ -56,6 +58,7 @@ __all__ = [
     "make_genesis",
     "parse_config",
     "read_genesis",
+    "read_history",
     "run_node",
 ]
 

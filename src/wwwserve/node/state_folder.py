@@ -6,6 +6,8 @@
     api_keys.json who may use its gateway: hashes only (0600)
     ask.key       the API key of `wwwserve ask` (0600)
     metrics.token what a scraper of the metrics shows (0600)
+    history.jsonl what moved its credits, the last of it (0600)
+    spending.json what each API key has spent (0600)
     state/        what it must remember
     run.json      how commands reach it while it runs (0600)
     lock          held by the one node that uses the folder
@@ -77,6 +79,16 @@ class StateFolder:
     def genesis_file(self) -> Path:
         """The first record of the network's ledger, in its one form; absent: nothing is paid."""
         return self.path / "genesis"
+
+    @property
+    def history_file(self) -> Path:
+        """What moved the node's credits; an older part lies beside it."""
+        return self.path / "history.jsonl"
+
+    @property
+    def spending_file(self) -> Path:
+        """What each API key has spent of its budget."""
+        return self.path / "spending.json"
 
     @property
     def api_keys_file(self) -> Path:

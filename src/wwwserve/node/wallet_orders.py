@@ -21,7 +21,7 @@ class _Order:
     """One order on its way."""
 
     signed: "asyncio.Future[tuple[bytes, int]]"
-    settled: "asyncio.Future[None]"
+    settled: "asyncio.Future[tuple[bytes, int]]"
 
 
 @dataclass(slots=True)
@@ -72,11 +72,11 @@ class WalletOrders:
                 # Whoever waits hears of it once.
                 future.exception()
 
-    def on_settled(self, number: int) -> None:
+    def on_settled(self, number: int, feed_id: bytes, seq: int) -> None:
         """It is in the log, and did what it says."""
         order = self._orders.get(number)
         if order is not None and not order.settled.done():
-            order.settled.set_result(None)
+            order.settled.set_result((feed_id, seq))
 
 
 async def _wait(order: _Order) -> SignedOrder:
@@ -89,7 +89,7 @@ async def _wait(order: _Order) -> SignedOrder:
         ) from None
     try:
         async with asyncio.timeout(FINAL_WAIT_S):
-            await order.settled
+            feed_id, seq = await order.settled
     except TimeoutError:
         return SignedOrder(feed_id, seq, is_final=False)
     return SignedOrder(feed_id, seq, is_final=True)
