@@ -255,8 +255,10 @@ class Prober:
             self._is_deaf = False
             return
         member = self._state.members.get(probe.node)
-        if member is not None and member.status is MemberStatus.DEAD:
-            return  # Its silence was to be expected, and says nothing of our hearing.
+        if member is None or member.status is MemberStatus.DEAD:
+            # Its silence was to be expected, and says nothing of our hearing.
+            self._searches.pop(probe.node, None)
+            return
         self._state.health.apply_probe(0 if probe.nacks else max(1, len(probe.asked)))
         was_deaf, self._is_deaf = self._is_deaf, bool(probe.asked) and not probe.nacks
         if self._is_deaf and not was_deaf:
