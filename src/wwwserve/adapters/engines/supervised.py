@@ -117,8 +117,8 @@ class SupervisedServer:
         try:
             async with asyncio.timeout(self._plan.start_us_max / SECOND) as limit:
                 self._url = await _read_url(process)
-                limit.reschedule(None)
                 if self._url is not None:
+                    limit.reschedule(None)
                     ready_at = loop.time()
                     self._changed.set()
                 await process.wait()

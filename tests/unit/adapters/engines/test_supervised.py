@@ -68,9 +68,10 @@ async def test_a_program_that_is_not_there_is_failing() -> None:
     await server.close()
 
 
-async def test_one_that_is_never_ready_is_ended_and_counted() -> None:
+@pytest.mark.parametrize("before", ["", "os.close(1); "])
+async def test_one_that_is_never_ready_is_ended_and_counted(before: str) -> None:
     plan = RestartPlan(first_wait_us=1_000, deaths_max=1, start_us_max=300_000)
-    server = make_server("import sys; sys.stdin.read()", plan)
+    server = make_server(f"import os, sys; {before}sys.stdin.read()", plan)
     await server.wait_for(ServerState.FAILING)
     assert "not ready in time" in server.detail
     await server.close()
