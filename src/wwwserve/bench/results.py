@@ -85,7 +85,7 @@ def read_commit() -> str:
     head = _read_git("rev-parse", "--short=12", "HEAD")
     if not head:
         return "unknown"
-    return f"{head}+changes" if _read_git("status", "--porcelain", "--", "src") else head
+    return f"{head}+changes" if _read_git("status", "--porcelain", "--", ":/src") else head
 
 
 def _read_git(*arguments: str) -> str:

@@ -3,10 +3,14 @@
 Reports are made from plain numbers and read back as JSON; machine and commit are this one's.
 """
 
+import importlib.util
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from wwwserve.bench import results
 from wwwserve.bench.results import BenchResult, compute_result, make_report
 
 
@@ -40,3 +44,21 @@ def test_a_report_is_one_line_of_json_with_the_promised_keys() -> None:
 def test_the_commit_is_unknown_outside_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert json.loads(make_report("link", 1, []).to_json())["commit"] == "unknown"
+
+
+def test_code_that_was_changed_since_its_commit_is_told_from_it(tmp_path: Path) -> None:
+    copy = tmp_path / "src" / "bench" / "copied_results.py"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(Path(results.__file__).read_bytes())
+    identity = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.net")
+    for words in (("init", "--quiet"), ("add", "."), (*identity, "commit", "--quiet", "-m", "It")):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)  # noqa: S607
+    spec = importlib.util.spec_from_file_location("copied_results", copy)
+    assert spec is not None
+    assert spec.loader is not None
+    copied = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copied)
+    commit = copied.read_commit()
+    assert len(commit) == 12
+    (tmp_path / "src" / "other.py").write_text("x = 1")
+    assert copied.read_commit() == f"{commit}+changes"
