@@ -147,6 +147,17 @@ async def test_a_disk_that_cannot_be_written_is_reported(tmp_path: Path) -> None
     await store.close()
 
 
+async def test_only_its_owner_can_read_what_is_on_disk(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state")
+    await write(store, Lane.OPERATOR, {b"key": b"value"})
+    files = sorted((tmp_path / "state").iterdir())
+    assert [file.name for file in files] == [
+        f"operator.sqlite{end}" for end in ("", "-shm", "-wal")
+    ]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 3
+    await store.close()
+
+
 async def test_nothing_is_written_after_a_failure(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
     await write(store, Lane.BOOK, {b"before": b"1"})

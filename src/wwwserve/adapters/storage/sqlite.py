@@ -26,6 +26,8 @@ COMMIT_WRITES_MAX = 512
 LOCK_WAIT_SECONDS = 5.0
 """How long another process may hold a file (a backup, say) before a write fails."""
 
+_OWNER_FOLDER = 0o700
+_OWNER_FILE = 0o600
 _SYNCHRONOUS = {
     Lane.BOOK: "NORMAL",
     Lane.OPERATOR: "FULL",
@@ -198,7 +200,11 @@ class _Writer:
 
 def _open(path: Path, lane: Lane) -> sqlite3.Connection:
     """A connection to a lane's file, which is made if it is not there."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=_OWNER_FOLDER, parents=True, exist_ok=True)
+    # For its owner only; SQLite gives the files beside it the same mode. One that is there is not
+    # opened here: to close it again would end the locks that other connections of ours have on it.
+    with suppress(FileExistsError):
+        path.touch(mode=_OWNER_FILE, exist_ok=False)
     connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
