@@ -73,8 +73,9 @@ class RestKeeper:
         only until the process ends.
         """
         if for_s is not None and not 0 < for_s <= REST_S_MAX:
-            expected = f"1 to {REST_S_MAX} seconds"
-            raise BadInput("for_s", str(for_s), expected, "leave it out to pause until `resume`")
+            expected = f"1 to {REST_S_MAX} seconds (366 days)"
+            fix = "leave it out to pause until `wwwserve resume`"
+            raise BadInput("length of the pause", f"{for_s} s", expected, fix)
         until_us = None if for_s is None else self._read_wall() + for_s * SECOND
         await self._set_durably(StoredRest(FORMAT, kind, until_us))
 

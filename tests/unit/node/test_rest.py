@@ -101,7 +101,7 @@ async def test_a_stop_in_order_ends_a_drain_and_no_pause(machine: Machine) -> No
 @pytest.mark.parametrize("for_s", [0, -1, REST_S_MAX + 1])
 async def test_a_length_that_is_none_changes_nothing(machine: Machine, for_s: int) -> None:
     keeper = machine.start()
-    with pytest.raises(BadInput, match="for_s"):
+    with pytest.raises(BadInput, match="length of the pause"):
         await keeper.begin(RestKind.PAUSE, for_s)
     assert (keeper.rest, machine.told) == (None, [])
 
