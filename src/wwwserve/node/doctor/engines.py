@@ -197,7 +197,8 @@ def _explain_health(look: _Look) -> Finding:
     if look.reading.health is EngineHealth.LOADING:
         why = "requests go to other nodes until it is ready; it is read again every second"
         return Finding(look.check, Level.WARNING, detail, why, "wait, and look at its log")
-    fix = f"curl -i {look.engine.url} shows what answers; url is set for this engine in config.toml"
+    page = f"{look.engine.url.rstrip('/').removesuffix('/v1')}/v1/models"
+    fix = f"curl -i {page} shows what answers; url is set for this engine in config.toml"
     return Finding(look.check, Level.ERROR, detail, _NO_ENGINE, fix)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from wwwserve.adapters.discovery import MulticastDiscovery
-from wwwserve.adapters.host import NodeKey, read_interfaces
+from wwwserve.adapters.host import read_interfaces
 from wwwserve.node.config.checks import is_loopback
 from wwwserve.node.doctor.subject import Subject
 from wwwserve.node.findings import Finding, Level
@@ -78,14 +78,14 @@ async def check_lan(subject: Subject) -> list[Finding]:
 
 def judge_lan(subject: Subject, heard: Heard) -> Finding:
     """What to say of a look around that worked."""
-    key_file, listen = subject.folder.node_key_file, subject.config.links.listen
-    own = NodeKey.load(key_file).node_id if key_file.exists() else None
+    key, listen = subject.load_key(), subject.config.links.listen
+    own = None if key is None else key.node_id
     found = _describe(heard, own)
     if not listen or is_loopback(listen.rpartition(":")[0]):
         why = "this node finds others there and cannot be found: links.listen lets no machine in"
         fix = 'links.listen = "0.0.0.0:8778" and links.advertise = ["auto"], if others may'
         return Finding(CHECK, Level.NOTE, found, why, fix)
-    if subject.info is not None and own not in heard.nodes:
+    if subject.info is not None and own is not None and own not in heard.nodes:
         return Finding(
             CHECK,
             Level.WARNING,

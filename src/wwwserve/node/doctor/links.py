@@ -42,10 +42,11 @@ async def _check_own(subject: Subject, knocker: Knocker, network_id: bytes) -> l
         found = "none: this node dials others, and none can dial it"
         fix = "links.listen, if others are to find it when they start"
         return [Finding("own address", Level.NOTE, found, fix=fix)]
-    if not subject.folder.node_key_file.exists():
+    key = subject.load_key()
+    if key is None:
         return []
     try:
-        async with _open_door(subject, network_id) as (own, addresses):
+        async with _open_door(subject, key, network_id) as (own, addresses):
             answers = [await knocker.knock(address, own) for address in addresses]
     except BadInput as error:
         found = f"not checked: {error.field} found {error.found}"
@@ -55,14 +56,14 @@ async def _check_own(subject: Subject, knocker: Knocker, network_id: bytes) -> l
 
 @asynccontextmanager
 async def _open_door(
-    subject: Subject, network_id: bytes
+    subject: Subject, key: NodeKey, network_id: bytes
 ) -> AsyncIterator[tuple[NodeId, tuple[str, ...]]]:
     """The node's id and addresses, while somebody answers there: the node, or we in its place."""
     links, info = subject.config.links, subject.info
     if info is not None:
         yield parse_node_id(info.node), info.links
         return
-    transport = TcpTransport(NodeKey.load(subject.folder.node_key_file), network_id)
+    transport = TcpTransport(key, network_id)
     try:
         bound = await transport.listen(links.listen, _turn_away)
         yield transport.node_id, list_addresses(subject.config, bound, read_interfaces())
@@ -132,8 +133,8 @@ def _is_private(host: str) -> bool:
 async def _check_meeting(subject: Subject, knocker: Knocker) -> list[Finding]:
     points = make_bootstrap(subject.config)[:MEETING_POINTS_MAX]
     if not points:
-        if subject.status is not None and subject.status.members:
-            return []
+        if subject.status is not None:
+            return []  # Whom it has met, or that it has met nobody, is told under "peers".
         return [
             Finding(
                 "meeting points",

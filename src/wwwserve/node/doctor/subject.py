@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from wwwserve.adapters.host import NodeKey
 from wwwserve.node.config import Config
 from wwwserve.node.state_folder import RunInfo, StateFolder
+from wwwserve.values.refusals import BadInput
 
 
 class ReadingSeen(msgspec.Struct, frozen=True):
@@ -73,6 +75,13 @@ class Subject:
     def command_end(self) -> str:
         """What a command about this very node ends with."""
         return make_command_end(self.folder)
+
+    def load_key(self) -> NodeKey | None:
+        """The node's key; None if it cannot be used, which `check_folder` has found already."""
+        try:
+            return NodeKey.load(self.folder.node_key_file)
+        except BadInput:
+            return None
 
 
 def make_command_end(folder: StateFolder) -> str:

@@ -67,7 +67,7 @@ async def test_nobody_at_the_url(bench: Bench) -> None:
     (finding,) = await bench.examine({"url": url})
     assert (finding.check, finding.level) == (CHECK, Level.ERROR)
     assert f"nothing listens at {url}" in finding.found
-    assert f"curl -i {url}" in finding.fix
+    assert f"curl -i {url}/v1/models shows" in finding.fix
 
 
 async def test_something_else_at_the_url(bench: Bench) -> None:

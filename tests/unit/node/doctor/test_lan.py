@@ -56,3 +56,8 @@ def test_a_node_that_lets_nobody_in_is_told_how_to_be_found(tmp_path: Path) -> N
         finding = judge(tmp_path, Heard(), {"listen": listen})
         assert finding.level is Level.NOTE
         assert 'links.advertise = ["auto"]' in finding.fix
+
+
+def test_a_key_that_cannot_be_used_is_no_matter_of_the_network(tmp_path: Path) -> None:
+    make_folder(tmp_path).node_key_file.chmod(0o644)
+    assert judge(tmp_path, Heard(nodes={OTHER}), LISTENING).level is Level.OK

@@ -14,6 +14,7 @@ from tests.unit.node.doctor.subjects import get_one, make_info, make_subject
 from wwwserve.adapters.host import NodeKey
 from wwwserve.adapters.transports import TcpTransport
 from wwwserve.node import Level
+from wwwserve.node.doctor.folder import check_folder
 from wwwserve.node.doctor.knocking import SilentOwner
 from wwwserve.node.doctor.links import check_links
 from wwwserve.values.ids import NodeId, node_text
@@ -49,6 +50,13 @@ async def listen() -> AsyncIterator[Listen]:
 def find_silent() -> str:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         return f"127.0.0.1:{gone.getsockname()[1]}"
+
+
+async def test_a_key_that_cannot_be_used_is_told_of_once(tmp_path: Path) -> None:
+    subject = make_subject(tmp_path)
+    subject.folder.node_key_file.chmod(0o644)
+    assert get_one(check_folder(subject.folder), "node key").level is Level.ERROR
+    assert [one for one in await check_links(subject) if one.check == "own address"] == []
 
 
 def make_ticket(address: str, node: NodeId) -> str:
