@@ -2,10 +2,12 @@
 
 Anybody there can announce thousands of nodes that do not exist, at anybody's addresses. So only a
 few are remembered, only addresses of networks this machine is on are called, and rarely: a real
-node needs one call, and the first one that answers tells of all others.
+node needs one call, and the first one that answers tells of all others. Who was announced last is
+called first, and takes the place of who was called already: so a crowd that was there before keeps
+no newcomer from being found.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
@@ -16,7 +18,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import SECOND, Moment, after
 
 FOUND_MAX = 256
-"""Notices remembered; one more is not, until another one has gone."""
+"""Notices remembered; for one more, the one called longest ago is forgotten, or else the oldest."""
 CALLS_BURST_MAX = 8
 """Nodes called at once after a quiet while."""
 CALL_PERIOD_US = 30 * SECOND
@@ -40,38 +42,47 @@ class Found:
 
 @dataclass(slots=True)
 class FoundNodes:
-    """The notices that hold now, oldest first, and the ration of calls."""
+    """The notices that hold now, and the ration of calls."""
 
-    _found: dict[str, Found] = field(default_factory=dict)
+    _waiting: dict[str, Found] = field(default_factory=dict)
+    """Not called yet, the oldest first."""
+    _known: dict[str, Found] = field(default_factory=dict)
+    """Called, or linked already; whoever was looked at last stands last."""
     _ration: int = CALLS_BURST_MAX
     _rationed_at: Moment = _START
 
     @property
     def count(self) -> int:
         """How many notices hold."""
-        return len(self._found)
+        return len(self._waiting) + len(self._known)
 
     def put(self, name: str, node: NodeId, addresses: tuple[str, ...], now: Moment) -> bool:
-        """A notice was heard; False if there is no room for it."""
-        known = self._found.get(name)
-        if known is None and len(self._found) >= FOUND_MAX:
-            return False
-        if known is None or (known.node, known.addresses) != (node, addresses):
-            self._found[name] = Found(node, addresses, now)
-        return True
+        """A notice was heard; False if another one had to be forgotten for it."""
+        held = self._waiting.get(name) or self._known.get(name)
+        if held is not None and (held.node, held.addresses) == (node, addresses):
+            return True
+        self.remove(name)
+        is_full = self.count >= FOUND_MAX
+        if is_full:
+            self.remove(next(iter(self._known or self._waiting)))
+        self._waiting[name] = Found(node, addresses, now)
+        return not is_full
 
     def remove(self, name: str) -> None:
         """A notice holds no more."""
-        self._found.pop(name, None)
+        self._waiting.pop(name, None)
+        self._known.pop(name, None)
 
     def clear(self) -> None:
         """No notice holds any more; what was called stays called."""
-        self._found.clear()
+        self._waiting.clear()
+        self._known.clear()
 
-    def take_due(self, now: Moment, is_linked: Callable[[NodeId], bool]) -> Iterator[Found]:
+    def take_due(self, now: Moment, is_linked: Callable[[NodeId], bool]) -> list[Found]:
         """Those to be called now; each of them is called again only after `CALL_AGAIN_US`."""
         self._earn(now)
-        for found in self._found.values():
+        due: list[Found] = []
+        for name, found in (*reversed(self._waiting.items()), *self._known.items()):
             if now < found.due_at:
                 continue
             if is_linked(found.node):
@@ -80,7 +91,12 @@ class FoundNodes:
             elif self._ration:
                 self._ration -= 1
                 found.due_at = after(now, CALL_AGAIN_US)
-                yield found
+                due.append(found)
+            else:
+                continue
+            self.remove(name)
+            self._known[name] = found
+        return due
 
     def _earn(self, now: Moment) -> None:
         periods = (now - self._rationed_at) // CALL_PERIOD_US

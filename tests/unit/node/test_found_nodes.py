@@ -77,12 +77,29 @@ def test_who_says_goodbye_is_forgotten() -> None:
     assert found.count == 0
 
 
-def test_a_crowd_is_not_remembered() -> None:
+def test_a_crowd_takes_no_more_room_than_there_is() -> None:
     found = make_found(FOUND_MAX)
-    assert not found.put("one more", make_node(999), ("192.0.2.7:1",), Moment(0))
-    assert found.put("n3", make_node(3), ("192.0.2.9:1",), Moment(0)), "whom we know already"
-    found.remove("n0")
+    for number in range(FOUND_MAX, 3 * FOUND_MAX):
+        assert not found.put(f"n{number}", make_node(number), ("192.0.2.7:1",), Moment(0))
+        assert found.count == FOUND_MAX
+    assert found.put(f"n{2 * FOUND_MAX}", make_node(1), ("192.0.2.9:1",), Moment(0)), "known"
+    found.remove(f"n{2 * FOUND_MAX}")
     assert found.put("one more", make_node(999), ("192.0.2.7:1",), Moment(0))
+
+
+def test_a_newcomer_is_called_first_however_many_were_announced_before() -> None:
+    found = make_found(2 * FOUND_MAX)
+    call(found, 0)
+    found.put("newcomer", make_node(9_999), ("192.0.2.9:1",), Moment(1))
+    assert call(found, CALL_PERIOD_US) == [make_node(9_999)]
+
+
+def test_each_of_a_crowd_is_called_before_any_is_called_again() -> None:
+    found = make_found(FOUND_MAX)
+    called: list[NodeId] = []
+    for period in range(FOUND_MAX):
+        called += call(found, period * CALL_PERIOD_US)
+    assert len(set(called[:FOUND_MAX])) == FOUND_MAX
 
 
 def test_a_crowd_is_called_slowly_and_the_operators_wishes_keep_their_room() -> None:
