@@ -46,6 +46,9 @@ SEARCHES_PER_MEMORY: Final = 4
 false suspicion, since in a large network those asked may have no link to a live one either."""
 CONFIRMATIONS_MAX: Final = 3
 """Accusers after the first that shorten a suspicion (Lifeguard's k); more change nothing."""
+TRUSTED_PERIODS: Final = 30
+"""Probe periods in which others' doubts about a linked member that has refuted one are put to it
+and not believed: a slanderer silences it for a round trip in each, not for half of the time."""
 BOOK_WRITES_MAX: Final = 256
 """Records in one write of the address book; more wait for the next."""
 TASKS_PER_CALL_MAX: Final = 64
@@ -69,6 +72,10 @@ class Member:
     """On whose words it is suspect or dead, the first first; at most `CONFIRMATIONS_MAX` more."""
     suspected_at: Moment = START
     """When its suspicion began, while there is one."""
+    refuted_at: Moment | None = None
+    """When it last refuted a doubt."""
+    told_at: Moment | None = None
+    """When it was last told of another's doubt that is not believed here."""
     dial_attempts: int = 0
     """Failed in a row."""
     round_trip_us: int | None = None

@@ -19,7 +19,13 @@ from wwwserve.core.gossip.rules import (
     is_late,
     is_live,
 )
-from wwwserve.core.gossip.state import CONFIRMATIONS_MAX, VERSION_MAX, Member, State
+from wwwserve.core.gossip.state import (
+    CONFIRMATIONS_MAX,
+    TRUSTED_PERIODS,
+    VERSION_MAX,
+    Member,
+    State,
+)
 from wwwserve.core.snapshot import MemberView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LINKS_MAX, MEMBERS_MAX
@@ -29,6 +35,7 @@ from wwwserve.wire import Alive, Dead, Gossip, OpenedRecord, Suspect
 
 LET_GO_LOOKED_AT: Final = 2 * LINKS_MAX
 """Members in a row of a full table of which one may be forgotten; so many are not all linked."""
+_DOUBTED = (MemberStatus.SUSPECT, MemberStatus.DEAD)
 
 
 class Table:
@@ -111,6 +118,8 @@ class Table:
             return
         if record.version <= member.opened.record.version:
             return
+        if member.status in _DOUBTED or self._is_trusted(member):
+            member.refuted_at = self._state.now
         member.opened = opened
         self._set_status(
             node, member, MemberStatus.LEFT if record.is_leaving else MemberStatus.ALIVE
@@ -120,13 +129,20 @@ class Table:
     def apply_doubt(self, doubt: Suspect | Dead) -> bool:
         """Take in somebody's fresh doubt about a member, and pass it on if it changed anything.
 
-        The answer is whether the member is to be probed soon: the doubt is new, there is a link,
-        and this node has not found it silent itself.
+        If there is a link, and the member has refuted a doubt lately, it is asked itself first. The
+        answer is whether it is to be probed soon: the doubt is new, there is a link, and this node
+        has not found it silent itself.
         """
-        state, node, accuser = self._state, NodeId(doubt.node), NodeId(doubt.accuser)
-        member = state.members.get(node)
+        node = NodeId(doubt.node)
+        member = self._state.members.get(node)
         if member is None:
             return False
+        if node in self._state.links and self._is_trusted(member):
+            return self._put(node, member, doubt)
+        return self._believe(node, member, doubt)
+
+    def _believe(self, node: NodeId, member: Member, doubt: Suspect | Dead) -> bool:
+        state, accuser = self._state, NodeId(doubt.accuser)
         status = compute_status_after(member, doubt)
         if status is not member.status:
             self._set_status(node, member, status, (accuser,))
@@ -149,20 +165,40 @@ class Table:
         member = self._state.members.get(node)
         if member is None or member.status is not MemberStatus.ALIVE:
             return False
-        suspicion = Suspect(doubt.node, doubt.version, doubt.accuser)
-        if compute_status_after(member, suspicion) is MemberStatus.ALIVE:
-            return False
         if node in self._state.links:
-            self._state.send(node, Gossip((suspicion,)))
-            return True
-        self.apply_doubt(suspicion)
+            return self._put(node, member, doubt)
+        self._believe(node, member, Suspect(doubt.node, doubt.version, doubt.accuser))
         return False
+
+    def _put(self, node: NodeId, member: Member, doubt: Suspect | Dead) -> bool:
+        """Tell a linked member, held alive, of a doubt that is not believed, so that it refutes it.
+
+        It could not more than once in a gossip period, and is not told more often. The answer is
+        whether the doubt is about the version held, so that the member is to be probed soon.
+        """
+        state = self._state
+        if compute_status_after(member, doubt) is MemberStatus.ALIVE:
+            return False
+        period_us = state.parameters.gossip_period_us
+        if member.told_at is None or state.now >= after(member.told_at, period_us):
+            member.told_at = state.now
+            suspicion = Suspect(doubt.node, doubt.version, doubt.accuser)
+            state.send(node, Gossip((suspicion,)))
+        return True
+
+    def _is_trusted(self, member: Member) -> bool:
+        """Whether it is held alive, and has refuted a doubt lately."""
+        if member.refuted_at is None or member.status is not MemberStatus.ALIVE:
+            return False
+        trusted_us = TRUSTED_PERIODS * self._state.parameters.probe_period_us
+        return self._state.now < after(member.refuted_at, trusted_us)
 
     def apply_own_doubt(self, node: NodeId, kind: type[Suspect] | type[Dead]) -> None:
         """This node itself found a member silent, or its suspicion not refuted in time."""
         member = self._state.members.get(node)
         if member is not None:
-            self.apply_doubt(kind(node, member.opened.record.version, self._state.node))
+            doubt = kind(node, member.opened.record.version, self._state.node)
+            self._believe(node, member, doubt)
 
     def on_verdict_due(self, node: NodeId, due: Moment) -> None:
         """A suspicion was not refuted in time: its member is dead.
