@@ -1,5 +1,6 @@
-"""`wwwserve ledger`: the whole ledger as a file, and checking such a file without any node."""
+"""`wwwserve ledger`: where it stands, its records, and all of it as a file that can be checked."""
 
+import asyncio
 import os
 from dataclasses import asdict
 from functools import partial
@@ -10,6 +11,9 @@ from cyclopts import App, Parameter
 
 from wwwserve.adapters.host import LibsodiumVerifier
 from wwwserve.adapters.storage import SqliteStore, read_export, write_export
+from wwwserve.cli.genesis_text import ONE_SEQUENCER
+from wwwserve.cli.ledger_records import describe_record, find_record, make_record_json
+from wwwserve.cli.ledger_status import describe_status, open_book, read_running, read_stopped
 from wwwserve.cli.terminal import (
     CommandFailed,
     HomeFlag,
@@ -29,11 +33,42 @@ from wwwserve.values.refusals import BadInput, Refusal
 
 EXIT_OK = 0
 EXIT_BROKEN = 1
-_ONE_SEQUENCER = "one sequencer orders this log: no tolerance of its faults, only proof of them"
 
-app = App(name="ledger", help="Write the ledger to a file, or check such a file.")
+app = App(name="ledger", help="Where the ledger stands, records in it, and auditing it.")
 
 FileArgument = Annotated[Path, Parameter(help="An export of the ledger.")]
+
+
+@app.command
+def status(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
+    """Print where the ledger stands here; of a node that does not run, where it stopped."""
+    folder = find_state_folder(home, os.environ)
+    info = folder.read_run_info()
+    shown = read_stopped(folder) if info is None else asyncio.run(read_running(info))
+    if as_json:
+        print_json(shown)
+        return
+    print_facts_of("Ledger", describe_status(shown))
+
+
+@app.command
+def show(
+    record: Annotated[
+        str,
+        Parameter(help="A block's height or id, a feed block's or hold's id, or an account's key."),
+    ],
+    /,
+    *,
+    home: HomeFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print one record of the ledger, as this node has it on disk; also while the node runs."""
+    found = find_record(open_book(find_state_folder(home, os.environ)), record)
+    if as_json:
+        print_json(make_record_json(found))
+        return
+    title, rows = describe_record(found)
+    print_facts_of(title, rows)
 
 
 @app.command
@@ -139,7 +174,7 @@ def _show_totals(totals: Totals, *, as_json: bool) -> None:
         ("staked", credits_text(totals.staked)),
         ("unbonding", credits_text(totals.unbonding)),
         ("pool", credits_text(totals.pool)),
-        ("order", _ONE_SEQUENCER),
+        ("order", ONE_SEQUENCER),
     ]
     if totals.is_halted:
         rows.append(("halted", "the sequencer was proved to have signed two histories"))

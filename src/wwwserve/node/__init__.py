@@ -29,6 +29,14 @@ from wwwserve.node.genesis import (
     read_genesis,
 )
 from wwwserve.node.history import HistoryEntry, read_history
+from wwwserve.node.ledger_book import (
+    Found,
+    FoundAccount,
+    FoundBlock,
+    FoundFeed,
+    FoundHold,
+    LedgerBook,
+)
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
@@ -38,9 +46,15 @@ __all__ = [
     "Config",
     "DoorChoice",
     "Finding",
+    "Found",
+    "FoundAccount",
+    "FoundBlock",
+    "FoundFeed",
+    "FoundHold",
     "HistoryEntry",
     "KnownGenesis",
     "Layer",
+    "LedgerBook",
     "LedgerKind",
     "Level",
     "LoadedConfig",

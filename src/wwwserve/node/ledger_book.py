@@ -7,8 +7,7 @@ who doubts the disk makes an export and audits it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from wwwserve.core.chain import PartReader, block_place, load_chain
-from wwwserve.core.chain.loading import read_blocks
+from wwwserve.core.chain import PartReader, block_place, load_chain, read_blocks
 from wwwserve.core.ledger import Account, Ledger, OpenHold
 from wwwserve.values.ids import NodeId
 from wwwserve.wire import Verifier
@@ -129,7 +128,8 @@ class LedgerBook:
         return [
             key
             for key in self.ledger.accounts
-            if key[:whole] == prefix[:whole] and (not rest or key[whole] & mask == prefix[whole])
+            if key[:whole] == prefix[:whole]
+            and (not rest or key[whole] & mask == prefix[whole] & mask)
         ]
 
     def find_id(self, wanted: bytes) -> Found | None:
