@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from wwwserve.core.effects import Persist
+from wwwserve.core.paying import PayerTerms
 from wwwserve.values.ids import NodeId
 from wwwserve.wire.ledger import SealedFeed
 
@@ -39,3 +40,14 @@ class SignedHold:
     """Its hash chain, the anchor first."""
     writes: tuple[Persist, ...]
     """Nothing of it may leave before these are durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A hold for one request, signed and about to be written down."""
+
+    frame: bytes
+    """`Offer.payment`."""
+    terms: PayerTerms
+    writes: tuple[Persist, ...]
+    """Before these are durable the offer must not leave: nobody signs one number twice."""

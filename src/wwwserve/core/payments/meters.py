@@ -30,7 +30,7 @@ _UNBOUNDED: Final = 2**62
 """More tokens than any answer has."""
 
 
-class _Gauge:
+class Gauge:
     """How tokens and depths of the newest hold of a stream belong together."""
 
     __slots__ = ("_paid_by_tokens", "_started_at", "terms")
@@ -71,7 +71,7 @@ class PayerMeter:
     __slots__ = ("_ahead", "_cost_before", "_gauge", "_links", "_next_tokens", "released")
 
     def __init__(self, payment: PayerTerms) -> None:
-        self._gauge = _Gauge(payment.terms)
+        self._gauge = Gauge(payment.terms)
         self._cost_before = 0
         self._take_hold(payment)
 
@@ -146,7 +146,7 @@ class PayeeMeter:
     __slots__ = ("_gauge", "_stop_tokens", "paid", "preimage")
 
     def __init__(self, payment: PayeeTerms) -> None:
-        self._gauge = _Gauge(payment.terms)
+        self._gauge = Gauge(payment.terms)
         self._take_hold(payment)
 
     def _take_hold(self, payment: PayeeTerms) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from wwwserve.core.effects import Persist
-from wwwserve.core.paying import Payable, PayeeTerms, PayerTerms, PayOrder, Unpayable
+from wwwserve.core.holding import Payment
+from wwwserve.core.paying import Payable, PayeeTerms, PayOrder, Unpayable
 from wwwserve.core.placing import (
     Bid,
     Estimate,
@@ -26,6 +26,8 @@ from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import Quote, RequestSummary
 from wwwserve.wire.paying import OpenedHold
+
+__all__ = ["AsksPayments", "AsksPolicy", "AsksRouting", "Payment", "Strangers"]
 
 
 class AsksPolicy(Protocol):
@@ -78,17 +80,6 @@ class AsksRouting(Protocol):
     def rank(self, bids: Sequence[Bid], now: Moment) -> tuple[Bid, ...]:
         """The bids with what they really mean, best first."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A hold, signed and about to be written down."""
-
-    frame: bytes
-    """`Offer.payment`."""
-    terms: PayerTerms
-    writes: tuple[Persist, ...]
-    """Before these are durable the offer must not leave: nobody signs one number twice."""
 
 
 class AsksPayments(Protocol):

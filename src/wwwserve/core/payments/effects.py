@@ -1,0 +1,66 @@
+"""What payments ask of the wallet, the ledger and the data plane."""
+
+from dataclasses import dataclass
+
+from wwwserve.core.effects import ExtendPayment, Persist, ReleaseOutput, Report, TakeExtension
+from wwwserve.core.paying import WorkUnpaid
+from wwwserve.core.payments.counts import CountsDiffer
+from wwwserve.wire.ledger import OpenedFeed
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitHold:
+    """To the wallet: the offer with this hold was answered, its feed block may be ordered."""
+
+    hold_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardHold:
+    """Have a payer's feed block ordered: whoever works for a hold sees to it itself."""
+
+    feed: OpenedFeed
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPreimage:
+    """To the wallet: write down what was shown of a hold; a deeper one replaces it."""
+
+    hold_id: bytes
+    depth: int
+    preimage: bytes
+    """At depth 0 the anchor."""
+    worth: int
+    """Micro-credits that this depth pays."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimHold:
+    """To the wallet: no unit of a hold comes any more: claim what is kept, give the rest back."""
+
+    hold_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOver:
+    """To the wallet: no own unit goes out any more: close there if the payee does not claim."""
+
+    hold_id: bytes
+    depth: int
+
+
+PaymentsEffect = (
+    ReleaseOutput
+    | ExtendPayment
+    | TakeExtension
+    | WorkUnpaid
+    | Persist
+    | Report
+    | SubmitHold
+    | ForwardHold
+    | KeepPreimage
+    | ClaimHold
+    | HoldOver
+    | CountsDiffer
+)
+"""The closed set. `CountsDiffer` is news for whoever ranks executors, and for people."""
