@@ -12,22 +12,20 @@ from typing import Final
 from tests.property.ledger_world import Anyone, Pen, make_genesis, name
 from wwwserve.core.chain import (
     BlocksMissing,
-    BlockTold,
     Chain,
     ChainEffect,
     ChainEvent,
     ChainTick,
     ForkFound,
     LedgerTold,
-    PublishBlock,
     PublishHead,
     SendFeed,
     Suspicious,
     begin_chain,
     load_chain,
 )
-from wwwserve.core.effects import Persist
-from wwwserve.core.events import Persisted
+from wwwserve.core.effects import Persist, PublishBlock
+from wwwserve.core.events import BlockTold, Persisted
 from wwwserve.core.ledger import FeedApplied
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import TINY_LEDGER

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from wwwserve.core.engines import EngineHealth
+from wwwserve.core.ledger_facts import LedgerFact
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.refusals import DeclineReason, FailureKind
@@ -175,6 +176,24 @@ class PeerRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerBegun:
+    """From now on this node follows the ledger of its network, or orders it."""
+
+    network_id: bytes
+    height: int
+    is_sequencer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForkProved:
+    """The sequencer signed two blocks of one height: whoever has both has proof, and all stops."""
+
+    height: int
+    first: bytes
+    second: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class FactsDropped:
     """A watcher was too slow; so many facts were not told to it."""
 
@@ -195,6 +214,9 @@ Fact = (
     | WorkDeclined
     | WorkFinished
     | PeerRefused
+    | LedgerBegun
+    | ForkProved
+    | LedgerFact
     | FactsDropped
 )
 """The closed set."""

@@ -2,12 +2,15 @@
 
 Every event is told to the machines it concerns, and what one machine answers that concerns another
 is passed on in `_pass_on`, one line for each kind. Requests also ask policy and routing; that is
-arranged once, in the constructor.
+arranged once, in the constructor. Where the network has a ledger, `Accounting` joins them as soon
+as its genesis is known here.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from wwwserve.core.accounting import Accounting, AccountingEffect, AccountingEvent
+from wwwserve.core.chain import ChainNews, GenesisSearch, Loaded, begin_chain
 from wwwserve.core.effects import (
     AcceptOffer,
     CloseLink,
@@ -16,6 +19,7 @@ from wwwserve.core.effects import (
     Effect,
     EndRequest,
     Persist,
+    PublishBlock,
     Report,
     SendMessage,
     StartLocal,
@@ -24,6 +28,7 @@ from wwwserve.core.effects import (
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
+    BlockTold,
     CancelRequest,
     DeadlineReached,
     Depart,
@@ -33,7 +38,10 @@ from wwwserve.core.events import (
     EnvelopeReceived,
     Event,
     ExtensionReceived,
+    FeedTold,
     FirstOutput,
+    ForkTold,
+    HeadTold,
     HoldRunsOut,
     Join,
     LinkClosed,
@@ -57,6 +65,8 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.facts import OpeningChanged
 from wwwserve.core.gossip import Described, Gossip, GossipEffect, GossipEvent, MemberUpdated
+from wwwserve.core.lanes import Lane
+from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
@@ -69,21 +79,24 @@ from wwwserve.core.requests import (
     Unpaid,
 )
 from wwwserve.core.routing import Routing
-from wwwserve.core.sessions import ServedModel, unite_offers
+from wwwserve.core.sessions import count_slots, unite_offers
 from wwwserve.core.setup import PeerSetup
 from wwwserve.core.snapshot import OpeningView, Snapshot
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
-from wwwserve.values.moments import Moment
+from wwwserve.values.moments import NEVER, Moment
+from wwwserve.values.parameters import compute_network_id
 from wwwserve.wire import Probe, Quote
+from wwwserve.wire.chain import ChainMessage
 
-_Inner = GossipEffect | RequestsEffect
+_Inner = GossipEffect | RequestsEffect | AccountingEffect
 
 
 class Peer:
     """What a node decides: told what happened and what time it is, it answers what to do."""
 
-    def __init__(self, setup: PeerSetup) -> None:
+    def __init__(self, setup: PeerSetup, loaded: Loaded | None = None) -> None:
+        """`loaded` is the network's ledger, as far as it is known here."""
         entropy = Entropy(setup.entropy_seed)
         self._own = setup.node_id
         self._models = setup.models
@@ -98,6 +111,14 @@ class Peer:
             payments=Unpaid(),
             entropy=entropy.split("requests"),
         )
+        self._signer = setup.signer
+        self._loaded = loaded
+        """Until the peer is started."""
+        self._accounting: Accounting | None = None
+        self._search: GenesisSearch | None = None
+        if setup.genesis_id and loaded is None:
+            parameters = compute_network_id(setup.parameters)
+            self._search = GenesisSearch(setup.genesis_id, parameters)
         self._gossip_deadline = self._gossip.next_deadline()
         """Moved by what gossip is told alone, so not asked for after each event of a request."""
         self._is_resting = False
@@ -123,7 +144,10 @@ class Peer:
     def next_deadline(self) -> Moment:
         """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
         return min(
-            self._gossip_deadline, self._requests.next_deadline(), self._policy.opening.turn_at
+            self._gossip_deadline,
+            self._requests.next_deadline(),
+            self._policy.opening.turn_at,
+            self._get_ledger_deadline(),
         )
 
     # -- a look from outside ---------------------------------------------------------------------
@@ -131,6 +155,11 @@ class Peer:
     def find_models(self, name: str) -> tuple[tuple[ModelId, ...], tuple[str, ...]]:
         """The models a user's name stands for, best first, and else the names that would work."""
         return self._routing.find_models(name)
+
+    @property
+    def ledger(self) -> AsksLedger | None:
+        """The network's ledger as it is here; None where there is none, or none known yet."""
+        return self._accounting.ledger if self._accounting else None
 
     def get_snapshot(self, now: Moment) -> Snapshot:
         """The whole peer as it is now."""
@@ -150,6 +179,7 @@ class Peer:
                 hours_change_us=self._policy.opening.compute_rest_us(now),
                 is_resting=self._is_resting,
             ),
+            ledger=self._accounting.get_status(now) if self._accounting else None,
         )
 
     # -- who is told what ------------------------------------------------------------------------
@@ -174,16 +204,49 @@ class Peer:
                 return []  # Without a ledger nobody pays.
             case EnvelopeReceived() | SendFailed():
                 return self._tell_message(event, now)
-            case Persisted() | LinkOpened() | DialFailed() | Join() | SetAddresses():
-                return self._tell_gossip(event, now)
-            case LinkClosed() | DeadlineReached():
-                return self._tell_in_turn(event, now)
+            case FeedTold() | BlockTold() | HeadTold() | ForkTold() | Persisted():
+                return self._tell_books(event, now)
+            case (
+                LinkOpened()
+                | LinkClosed()
+                | DialFailed()
+                | DeadlineReached()
+                | Join()
+                | SetAddresses()
+            ):
+                return self._tell_surroundings(event, now)
             case Depart():
                 return self._tell_departure(event, now)
             case Started() | SetPolicy() | SetModels() | SetGroups() | LocalTimeRead():
                 return self._tell_setting(event, now)
             case _:
                 assert_never(event)
+
+    def _tell_books(
+        self, event: ChainNews | Persisted, now: Moment
+    ) -> Iterable[GossipEffect | AccountingEffect]:
+        """The book of peers is gossip's, all others belong to the ledger."""
+        if isinstance(event, Persisted) and event.lane is Lane.BOOK:
+            return self._tell_gossip(event, now)
+        return self._tell_accounting(event, now)
+
+    def _tell_surroundings(
+        self,
+        event: LinkOpened | LinkClosed | DialFailed | DeadlineReached | Join | SetAddresses,
+        now: Moment,
+    ) -> Iterable[_Inner]:
+        match event:
+            case LinkOpened():
+                return [*self._tell_gossip(event, now), *self._tell_accounting(event, now)]
+            case DeadlineReached() if now < min(
+                self._gossip_deadline, self._requests.next_deadline()
+            ):
+                # A block is applied in many slices, which concern nobody else.
+                return self._tell_accounting(event, now)
+            case LinkClosed() | DeadlineReached():
+                return self._tell_in_turn(event, now)
+            case _:
+                return self._tell_gossip(event, now)
 
     def _tell_gossip(self, event: GossipEvent, now: Moment) -> list[GossipEffect]:
         answers = self._gossip.handle(event, now)
@@ -193,6 +256,7 @@ class Peer:
     def _tell_in_turn(self, event: LinkClosed | DeadlineReached, now: Moment) -> Iterator[_Inner]:
         """Gossip's news is passed on before requests decide: they must not choose who is lost."""
         yield from self._tell_gossip(event, now)
+        yield from self._tell_accounting(event, now)
         then = PeersLost((event.peer,)) if isinstance(event, LinkClosed) else event
         yield from self._requests.handle(then, now)
 
@@ -206,7 +270,7 @@ class Peer:
         yield from self._requests.handle(event, now)
 
     def _tell_message(self, event: EnvelopeReceived | SendFailed, now: Moment) -> Iterable[_Inner]:
-        """Probes and quotes are for requests, all other messages for gossip."""
+        """Probes and quotes are for requests, the log's words for accounting, others for gossip."""
         match event:
             case EnvelopeReceived(envelope):
                 match envelope.message:
@@ -214,11 +278,14 @@ class Peer:
                         return self._requests.handle(ProbeReceived(envelope.sender, probe), now)
                     case Quote() as quote:
                         return self._requests.handle(QuoteReceived(envelope.sender, quote), now)
+                    case message if isinstance(message, ChainMessage):
+                        return self._tell_accounting(event, now)
                     case _:
                         return self._tell_gossip(event, now)
             case SendFailed(peer, Probe() as probe):
                 return self._requests.handle(ProbeFailed(peer, probe), now)
-            case SendFailed(_, Quote()):
+            case SendFailed(_, message) if isinstance(message, Quote | ChainMessage):
+                # Whoever waits for it asks again.
                 return []
             case _:
                 return self._tell_gossip(event, now)
@@ -233,6 +300,7 @@ class Peer:
                     *self._tell_gossip(self._describe(), now),
                     *self._note_opening(now),
                     *self._tell_gossip(event, now),
+                    *self._begin_ledger(self._loaded, now),
                 ]
             case SetPolicy(policy):
                 self._policy.set(policy)
@@ -266,6 +334,33 @@ class Peer:
         departure = Departure.RESUME if is_open else Departure.DRAIN
         return [Report(fact), *self._tell_gossip(Depart(departure), now)]
 
+    # -- the ledger ------------------------------------------------------------------------------
+
+    def _tell_accounting(self, event: AccountingEvent, now: Moment) -> Iterable[AccountingEffect]:
+        """The ledger's part of an event: nothing where the network has none."""
+        if self._accounting is not None:
+            return self._accounting.handle(event, now)
+        if self._search is None:
+            return []
+        asked = self._search.handle(event, now)
+        genesis = self._search.found
+        # Once in a node's life, and then the ledger is as small as it ever is.
+        return [*asked, *self._begin_ledger(begin_chain(genesis) if genesis else None, now)]
+
+    def _begin_ledger(self, loaded: Loaded | None, now: Moment) -> list[AccountingEffect]:
+        if loaded is None:
+            return []
+        links = self._search.links if self._search else ()
+        self._loaded = self._search = None
+        self._accounting = Accounting(loaded, self._signer, now)
+        self._routing.set_seats(self._accounting.seats)
+        return self._accounting.start(links, now)
+
+    def _get_ledger_deadline(self) -> Moment:
+        if self._accounting is not None:
+            return self._accounting.next_deadline()
+        return self._search.next_deadline() if self._search else NEVER
+
     # -- who hears of whose answers --------------------------------------------------------------
 
     def _pass_on(self, answers: Iterable[_Inner], now: Moment) -> list[Effect]:
@@ -287,6 +382,7 @@ class Peer:
                     | Dial()
                     | CloseLink()
                     | Persist()
+                    | PublishBlock()
                 ):
                     effects.append(answer)
                 case MemberUpdated(member):
@@ -309,12 +405,4 @@ class Peer:
     def _describe(self) -> Described:
         """The models shared with others, and how many requests their engines run at once."""
         shared = tuple(served for served in self._models if self._policy.is_shared(served.offer))
-        return Described(unite_offers(shared), _count_slots(shared))
-
-
-def _count_slots(models: tuple[ServedModel, ...]) -> int:
-    """All engines' slots; the models of one engine share its own."""
-    slots: dict[str, int] = {}
-    for served in models:
-        slots[served.engine] = max(slots.get(served.engine, 0), served.slots)
-    return sum(slots.values())
+        return Described(unite_offers(shared), count_slots(shared))

@@ -84,3 +84,11 @@ def _unite(one: ModelOffer, other: ModelOffer) -> ModelOffer:
 
 def _merge(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(some + others))
+
+
+def count_slots(models: tuple[ServedModel, ...]) -> int:
+    """All engines' slots; the models of one engine share its own."""
+    slots: dict[str, int] = {}
+    for served in models:
+        slots[served.engine] = max(slots.get(served.engine, 0), served.slots)
+    return sum(slots.values())

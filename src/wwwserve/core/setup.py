@@ -29,6 +29,8 @@ class PeerSetup:
     """Addresses to meet at the start, with the node expected there if known."""
     restored: Mapping[bytes, bytes] = field(default_factory=dict)
     """The `BOOK` lane as it was on disk."""
+    genesis_id: bytes = b""
+    """Names the network's ledger, 32 bytes; empty: requests are not paid."""
     region: str = ""
     software: str = ""
 

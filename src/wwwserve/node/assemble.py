@@ -23,6 +23,7 @@ from wwwserve.core.peer import Peer
 from wwwserve.core.setup import PeerSetup
 from wwwserve.node.bodies import BodyStore
 from wwwserve.node.carrier import NodeCarrier
+from wwwserve.node.chain_mail import ChainMail
 from wwwserve.node.config import Config, LoadedConfig, validate_exposure
 from wwwserve.node.doors import Door
 from wwwserve.node.engine_table import EngineTable
@@ -30,6 +31,7 @@ from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.engines import open_engine
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.handle import NodeHandle
+from wwwserve.node.ledger_home import HomeLedger, open_ledger
 from wwwserve.node.links import LinkTable
 from wwwserve.node.living import Host, Node
 from wwwserve.node.logs import NodeLog
@@ -47,7 +49,7 @@ from wwwserve.node.setup_parts import (
 from wwwserve.node.state_folder import StateFolder
 from wwwserve.node.streams import Replies, Works
 from wwwserve.node.verifying import RememberingVerifier
-from wwwserve.ports.store import Store
+from wwwserve.ports.store import RangeStore
 from wwwserve.ports.transport import Transport
 from wwwserve.values.parameters import compute_network_id
 from wwwserve.wire import Signer
@@ -98,9 +100,11 @@ class Parts:
     """What a node has opened of the world."""
 
     key: Signer
-    store: Store
+    store: RangeStore
     transport: Transport
     engines: EngineTable
+    ledger: HomeLedger | None = None
+    """None where nothing is paid."""
 
 
 async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) -> Parts:
@@ -112,9 +116,15 @@ async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) 
     stack.push_async_callback(engines.close)
     for engine in config.engines:
         engines.put(open_engine(engine))
-    transport = TcpTransport(key, compute_network_id(make_parameters(config)))
+    ledger = await open_ledger(home, config, store)
+    transport = TcpTransport(key, _find_network_id(config, ledger))
     stack.push_async_callback(transport.close)
-    return Parts(key, store, transport, engines)
+    return Parts(key, store, transport, engines, ledger)
+
+
+def _find_network_id(config: Config, ledger: HomeLedger | None) -> bytes:
+    """By what nodes know that they are of one network: its ledger, or else its numbers."""
+    return ledger.genesis_id if ledger else compute_network_id(make_parameters(config))
 
 
 async def connect(
@@ -133,11 +143,12 @@ async def connect(
         on_engine_failed=engines.read_now,
         report_fault=_report_fault,
     )
+    verifier = LibsodiumVerifier()
     links = LinkTable(
         own=parts.key.node_id,
-        network_id=compute_network_id(make_parameters(config)),
+        network_id=_find_network_id(config, parts.ledger),
         transport=parts.transport,
-        verifier=RememberingVerifier(LibsodiumVerifier()),
+        verifier=RememberingVerifier(verifier),
         clock=clock,
         tasks=tasks,
         deliver=runner.deliver,
@@ -157,8 +168,19 @@ async def connect(
     door = _make_links_door(parts.transport, links)
     bound = await door.open(config.links.listen)
     addresses = list_addresses(config, bound, read_interfaces())
-    peer = Peer(_make_setup(config, parts, addresses))
-    carrier = NodeCarrier(runner, links, replies, works, facts)
+    peer = Peer(
+        _make_setup(config, parts, addresses), parts.ledger.loaded if parts.ledger else None
+    )
+    links.log_words = mail = ChainMail(
+        verifier=verifier,
+        points=verifier,
+        store=parts.store,
+        tasks=tasks,
+        get_ledger=lambda: peer.ledger,
+        links=links,
+        deliver=runner.deliver,
+    )
+    carrier = NodeCarrier(runner, links, replies, works, facts, mail)
     handle = NodeHandle(
         node_id=parts.key.node_id,
         peer=peer,
@@ -184,6 +206,7 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
         policy=make_policy(config.policy),
         bootstrap=make_bootstrap(config),
         restored=parts.store.read(Lane.BOOK),
+        genesis_id=parts.ledger.genesis_id if parts.ledger else b"",
         region=config.network.region,
         software=f"wwwserve {__version__}",
     )

@@ -10,15 +10,20 @@ from wwwserve.core.effects import (
     Dial,
     Effect,
     EndRequest,
+    ExtendPayment,
     Persist,
+    PublishBlock,
+    ReleaseOutput,
     Report,
     SendMessage,
     StartLocal,
     StartRemote,
     StopSession,
+    TakeExtension,
 )
 from wwwserve.core.events import SendFailed
 from wwwserve.core.sessions import Role
+from wwwserve.node.chain_mail import ChainMail
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.links import LinkTable
 from wwwserve.node.runner import Runner
@@ -35,6 +40,7 @@ class NodeCarrier:
     replies: Replies
     works: Works
     facts: FactHub
+    mail: ChainMail
 
     def carry(self, effect: Effect) -> None:
         """See `Carrier`."""
@@ -44,12 +50,12 @@ class NodeCarrier:
                 self.facts.tell(effect.fact)
             case SendMessage() | Dial() | CloseLink():
                 self._carry_to_links(effect)
-            case StartLocal() | StartRemote() | StopSession() | EndRequest():
+            case StartLocal() | StartRemote() | ExtendPayment() | StopSession() | EndRequest():
                 self._carry_to_requests(effect)
-            case AcceptOffer():
-                self.works.accept(effect)
-            case DeclineOffer():
-                self.works.decline(effect)
+            case AcceptOffer() | DeclineOffer() | ReleaseOutput() | TakeExtension():
+                self._carry_to_works(effect)
+            case PublishBlock(record):
+                self.mail.publish(record)
             case Persist():
                 raise AssertionError("the runner writes to disk itself")
             case _:
@@ -70,17 +76,36 @@ class NodeCarrier:
                 assert_never(effect)
 
     def _carry_to_requests(
-        self, effect: StartLocal | StartRemote | StopSession | EndRequest
+        self, effect: StartLocal | StartRemote | ExtendPayment | StopSession | EndRequest
     ) -> None:
         match effect:
             case StartLocal():
                 self.replies.start_local(effect)
             case StartRemote():
                 self.replies.start_remote(effect)
-            case StopSession():
-                is_own = effect.session.role is Role.ORIGIN
-                (self.replies if is_own else self.works).stop(effect.session)
+            case ExtendPayment():
+                self.replies.extend(effect)
+            case StopSession(session, failure):
+                if session.role is Role.ORIGIN:
+                    self.replies.stop(session)
+                else:
+                    self.works.stop(session, failure)
             case EndRequest():
                 self.replies.end(effect)
+            case _:
+                assert_never(effect)
+
+    def _carry_to_works(
+        self, effect: AcceptOffer | DeclineOffer | ReleaseOutput | TakeExtension
+    ) -> None:
+        match effect:
+            case AcceptOffer():
+                self.works.accept(effect)
+            case DeclineOffer():
+                self.works.decline(effect)
+            case ReleaseOutput(session):
+                self.works.release(session)
+            case TakeExtension():
+                self.works.extend(effect)
             case _:
                 assert_never(effect)

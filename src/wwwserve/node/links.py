@@ -8,7 +8,9 @@ replaces the first, which must be dead or dying.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from wwwserve.core.chain import ChainWord
 from wwwserve.core.events import DialFailed, EnvelopeReceived, Event, LinkClosed, LinkOpened
 from wwwserve.core.facts import Fact, PeerRefused
 from wwwserve.node.strangers import Strangers
@@ -20,11 +22,24 @@ from wwwserve.values.limits import LINKS_MAX, MIB
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Message, Verifier, encode_message, open_message
+from wwwserve.wire.chain import (
+    BlocksWanted,
+    BlockTold,
+    FeedTold,
+    ForkTold,
+    HeadTold,
+    is_chain_message,
+)
 
 LINK_MESSAGES_PER_SECOND_MAX = 2_000
 """Control messages taken from one peer in a second; more are dropped unread and reported once."""
 LINK_MESSAGE_BYTES_PER_SECOND_MAX = 1 * MIB
 """Bytes of them; an honest peer says a tenth of it. Taking apart so many records takes 0.1 s."""
+LINK_CHAIN_MESSAGES_PER_SECOND_MAX = 16_384
+"""The same for messages about the ledger's log: at four blocks a second, each of 1 024 feed blocks,
+four times what the sequencer says. They are opened in a worker, in short turns."""
+LINK_CHAIN_BYTES_PER_SECOND_MAX = 32 * MIB
+"""Bytes of them: four full blocks a second, and as much again."""
 LINK_STRIKES_MAX = 16
 """Malformed messages before a link is closed: newer software may say things we do not know."""
 LINKS_INCOMING_MAX = LINKS_MAX - 8
@@ -35,23 +50,57 @@ DIALS_MAX = 32
 
 
 @dataclass(slots=True)
+class _Ration:
+    """What is read of one kind of messages in a second."""
+
+    messages_max: int
+    bytes_max: int
+    second: int = 0
+    messages: int = 0
+    message_bytes: int = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what was said in this second is still read."""
+        return self.messages <= self.messages_max and self.message_bytes <= self.bytes_max
+
+    def take(self, size: int, second: int) -> None:
+        """Count one message."""
+        if second != self.second:
+            self.second, self.messages, self.message_bytes = second, 0, 0
+        self.messages += 1
+        self.message_bytes += size
+
+
+def _make_ration() -> _Ration:
+    return _Ration(LINK_MESSAGES_PER_SECOND_MAX, LINK_MESSAGE_BYTES_PER_SECOND_MAX)
+
+
+def _make_chain_ration() -> _Ration:
+    return _Ration(LINK_CHAIN_MESSAGES_PER_SECOND_MAX, LINK_CHAIN_BYTES_PER_SECOND_MAX)
+
+
+@dataclass(slots=True)
 class _Held:
     """A link and what its peer has done with it."""
 
     link: Link
     verifier: Verifier
-    second: int = 0
-    messages: int = 0
-    message_bytes: int = 0
+    ration: _Ration = field(default_factory=_make_ration)
+    chain_ration: _Ration = field(default_factory=_make_chain_ration)
     strikes: int = 0
 
-    @property
-    def is_within_rate(self) -> bool:
-        """Whether what it said in this second is still read."""
-        return (
-            self.messages <= LINK_MESSAGES_PER_SECOND_MAX
-            and self.message_bytes <= LINK_MESSAGE_BYTES_PER_SECOND_MAX
-        )
+
+class LogWords(Protocol):
+    """Takes what peers say about the ledger's log, which is too slow to open at once."""
+
+    def receive(self, peer: NodeId, word: ChainWord | BlocksWanted, size: int) -> None:
+        """A peer said something, in a message of so many bytes."""
+        ...
+
+    def forget(self, peer: NodeId) -> None:
+        """The link to a peer is gone."""
+        ...
 
 
 @dataclass(slots=True)
@@ -67,6 +116,8 @@ class LinkTable:
     deliver: Callable[[Event], None]
     tell: Callable[[Fact], None]
     on_stream: Callable[[NodeId, Stream], None]
+    log_words: LogWords | None = None
+    """Takes what is said about the ledger's log; None: nobody does."""
     is_open: bool = False
     """Links that come before the peer is ready are turned away; they will be dialled again."""
     _strangers: Strangers = field(default_factory=Strangers)
@@ -127,8 +178,26 @@ class LinkTable:
 
     def send(self, peer: NodeId, message: Message) -> bool:
         """Queue a control message; False if there is no link or its queue is full."""
+        return self.send_payload(peer, encode_message(message))
+
+    def send_payload(self, peer: NodeId, payload: bytes) -> bool:
+        """Queue a control message that is encoded already, as one for many links is."""
         held = self._held.get(peer)
-        return held is not None and held.link.send_message(encode_message(message))
+        return held is not None and held.link.send_message(payload)
+
+    def list_peers(self) -> tuple[NodeId, ...]:
+        """Everybody there is a link to."""
+        return tuple(self._held)
+
+    def refuse(self, peer: NodeId, refusal: Refusal) -> None:
+        """A peer said what breaks a rule; too often, and its link ends."""
+        held = self._held.get(peer)
+        if held is None:
+            return
+        self.tell(PeerRefused(peer, refusal.rule, refusal.detail))
+        held.strikes += 1
+        if held.strikes >= LINK_STRIKES_MAX:
+            held.link.close(CloseReason.MALFORMED)
 
     def dial(self, address: str, expected: NodeId | None) -> None:
         """Set a dial going; it ends as `LinkOpened` or `DialFailed`."""
@@ -177,31 +246,30 @@ class LinkTable:
     def on_link_message(self, link: Link, payload: bytes) -> None:
         """One control message: bounded, opened, checked, delivered."""
         held = self._held.get(link.peer)
-        if held is None or held.link is not link or not self._is_within_rate(held, len(payload)):
+        if held is None or held.link is not link or not self._is_within_rate(held, payload):
             return
         try:
             envelope = open_message(
                 payload, sender=link.peer, verifier=held.verifier, network_id=self.network_id
             )
         except Refusal as refusal:
-            held.strikes += 1
-            self.tell(PeerRefused(link.peer, refusal.rule, refusal.detail))
-            if held.strikes >= LINK_STRIKES_MAX:
-                link.close(CloseReason.MALFORMED)
+            self.refuse(link.peer, refusal)
             return
-        self.deliver(EnvelopeReceived(envelope))
+        match envelope.message:
+            case FeedTold() | BlockTold() | HeadTold() | ForkTold() | BlocksWanted() as word:
+                if self.log_words is not None:
+                    self.log_words.receive(link.peer, word, len(payload))
+            case _:
+                self.deliver(EnvelopeReceived(envelope))
 
-    def _is_within_rate(self, held: _Held, size: int) -> bool:
-        second = self.clock.now() // SECOND
-        if second != held.second:
-            held.second, held.messages, held.message_bytes = second, 0, 0
-        was_within = held.is_within_rate
-        held.messages += 1
-        held.message_bytes += size
-        if was_within and not held.is_within_rate:
-            detail = f"{held.messages} messages of {held.message_bytes} bytes in a second"
+    def _is_within_rate(self, held: _Held, payload: bytes) -> bool:
+        ration = held.chain_ration if is_chain_message(payload) else held.ration
+        was_kept = ration.is_kept
+        ration.take(len(payload), self.clock.now() // SECOND)
+        if was_kept and not ration.is_kept:
+            detail = f"{ration.messages} messages of {ration.message_bytes} bytes in a second"
             self.tell(PeerRefused(held.link.peer, "message-rate", detail))
-        return held.is_within_rate
+        return ration.is_kept
 
     def on_link_stream(self, link: Link, stream: Stream) -> None:
         """The peer opened a stream: an offer follows."""
@@ -212,5 +280,7 @@ class LinkTable:
         held = self._held.get(link.peer)
         if held is not None and held.link is link:
             del self._held[link.peer]
+            if self.log_words is not None:
+                self.log_words.forget(link.peer)
             is_shed = reason is CloseReason.FULL
             self.deliver(LinkClosed(link.peer, reason.name.lower(), is_shed))

@@ -136,6 +136,7 @@ class Node:
         """Stop at once; the parts are closed by whoever opened them."""
         self.runner.stop()
         self.carrier.links.end()
+        self.carrier.mail.end()
         self.carrier.works.stop_all()
         self.engines.end()
         for task in self.background:

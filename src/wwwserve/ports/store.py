@@ -50,3 +50,7 @@ class RangeReader(Protocol):
         `StoreFailed`.
         """
         ...
+
+
+class RangeStore(Store, RangeReader, Protocol):
+    """A store whose lanes can be read in parts, too."""

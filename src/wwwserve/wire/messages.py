@@ -11,6 +11,16 @@ import msgspec
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import MESSAGE_BYTES_MAX
 from wwwserve.values.refusals import Refusal, Severity
+from wwwserve.wire.chain import (
+    BlocksWanted,
+    BlockTold,
+    ChainMessage,
+    FeedTold,
+    ForkTold,
+    GenesisTold,
+    GenesisWanted,
+    HeadTold,
+)
 from wwwserve.wire.encoding import decode, encode
 from wwwserve.wire.membership import (
     Ack,
@@ -28,7 +38,7 @@ from wwwserve.wire.records import OpenedRecord, SealedRecord, open_record
 from wwwserve.wire.requests import Probe, Quote
 from wwwserve.wire.signing import Verifier
 
-Message = MembershipMessage | Probe | Quote
+Message = MembershipMessage | Probe | Quote | ChainMessage
 """What one control frame of a link carries."""
 
 _MESSAGE_DECODER: "msgspec.msgpack.Decoder[Message]" = msgspec.msgpack.Decoder(Message)
@@ -74,4 +84,8 @@ def _get_records(message: Message) -> tuple[SealedRecord, ...]:
         case PushPull():
             return message.records
         case Digest() | Listing() | Probe() | Quote():
+            return ()
+        case FeedTold() | BlockTold() | HeadTold() | BlocksWanted() | ForkTold():
+            return ()
+        case GenesisWanted() | GenesisTold():
             return ()

@@ -20,19 +20,13 @@ from wwwserve.core.chain.effects import (
     ChainEffect,
     ForkFound,
     LedgerTold,
-    PublishBlock,
     PublishHead,
     SendFeed,
     Suspicious,
 )
-from wwwserve.core.chain.events import (
-    BlockTold,
-    ChainEvent,
-    ChainTick,
-    ForkTold,
-    HeadTold,
-)
+from wwwserve.core.chain.events import ChainEvent, ChainTick
 from wwwserve.core.chain.exporting import Export
+from wwwserve.core.chain.finding import GenesisSearch, tell_genesis
 from wwwserve.core.chain.loading import (
     Loaded,
     PartReader,
@@ -42,30 +36,36 @@ from wwwserve.core.chain.loading import (
     read_blocks,
 )
 from wwwserve.core.chain.machine import Chain, ChainStatus
+from wwwserve.core.chain.news import pick_facts
 from wwwserve.core.chain.places import GENESIS_PLACE, block_place
+from wwwserve.core.chain.receiving import ChainNews, ChainWord, Receiver
+from wwwserve.core.chain.relaying import FeedRelay
+from wwwserve.core.chain.view import LedgerView
 
 __all__ = [
     "ACCOUNT_WAITING_MAX",
     "GENESIS_PLACE",
     "Admission",
     "Audit",
-    "BlockTold",
     "BlocksMissing",
     "Broken",
     "Chain",
     "ChainEffect",
     "ChainEvent",
+    "ChainNews",
     "ChainStatus",
     "ChainTick",
+    "ChainWord",
     "Export",
+    "FeedRelay",
     "ForkFound",
-    "ForkTold",
-    "HeadTold",
+    "GenesisSearch",
     "LedgerTold",
+    "LedgerView",
     "Loaded",
     "PartReader",
-    "PublishBlock",
     "PublishHead",
+    "Receiver",
     "SendFeed",
     "Suspicious",
     "Totals",
@@ -73,5 +73,7 @@ __all__ = [
     "block_place",
     "load_chain",
     "open_record",
+    "pick_facts",
     "read_blocks",
+    "tell_genesis",
 ]

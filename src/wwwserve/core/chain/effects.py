@@ -1,28 +1,19 @@
-"""What the chain asks of its node, beside `Persist`."""
+"""What the chain asks of its node, beside `Persist` and `PublishBlock`."""
 
 from dataclasses import dataclass
 
-from wwwserve.core.effects import Persist
+from wwwserve.core.effects import Persist, PublishBlock
 from wwwserve.core.ledger import LedgerFact
 from wwwserve.values.ids import NodeId
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire.chain import ChainRecord
-from wwwserve.wire.ledger import OpenedBlock, SealedBlock, SealedFeed
+from wwwserve.wire.ledger import OpenedBlock, OpenedFeed, SealedBlock
 
 
 @dataclass(frozen=True, slots=True)
 class SendFeed:
-    """Tell the sequencer of a feed block (`FeedTold`)."""
+    """Bring the sequencer a feed block (`FeedTold`)."""
 
-    sequencer: NodeId
-    feed: SealedFeed
-
-
-@dataclass(frozen=True, slots=True)
-class PublishBlock:
-    """Tell all links of a block of this node's: its feed blocks, then itself. It is durable."""
-
-    record: ChainRecord
+    feed: OpenedFeed
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ _FORK = msgspec.msgpack.Decoder(ForkTold)
 class PartReader(Protocol):
     """Reads a part of the `CHAIN` lane in the order of its keys."""
 
-    def __call__(self, first: bytes, last: bytes, count_max: int) -> list[tuple[bytes, bytes]]:
+    def __call__(self, first: bytes, last: bytes, count_max: int, /) -> list[tuple[bytes, bytes]]:
         """The first so many keys from `first` on and below `last`, with their values."""
         ...
 

@@ -10,12 +10,11 @@ from wwwserve.core.chain.effects import (
     ChainEffect,
     ForkFound,
     LedgerTold,
-    PublishBlock,
     PublishHead,
     SendFeed,
     Suspicious,
 )
-from wwwserve.core.chain.events import BlockTold, ChainEvent, ChainTick, ForkTold, HeadTold
+from wwwserve.core.chain.events import ChainEvent, ChainTick
 from wwwserve.core.chain.loading import Loaded
 from wwwserve.core.chain.places import FORK_PLACE, GENESIS_PLACE, block_place, state_place
 from wwwserve.core.consensus import (
@@ -36,8 +35,8 @@ from wwwserve.core.consensus import (
     SoloSetup,
     Tick,
 )
-from wwwserve.core.effects import Persist
-from wwwserve.core.events import Persisted
+from wwwserve.core.effects import Persist, PublishBlock
+from wwwserve.core.events import BlockTold, ForkTold, HeadTold, Persisted
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import BlockRun, Ledger
 from wwwserve.values.ids import NodeId
@@ -121,6 +120,21 @@ class Chain:
         """The newest durable block, for a new link to be told; None before the first."""
         return self._newest
 
+    @property
+    def is_sequencer(self) -> bool:
+        """Whether this node orders the log."""
+        return self._is_sequencer
+
+    @property
+    def fork(self) -> tuple[OpenedBlock, OpenedBlock] | None:
+        """Proof that the sequencer signed two histories, once there is one."""
+        return self._engine.fork
+
+    @property
+    def genesis_record(self) -> bytes:
+        """The first record of the log."""
+        return self._loaded.genesis_record
+
     def get_status(self) -> ChainStatus:
         """Where the log stands."""
         head, fork = self._engine.head, self._engine.fork
@@ -149,7 +163,7 @@ class Chain:
     def submit(self, opened: OpenedFeed) -> list[ChainEffect]:
         """Have a feed block ordered, here or by the sequencer; raises `Refusal` if it cannot be."""
         if not self._is_sequencer:
-            return [SendFeed(self._sequencer, opened.signed.sealed)]
+            return [SendFeed(opened)]
         if opened.feed_id in self._opened:
             raise Refusal("pool-known", "it is here already", Severity.IGNORE)
         self._admission.admit(opened)

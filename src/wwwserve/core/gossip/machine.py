@@ -63,6 +63,15 @@ from wwwserve.wire import (
     Suspect,
 )
 from wwwserve.wire import Gossip as GossipMessage
+from wwwserve.wire.chain import (
+    BlocksWanted,
+    BlockTold,
+    FeedTold,
+    ForkTold,
+    GenesisTold,
+    GenesisWanted,
+    HeadTold,
+)
 
 
 class Gossip:
@@ -284,6 +293,10 @@ class Gossip:
                 self._on_exchange(message, sender)
             case Probe() | Quote():
                 raise AssertionError("quotes are not for gossip")
+            case FeedTold() | BlockTold() | HeadTold() | BlocksWanted() | ForkTold():
+                raise AssertionError("the log is not for gossip")
+            case GenesisWanted() | GenesisTold():
+                raise AssertionError("the log is not for gossip")
             case _:
                 assert_never(message)
 

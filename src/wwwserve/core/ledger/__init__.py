@@ -16,7 +16,8 @@ Signatures, hash chains and puzzles are checked before (`wire.ledger.FeedOpener`
 waits, and no step of a `BlockRun` is long.
 
 Public: `Ledger` (the machine), `BlockRun`, `LedgerFact` and the facts it is one of, and the values
-of the state: `Account`, `OpenHold`, `Log`, `Constitution`, `Entries`.
+of the state: `Account`, `OpenHold`, `Log`, `Constitution`, `Entries`; and what follows from an
+account (`compute_spendable`, `compute_stake`).
 """
 
 from wwwserve.core.ledger.entries import (
@@ -32,6 +33,7 @@ from wwwserve.core.ledger.entries import (
     Sponsorship,
 )
 from wwwserve.core.ledger.machine import BlockRun, Ledger
+from wwwserve.core.ledger.rules import compute_spendable, compute_stake
 from wwwserve.core.ledger_facts import (
     AccountOpened,
     AccountRemoved,
@@ -86,4 +88,6 @@ __all__ = [
     "StakeChanged",
     "Transferred",
     "Unbonded",
+    "compute_spendable",
+    "compute_stake",
 ]

@@ -43,6 +43,10 @@ class Routing:
 
     # -- what it is told -------------------------------------------------------------------------
 
+    def set_seats(self, seats: Mapping[NodeId, int]) -> None:
+        """From now on candidates are drawn by these; they may change as long as they are here."""
+        self._stake = StakeTable(seats)
+
     def set_models(self, models: tuple[ServedModel, ...]) -> None:
         """These models are served here from now on."""
         self._catalogue.set_own(models)

@@ -36,6 +36,7 @@ from wwwserve.core.facts import (
     WorkFinished,
     WorkStarted,
 )
+from wwwserve.node.logs.ledger_facts import BOOK_FACTS, describe_ledger
 from wwwserve.ports.clock import Clock
 from wwwserve.values.ids import NodeId, node_prefix, request_text
 from wwwserve.values.moments import MILLISECOND, SECOND
@@ -125,6 +126,9 @@ class FactLog:
 
 def describe(fact: Fact, own: NodeId) -> Line:
     """The line a fact becomes on the node `own`."""
+    if isinstance(fact, BOOK_FACTS):
+        level, event, fields = describe_ledger(fact)
+        return Line(level, event, fields, is_rationed=True)
     match fact:
         case (
             RequestReceived()
@@ -141,12 +145,12 @@ def describe(fact: Fact, own: NodeId) -> Line:
         case EngineChanged():
             return _describe_engine(fact)
         case OpeningChanged():
-            fields: dict[str, Value] = {
+            shown: dict[str, Value] = {
                 "hours": "open" if fact.is_within_hours else "closed",
                 "operator": "resting" if fact.is_resting else None,
             }
             event = "opened to others" if fact.is_open else "closed to others"
-            return Line(logging.INFO, event, fields)
+            return Line(logging.INFO, event, shown)
         case FactsDropped():
             return Line(logging.WARNING, "facts dropped", {"count": fact.count})
         case _:

@@ -19,6 +19,7 @@ from wwwserve.core.effects import (
     Effect,
     EndRequest,
     Persist,
+    PublishBlock,
     Report,
     SendMessage,
     StartLocal,
@@ -232,6 +233,7 @@ class Crowd:
                 | EndRequest()
                 | AcceptOffer()
                 | DeclineOffer()
+                | PublishBlock()
             ):
                 raise AssertionError("nobody asks for anything in a crowd")
             case _:

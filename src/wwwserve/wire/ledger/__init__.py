@@ -41,6 +41,7 @@ from wwwserve.wire.ledger.fields import (
     OPS_MAX,
 )
 from wwwserve.wire.ledger.genesis import (
+    GENESIS_BYTES_MAX,
     GENESIS_FORMAT,
     Circulation,
     Genesis,
@@ -115,6 +116,7 @@ __all__ = [
     "DIGEST_BYTES",
     "FEEDS_PER_BLOCK_MAX",
     "FEED_FORMAT",
+    "GENESIS_BYTES_MAX",
     "GENESIS_FORMAT",
     "NOTHING_TO_SHOW",
     "NO_DIGEST",

@@ -14,8 +14,6 @@ from wwwserve.core.chain import (
     ACCOUNT_WAITING_MAX,
     BlocksMissing,
     ForkFound,
-    ForkTold,
-    HeadTold,
     PublishHead,
     SendFeed,
     Suspicious,
@@ -23,6 +21,7 @@ from wwwserve.core.chain import (
     open_record,
     read_blocks,
 )
+from wwwserve.core.events import ForkTold, HeadTold
 from wwwserve.core.ledger import FeedVoid, Ledger, LedgerHalted
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
@@ -292,7 +291,7 @@ def test_a_follower_comes_to_the_same_state_and_passes_heads_on(node: ChainNode)
     assert follower.others == [PublishHead(strip_list(record.block)) for record in node.published]
     assert reopen(follower).chain.ledger.root == node.chain.ledger.root
     follower.submit(opened := alice.pay(BOB, 1))
-    assert follower.others[-1] == SendFeed(name(LEADER), opened.signed.sealed)
+    assert follower.others[-1] == SendFeed(opened)
 
 
 def test_a_follower_that_missed_blocks_asks_for_them(node: ChainNode) -> None:

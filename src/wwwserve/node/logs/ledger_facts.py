@@ -1,0 +1,69 @@
+"""Which facts of the ledger become log lines: those of this node's account, and what stops all."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import Final
+
+from wwwserve.core.facts import ForkProved, LedgerBegun
+from wwwserve.core.ledger_facts import (
+    Circulated,
+    FeedVoid,
+    Fined,
+    Joined,
+    LedgerFact,
+    LedgerHalted,
+    NewcomerEnded,
+    OpRefused,
+    StakeChanged,
+    Transferred,
+    Unbonded,
+)
+
+BOOK_FACTS: Final = (LedgerFact, LedgerBegun, ForkProved)
+"""What `describe_ledger` describes."""
+_PREFIX_BYTES: Final = 6
+"""Of an id: enough to find the other line about it."""
+_WORD: Final = re.compile("(?<!^)(?=[A-Z])")
+
+Value = str | int | None
+
+
+def describe_ledger(
+    fact: LedgerFact | LedgerBegun | ForkProved,
+) -> tuple[int, str, Mapping[str, Value]]:
+    """Level, event and fields of a fact; the event is its name, in words."""
+    words = _WORD.sub(" ", type(fact).__name__).lower()
+    shown = {entry.name: _show(getattr(fact, entry.name)) for entry in fields(fact)}
+    return _find_level(fact), words, shown
+
+
+def _find_level(fact: LedgerFact | LedgerBegun | ForkProved) -> int:
+    match fact:
+        case LedgerHalted() | ForkProved():
+            return logging.ERROR
+        case FeedVoid() | OpRefused() | Fined():
+            return logging.WARNING
+        case LedgerBegun() | Transferred() | StakeChanged() | Unbonded() | Joined():
+            return logging.INFO
+        case NewcomerEnded() | Circulated():
+            return logging.INFO
+        case _:
+            # Holds and feed blocks: several for each request.
+            return logging.DEBUG
+
+
+def _show(value: object) -> Value:
+    match value:
+        case bytes():
+            return value[:_PREFIX_BYTES].hex()
+        case Enum():
+            return value.name.lower()
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return value
+        case _:
+            return str(value)
