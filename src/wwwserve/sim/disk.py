@@ -41,6 +41,14 @@ class PretendDisk:
         """What a process finds in a lane when it starts."""
         return dict(self._contents[lane])
 
+    def read_range(
+        self, lane: Lane, first: bytes, last: bytes, count_max: int
+    ) -> list[tuple[bytes, bytes]]:
+        """A part of a lane in the order of its keys, as `ports.store.RangeReader` has it."""
+        values = self._contents[lane]
+        keys = sorted(key for key in values if first <= key < last)
+        return [(key, values[key]) for key in keys[:count_max]]
+
     def write(self, persist: Persist, on_durable: Callable[[Persist], None]) -> None:
         """Begin a write; `on_durable` is called when it is safe, unless the process dies first."""
         queue = self._pending[persist.lane]

@@ -130,9 +130,13 @@ class Host:
 
         self.world.after(span_us, act)
 
+    def read_clock(self) -> Moment:
+        """What its clock shows now."""
+        return self.clock.read(self.world.now_us)
+
     def get_snapshot(self) -> Snapshot | None:
         """The peer as it is now, or None if no process runs."""
-        return self.peer.get_snapshot(self.clock.read(self.world.now_us)) if self.peer else None
+        return self.peer.get_snapshot(self.read_clock()) if self.peer else None
 
     def read_engine(self) -> None:
         """Tell the peer how its engine is, as its adapter would on its own or after a failure."""

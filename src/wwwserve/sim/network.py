@@ -31,7 +31,7 @@ from wwwserve.values.limits import (
     LINKS_MAX,
 )
 from wwwserve.values.moments import SECOND
-from wwwserve.wire import Message, Verifier, encode_message, open_message
+from wwwserve.wire import Envelope, Message, Verifier, encode_message, open_message
 
 HANDSHAKE_CROSSINGS = 4
 """One-way trips until the dialling end has its link: TCP, then TLS 1.3."""
@@ -99,6 +99,8 @@ class Network:
         """Control messages sent so far, by the name of their kind."""
         self.watch_message: Callable[[Host, NodeId, Message, bytes], None] = lambda *_: None
         """Told of each control message that goes onto a link: sender, message, its bytes."""
+        self.open_envelope: Callable[[Host, Envelope], None] = _tell_envelope
+        """Takes each control message that arrives, decoded, to the peer."""
         self._world = world
         self._verifier = verifier
         self._network_id = network_id
@@ -180,7 +182,7 @@ class Network:
         envelope = open_message(
             data, sender=sender, verifier=self._verifier, network_id=self._network_id
         )
-        receiver.tell(EnvelopeReceived(envelope))
+        self.open_envelope(receiver, envelope)
 
     def _draw_delay_us(self, path: Path) -> int:
         delay_us = self._entropy.jitter(path.latency_us, self.plan.jitter_permille)
@@ -335,3 +337,7 @@ class Network:
         held, way.held = way.held, []
         for action in held:
             action()
+
+
+def _tell_envelope(receiver: Host, envelope: Envelope) -> None:
+    receiver.tell(EnvelopeReceived(envelope))

@@ -1,0 +1,115 @@
+"""One log for everybody, and no credit made or lost: checked on what each host writes to its disk.
+
+The checker keeps its own table of amounts from the entries a host writes, so a wrong sum in a
+ledger's memory cannot hide one in its log.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from wwwserve.core.effects import Effect, Persist
+from wwwserve.core.lanes import Lane
+from wwwserve.core.ledger import Account, Constitution, Log, OpenHold
+from wwwserve.sim.checkers import Violation
+from wwwserve.sim.hosts import Host
+from wwwserve.wire.chain import ChainRecord
+
+_RECORD: "msgspec.msgpack.Decoder[ChainRecord]" = msgspec.msgpack.Decoder(ChainRecord)
+_ACCOUNT: "msgspec.msgpack.Decoder[Account]" = msgspec.msgpack.Decoder(Account)
+_HOLD: "msgspec.msgpack.Decoder[OpenHold]" = msgspec.msgpack.Decoder(OpenHold)
+_LOG: "msgspec.msgpack.Decoder[Log]" = msgspec.msgpack.Decoder(Log)
+_CONSTITUTION: "msgspec.msgpack.Decoder[Constitution]" = msgspec.msgpack.Decoder(Constitution)
+
+# What begins a key of the lane, and of the state in it.
+_BLOCK: Final = b"b"
+_STATE: Final = b"s"
+
+
+@dataclass(slots=True)
+class _Book:
+    """What one host has written of its state."""
+
+    entries: dict[bytes, bytes] = field(default_factory=dict)
+    amounts: dict[bytes, int] = field(default_factory=dict)
+    total: int = 0
+    height: int = 0
+
+
+@dataclass(slots=True)
+class LedgerChecker:
+    """All hosts' logs."""
+
+    _books: dict[int, _Book] = field(default_factory=dict)
+    _blocks: dict[int, bytes] = field(default_factory=dict)
+    """The one id that each height has."""
+
+    def on_birth(self, host: Host) -> None:
+        """A process starts with what its disk has."""
+        book = self._books[host.index] = _Book()
+        for key, value in host.disk.read(Lane.CHAIN).items():
+            self._note(host, book, key, value)
+
+    def on_effect(self, host: Host, effect: Effect) -> None:
+        """Check what a host writes. Raises `Violation`."""
+        if not isinstance(effect, Persist) or effect.lane is not Lane.CHAIN:
+            return
+        book = self._books[host.index]
+        for key, value in effect.changes:
+            self._note(host, book, key, value)
+        self._check_sum(host, book)
+
+    def get_height(self, host: Host) -> int:
+        """Of the newest block that a host has written."""
+        return self._books[host.index].height
+
+    def compute_state(self, host: Host) -> bytes:
+        """A digest of the state below that block."""
+        entries = self._books[host.index].entries
+        digest = hashlib.sha256()
+        for key in sorted(entries):
+            digest.update(key + b"\0" + entries[key])
+        return digest.digest()
+
+    def _note(self, host: Host, book: _Book, key: bytes, value: bytes | None) -> None:
+        if key.startswith(_BLOCK) and value is not None:
+            height = int.from_bytes(key[1:], "big")
+            block_id = hashlib.sha256(_RECORD.decode(value).block.header).digest()
+            if self._blocks.setdefault(height, block_id) != block_id:
+                raise Violation("one-log", host, f"another block of height {height}")
+            book.height = max(book.height, height)
+        elif key.startswith(_STATE):
+            self._note_entry(book, key[1:], value)
+
+    def _note_entry(self, book: _Book, key: bytes, value: bytes | None) -> None:
+        amount = 0 if value is None else _read_amount(key, value)
+        book.total += amount - book.amounts.pop(key, 0)
+        if value is None:
+            book.entries.pop(key, None)
+        else:
+            book.entries[key] = value
+            book.amounts[key] = amount
+
+    def _check_sum(self, host: Host, book: _Book) -> None:
+        """The supply stands in the table as what is owed, so that all together is nothing."""
+        if book.total:
+            detail = f"{book.total} credits too many below block {book.height}"
+            raise Violation("supply", host, detail)
+
+
+def _read_amount(key: bytes, value: bytes) -> int:
+    match key[:1]:
+        case b"a":
+            account = _ACCOUNT.decode(value)
+            unbonding = sum(amount for _, amount in account.unbonding)
+            return account.avail + account.audit + account.bond + account.lent + unbonding
+        case b"h":
+            return _HOLD.decode(value).locked
+        case b"l":
+            return _LOG.decode(value).pool
+        case b"c":
+            return -_CONSTITUTION.decode(value).supply
+        case _:
+            return 0
