@@ -17,7 +17,7 @@ from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import RequestFinished
 from wwwserve.core.sessions import Route
 from wwwserve.node.living import Node
-from wwwserve.node.streams.works import OFFERED_BYTES_PER_PEER_MAX, WORKS_PER_PEER_MAX
+from wwwserve.node.streams.offers import OFFERED_BYTES_PER_PEER_MAX, WORKS_PER_PEER_MAX
 from wwwserve.ports.peer_handle import RequestFailed
 from wwwserve.ports.transport import CloseReason, ResetCode, Stream, StreamEnded
 from wwwserve.values.limits import BODY_BYTES_MAX, LINKS_MAX, TOKENS_MAX

@@ -24,7 +24,6 @@ from tests.integration.world import (
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import AttemptFailed, RequestFinished, WorkFinished
 from wwwserve.core.sessions import Route
-from wwwserve.node.streams import replies
 from wwwserve.ports.peer_handle import RequestFailed, UserRequest
 from wwwserve.wire import Endpoint
 
@@ -170,7 +169,7 @@ async def test_a_user_who_leaves_frees_both_nodes(world: World) -> None:
 async def test_a_user_who_stops_reading_counts_as_gone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replies, "READER_WAIT_US", 50_000)
+    monkeypatch.setattr("wwwserve.node.streams.reply.READER_WAIT_US", 50_000)
     await world.add()
     node = await world.add()
     for route in (Route.LOCAL, Route.NETWORK):

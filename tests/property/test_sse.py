@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from wwwserve.core.requests.assembly import ReplyAssembler
 from wwwserve.core.requests.chunks import Chunk, read_chunk
-from wwwserve.core.requests.sse import EventSplitter, StreamMeter, StreamRewriter, split_events
+from wwwserve.core.requests.rewriting import StreamRewriter
+from wwwserve.core.requests.sse import EventSplitter, StreamMeter, split_events
 from wwwserve.wire import Endpoint
 
 Json = dict[str, object]

@@ -1,5 +1,6 @@
 """What the frontends of a node hold of it: the `ports.peer_handle.PeerHandle` of a real peer."""
 
+import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -113,7 +114,16 @@ class NodeHandle:
             is_private=request.is_private,
             is_streamed=request.is_streamed,
         )
-        self.deliver(SubmitRequest(summary, request.route, request.allowed_executors))
+        is_paid = self.replies.till is not None
+        self.deliver(
+            SubmitRequest(
+                summary,
+                request.route,
+                request.allowed_executors,
+                body_digest=hashlib.sha256(request.body).digest() if is_paid else b"",
+                cost_max=request.cost_max,
+            )
+        )
         return reply
 
     def get_snapshot(self) -> Snapshot:

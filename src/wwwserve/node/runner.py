@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from wwwserve.core.effects import Effect, Persist, SendMessage
+from wwwserve.core.effects import Effect, ExtendPayment, Persist, SendMessage, StartRemote
 from wwwserve.core.events import DeadlineReached, Event, Persisted
 from wwwserve.core.lanes import Lane
 from wwwserve.ports.clock import Clock
@@ -111,7 +111,11 @@ class Runner:
             match effect:
                 case Persist():
                     self._persist(effect, carry)
-                case SendMessage(lane=Lane() as lane) if self._gates[lane].is_waiting:
+                case (
+                    SendMessage(lane=Lane() as lane)
+                    | StartRemote(lane=Lane() as lane)
+                    | ExtendPayment(lane=lane)
+                ) if self._gates[lane].is_waiting:
                     self._gates[lane].hold(effect)
                 case _:
                     carry(effect)

@@ -9,6 +9,7 @@ from wwwserve.core.facts import Fact
 from wwwserve.core.sessions import Route
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.ports.opening import Opening, RestKind
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.wire import Endpoint, Usage
@@ -42,6 +43,8 @@ class UserRequest:
     prefixes: tuple[bytes, ...] = ()
     is_private: bool = False
     allowed_executors: tuple[NodeId, ...] = ()
+    cost_max: int = MICROCREDITS_MAX
+    """Micro-credits that may be spent on it: its user's wish, and what its key has left."""
 
 
 @dataclass(eq=False)
@@ -70,6 +73,8 @@ class ReplyInfo:
     attempts: int = 0
     usage: Usage | None = None
     """Known after the last read."""
+    cost: int | None = None
+    """Micro-credits paid for it, by the last read all of them; None where nothing is ever paid."""
 
 
 class Reply(Protocol):

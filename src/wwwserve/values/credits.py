@@ -21,9 +21,14 @@ _UNITS: Final = ("credits", "credit", "cr")
 
 def credits_text(microcredits: int) -> str:
     """An amount as people read it: credits with as many decimals as it needs, and the unit."""
+    return f"{credits_number(microcredits)} cr"
+
+
+def credits_number(microcredits: int) -> str:
+    """The same without the unit, where the name beside it says that: a header, a JSON member."""
     whole, rest = divmod(abs(microcredits), CREDIT)
     decimals = f".{rest:06d}".rstrip("0") if rest else ""
-    return f"{'-' if microcredits < 0 else ''}{whole}{decimals} cr"
+    return f"{'-' if microcredits < 0 else ''}{whole}{decimals}"
 
 
 def parse_credits(field: str, text: str | int) -> int:

@@ -19,8 +19,9 @@ Rules of the machine:
 `core.policy`, `core.routing` and `core.payments` are asked through `questions`; what was learned
 goes to routing as effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`).
 
-Beside the machine, this package holds the pure half of a stream: reading and rewriting an engine's
-events (`sse`), putting a whole answer together (`assembly`) and reading request bodies (`bodies`).
+Beside the machine, this package holds the pure half of a stream: reading an engine's events
+(`sse`), rewriting (`rewriting`) and cutting them (`cutting`), putting a whole answer together
+(`assembly`) and reading request bodies (`bodies`).
 """
 
 from wwwserve.core.requests.assembly import TOOL_CALLS_MAX, ReplyAssembler
@@ -32,6 +33,7 @@ from wwwserve.core.requests.bodies import (
     rename_reply,
 )
 from wwwserve.core.requests.chunks import DONE, Chunk
+from wwwserve.core.requests.cutting import cut_by_tokens
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import (
     PeersLost,
@@ -42,14 +44,9 @@ from wwwserve.core.requests.events import (
 )
 from wwwserve.core.requests.machine import Requests
 from wwwserve.core.requests.questions import AsksPayments, AsksPolicy, AsksRouting, Payment
+from wwwserve.core.requests.rewriting import CHOICES_MAX, StreamRewriter
 from wwwserve.core.requests.runs import TextRun
-from wwwserve.core.requests.sse import (
-    CHOICES_MAX,
-    EventSplitter,
-    StreamMeter,
-    StreamRewriter,
-    read_usage,
-)
+from wwwserve.core.requests.sse import EventSplitter, StreamMeter, read_usage
 from wwwserve.core.requests.unpaid import Unpaid
 
 __all__ = [
@@ -76,6 +73,7 @@ __all__ = [
     "TextRun",
     "Unpaid",
     "compute_prefixes",
+    "cut_by_tokens",
     "estimate_prompt_tokens",
     "prepare_engine_body",
     "read_usage",

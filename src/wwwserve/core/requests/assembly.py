@@ -9,8 +9,8 @@ last chunk said.
 import msgspec
 
 from wwwserve.core.requests.chunks import NULL, Chunk, ChunkChoice, Fields
+from wwwserve.core.requests.rewriting import CHOICES_MAX
 from wwwserve.core.requests.runs import TextRun
-from wwwserve.core.requests.sse import CHOICES_MAX
 from wwwserve.values.limits import REPLY_BYTES_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Endpoint

@@ -77,6 +77,14 @@ def _read_choices(chunk: Chunk) -> None:
             chunk.fault = str(error)
 
 
+def read_members(value: msgspec.Raw) -> Fields:
+    """The members of a value inside a chunk; none when it is no object."""
+    try:
+        return _PARTS.decode(value) or {}
+    except _UNREADABLE:
+        return {}
+
+
 def get_payload(event: bytes) -> bytes:
     """What an event says: its `data` lines without their field name; empty for a comment."""
     is_plain = event.startswith(b"data: {") and event.endswith(b"}\n\n")

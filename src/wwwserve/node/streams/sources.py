@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from wwwserve.node.streams.paying import Purse
 from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.transport import Link, LinkEnded, ResetCode, Stream, StreamEnded
 from wwwserve.values.limits import PROGRESS_PERIOD_US, STALL_US
@@ -55,9 +56,16 @@ class RemoteSource:
     """A `ports.engine.EngineRun` of another node, over one stream of the link to it."""
 
     def __init__(
-        self, get_link: Callable[[], Link | None], offer: Offer, body: bytes, accept_wait_us: int
+        self,
+        get_link: Callable[[], Link | None],
+        offer: Offer,
+        body: bytes,
+        accept_wait_us: int,
+        purse: Purse | None = None,
     ) -> None:
         """The link is looked for when the stream is opened: one may replace another until then."""
+        self.purse = purse
+        """With what it is paid; None where nothing is."""
         self._get_link = get_link
         self._offer = offer
         self._body = body
@@ -105,6 +113,8 @@ class RemoteSource:
         if link is None:
             raise SourceFailed(FailureKind.LINK_LOST, "no link to the executor")
         self._stream = stream = link.open_stream()
+        if self.purse is not None:
+            self.purse.attach(stream)
         try:
             async with asyncio.timeout(self._accept_wait_us / SECOND):
                 await stream.send(encode_frame(self._offer))
@@ -112,9 +122,15 @@ class RemoteSource:
                 first = await _receive_frame(stream)
         except TimeoutError as error:
             raise SourceFailed(FailureKind.TIMEOUT, "no answer to the offer in time") from error
+        self._take_answer(first)
+
+    def _take_answer(self, first: ExecutorFrame) -> None:
+        """The executor answered the offer. Raises `SourceFailed`, or `Refusal`."""
         match first:
             case Accept():
                 self._watch_silence()
+                if self.purse is not None:
+                    self.purse.check_accept(first.payment)
             case Decline():
                 self._is_told_all = True
                 raise SourceFailed(
@@ -146,6 +162,8 @@ class RemoteSource:
                 if frame.digest != self._digest.digest():
                     raise Refusal("stream-digest", "what arrived is not what the executor sent")
                 self._usage = frame.usage
+                if self.purse is not None:
+                    self.purse.check_final(frame.payment, frame.digest)
                 return None
             case Failed():
                 self._is_told_all = True
@@ -208,6 +226,8 @@ class RemoteSource:
         if self._stream is None:
             return
         if self._is_told_all:
+            if self.purse is not None:
+                await self.purse.flush()
             self._stream.finish()
         else:
             self._stream.reset(ResetCode.CANCELLED)

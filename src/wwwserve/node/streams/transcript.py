@@ -9,6 +9,7 @@ from typing import Protocol
 
 from wwwserve.core.requests import (
     DONE,
+    OWN_FIELD_PREFIX,
     Chunk,
     EventSplitter,
     ReplyAssembler,
@@ -21,10 +22,13 @@ from wwwserve.core.requests import (
 )
 from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.peer_handle import UserRequest
+from wwwserve.values.credits import credits_number
 from wwwserve.values.limits import EVENT_BYTES_MAX, REPLY_BYTES_MAX
 from wwwserve.values.refusals import FailureKind, Refusal
 from wwwserve.wire import Endpoint, Usage
 
+COST_NAME = OWN_FIELD_PREFIX + "cost"
+"""In credits: a member of the usage a user asked to see, and a comment in every stream."""
 _DONE_EVENT = b"data: " + DONE + b"\n\n"
 
 
@@ -63,6 +67,10 @@ class Transcript(Protocol):
         """The execution has ended: give the rest. Raises `EngineFailure` if it was not whole."""
         ...
 
+    def show_cost(self, rest: bytes, cost: int) -> bytes:
+        """The rest with what the answer cost its user, in micro-credits, where that has a place."""
+        ...
+
 
 def open_work_transcript(endpoint: Endpoint, model: str) -> Transcript:
     """A transcript for the origin of a request executed here; `model` hides the engine's name."""
@@ -71,13 +79,23 @@ def open_work_transcript(endpoint: Endpoint, model: str) -> Transcript:
     return _EventTranscript(model)
 
 
-def open_reply_transcript(request: UserRequest, model: str) -> Transcript:
-    """A transcript for an own user, in the shape the user asked for; `model` is what runs."""
+def open_reply_transcript(
+    request: UserRequest, model: str, *, shows_cost: bool = False
+) -> Transcript:
+    """A transcript for an own user, in the shape the user asked for; `model` is what runs.
+
+    `shows_cost` where answers may cost something: `show_cost` is going to be called.
+    """
     name = request.public_model or model
     if request.endpoint is Endpoint.EMBEDDINGS:
         return _WholeTranscript(name)
     if request.is_streamed:
-        return _UserTranscript(name, shows_usage=request.shows_usage)
+        rewriter = StreamRewriter(
+            name,
+            shows_usage=request.shows_usage,
+            holds_usage=request.shows_usage and shows_cost,
+        )
+        return _UserTranscript(rewriter)
     return _AssembledTranscript(request.endpoint, name)
 
 
@@ -116,6 +134,9 @@ class _Counting:
     def get_usage(self, prompt_tokens: int) -> Usage:
         return self._meter.usage or Usage(prompt_tokens, self._meter.completion_tokens)
 
+    def show_cost(self, rest: bytes, cost: int) -> bytes:
+        return rest
+
     def _cut(self, data: bytes) -> bytes:
         """The events that are now whole."""
         try:
@@ -144,9 +165,9 @@ class _Counting:
 class _RewritingTranscript(_Counting):
     """Events with the engine's name for the model changed, as few bytes touched as that takes."""
 
-    def __init__(self, model: str, *, shows_usage: bool) -> None:
+    def __init__(self, rewriter: StreamRewriter) -> None:
         super().__init__()
-        self._rewriter = StreamRewriter(model, shows_usage=shows_usage)
+        self._rewriter = rewriter
 
     def _rewrite(self, data: bytes) -> bytes:
         """Count and rewrite; one token that came alone, as most do, is not taken apart."""
@@ -164,7 +185,7 @@ class _EventTranscript(_RewritingTranscript):
     """Events for an origin, as they come."""
 
     def __init__(self, model: str) -> None:
-        super().__init__(model, shows_usage=True)
+        super().__init__(StreamRewriter(model, shows_usage=True))
 
     def feed(self, data: bytes) -> bytes:
         events = self._rewrite(data)
@@ -184,8 +205,8 @@ class _UserTranscript(_RewritingTranscript):
     before it can be started over unseen.
     """
 
-    def __init__(self, model: str, *, shows_usage: bool) -> None:
-        super().__init__(model, shows_usage=shows_usage)
+    def __init__(self, rewriter: StreamRewriter) -> None:
+        super().__init__(rewriter)
         self._held = bytearray()
 
     def feed(self, data: bytes) -> bytes:
@@ -209,6 +230,14 @@ class _UserTranscript(_RewritingTranscript):
         rest = bytes(self._held) + _DONE_EVENT
         self._sha256.update(rest)
         return rest
+
+    def show_cost(self, rest: bytes, cost: int) -> bytes:
+        shown = credits_number(cost)
+        usage = self._rewriter.take_usage(COST_NAME, shown)
+        # Lines that begin with a colon are for people: every client must leave them out.
+        added = usage + f": {COST_NAME} {shown}\n\n".encode()
+        self._sha256.update(added)
+        return rest.removesuffix(_DONE_EVENT) + added + _DONE_EVENT
 
 
 class _AssembledTranscript(_Counting):
@@ -280,3 +309,6 @@ class _WholeTranscript:
         self._usage = read_usage(body)
         self._digest = hashlib.sha256(body).digest()
         return body
+
+    def show_cost(self, rest: bytes, cost: int) -> bytes:
+        return rest

@@ -3,17 +3,19 @@
 One task reads the offer, hears the peer's answer, and pumps the engine's output onto the stream; a
 reset by the origin cancels it, and with it the engine's work, at once. When an engine fails, the
 peer hears of it first: it may accept the offer once more for another engine, and then the origin
-hears nothing. After the last frame nothing is waited for: an origin that never ends its side uses
-up its own streams, which are bounded.
+hears nothing. After the last frame nothing is waited for but, where the work is paid, a last unit:
+an origin that never ends its side uses up its own streams, which are bounded.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from wwwserve.core.effects import AcceptOffer, DeclineOffer
+from wwwserve.core.effects import AcceptOffer, DeclineOffer, TakeExtension
 from wwwserve.core.events import (
     Event,
+    ExtensionReceived,
     FirstOutput,
     OfferCancelled,
     OfferReceived,
@@ -24,49 +26,22 @@ from wwwserve.core.events import StreamEnded as WorkEnded
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
+from wwwserve.node.streams.delivery import Delivery, describe_failure
+from wwwserve.node.streams.offers import ArrivingOffer, OfferRoom
+from wwwserve.node.streams.paying import OPENED_AT_ONCE_BYTES_MAX, Earnings, Till
 from wwwserve.node.streams.transcript import Transcript, open_work_transcript, prepare_body
 from wwwserve.ports.clock import Clock
 from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
 from wwwserve.ports.transport import ResetCode, Stream, StreamEnded
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import (
-    ACCEPT_WAIT_US,
-    BODY_STORE_BYTES_MAX,
-    PROGRESS_PERIOD_US,
-    STALL_US,
-    WORKS_OPEN_MAX,
-)
+from wwwserve.values.limits import ACCEPT_WAIT_US, PROGRESS_PERIOD_US, WORKS_OPEN_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind, Refusal
-from wwwserve.wire import (
-    OUTPUT_BYTES_MAX,
-    BodyPart,
-    Decline,
-    Ended,
-    ExecutorFrame,
-    Failed,
-    Offer,
-    Output,
-    Progress,
-    decode_frame,
-    encode_frame,
-)
+from wwwserve.wire import Ended, Extension, Offer, Unit, Usage, decode_frame, encode_frame
+from wwwserve.wire.paying import OpenedHold
 
 OFFER_WAIT_US = 10 * SECOND
 """From a stream's opening to the whole body of its offer; then it is reset."""
-WORKS_PER_PEER_MAX = WORKS_OPEN_MAX // 8
-"""Of these, offers of one peer, whole or still arriving; one more is reset."""
-OFFERED_BYTES_PER_PEER_MAX = BODY_STORE_BYTES_MAX // 8
-"""Bodies of one peer held here at once, so that none can fill the store; one more is reset."""
-OFFERED_BYTES_MAX = BODY_STORE_BYTES_MAX // 2
-"""Bodies of all peers held or announced at once: the other half of the store is own users'."""
-_WORDS_FOR_OTHERS = {
-    FailureKind.UNAVAILABLE: "the engine is not available",
-    FailureKind.REJECTED: "the engine rejects the request",
-    FailureKind.BROKEN: "the engine broke off",
-    FailureKind.TIMEOUT: "the engine fell silent",
-}
-"""What another node is told: an engine's address is its provider's business alone."""
 
 
 @dataclass(slots=True)
@@ -76,29 +51,28 @@ class _Work:
     session: SessionId
     peer: NodeId
     stream: Stream
+    delivery: Delivery
+    arriving: ArrivingOffer = field(default_factory=ArrivingOffer)
     task: asyncio.Task[None] | None = None
     decision: AcceptOffer | DeclineOffer | None = None
-    offer: Offer | None = None
-    body: bytearray = field(default_factory=bytearray)
-    """As far as it has come."""
     is_offered: bool = False
     """The offer is whole, and the peer has heard of it."""
-    body_bytes: int = 0
-    """Room this work holds in the body store."""
-    has_answered: bool = False
-    """Output has left for the origin: what failed cannot begin anew unseen."""
+    answered_tokens: int = 0
+    """Of a whole answer, as its origin was told."""
     is_over: bool = False
-    """Its last frame is sent: what the origin does now is no longer a cancel."""
+    """Nothing is waited for: what the origin does now is no longer a cancel."""
     is_cancelled: bool = False
     """By the origin (reset) or by the peer (`StopSession`), not by the node's end."""
+    failure: FailureKind | None = None
+    """As what the peer stopped it, for its origin to hear."""
+    reset_code: ResetCode = ResetCode.CANCELLED
+    """With which its stream is cut off when it is cancelled."""
 
-
-@dataclass(slots=True)
-class _Held:
-    """What one peer holds of this node's room."""
-
-    works: int = 0
-    body_bytes: int = 0
+    @property
+    def offer(self) -> Offer:
+        """What was offered."""
+        assert self.arriving.offer is not None, "only a whole offer is worked on"
+        return self.arriving.offer
 
 
 @dataclass(slots=True)
@@ -114,26 +88,27 @@ class Works:
     """An engine failed: its state wants reading."""
     report_fault: Callable[[str, BaseException], None]
     """A task ended by a fault of this node: somebody must read about it."""
+    till: Till | None = None
+    """Where requests are paid."""
     _works: OpenTable[SessionId, _Work] = field(default_factory=OpenTable)
-    _held: dict[NodeId, _Held] = field(default_factory=dict)
-    """Of each peer with a work open."""
-    _offered_bytes: int = 0
+    _room: OfferRoom = field(init=False)
     _number: int = 0
+
+    def __post_init__(self) -> None:
+        """Offers share the room of the body store."""
+        self._room = OfferRoom(self.bodies)
 
     def on_stream(self, peer: NodeId, stream: Stream) -> None:
         """A peer opened a stream: an offer follows."""
-        held = self._held.get(peer, _Held())
-        if len(self._works) >= WORKS_OPEN_MAX or held.works >= WORKS_PER_PEER_MAX:
+        if len(self._works) >= WORKS_OPEN_MAX or not self._room.enter(peer):
             stream.reset(ResetCode.REFUSED)
             return
-        held.works += 1
-        self._held[peer] = held
         self._number += 1
-        work = _Work(SessionId(Role.EXECUTOR, self._number), peer, stream)
+        work = _Work(SessionId(Role.EXECUTOR, self._number), peer, stream, Delivery(stream))
         self._works.add(work.session, work)
         try:
             # Most offers come whole, and are decided before a task is even made.
-            while not work.is_offered and (data := stream.try_receive()) is not None:
+            while not work.arriving.is_whole and (data := stream.try_receive()) is not None:
                 self._take_frame(work, data)
         except (Refusal, BodyStoreFull) as error:
             self._forget(work)
@@ -144,20 +119,42 @@ class Works:
         else:
             work.task = self.tasks.create_task(self._serve(work))
 
+    # -- what the peer decides -------------------------------------------------------------------
+
     def accept(self, effect: AcceptOffer) -> None:
         """The peer takes the offer."""
-        if (work := self._works.get(effect.session)) is not None:
-            work.decision = effect
+        work = self._works.get(effect.session)
+        if work is None:
+            return
+        work.decision = effect
+        if effect.payment is not None and work.delivery.earnings is None:
+            work.delivery.earnings = Earnings(work.session, effect.payment, self.deliver)
 
     def decline(self, effect: DeclineOffer) -> None:
         """The peer does not take the offer."""
         if (work := self._works.get(effect.session)) is not None:
             work.decision = effect
 
-    def stop(self, session: SessionId) -> None:
-        """The peer wants a running work stopped."""
+    def stop(self, session: SessionId, failure: FailureKind | None = None) -> None:
+        """The peer wants a running work stopped; its origin hears as what it failed, if told."""
         if (work := self._works.get(session)) is not None:
+            work.failure = failure
             self._cancel(work)
+
+    def release(self, session: SessionId) -> None:
+        """Output of a work may leave for its origin."""
+        if (work := self._works.get(session)) is not None and work.delivery.earnings is not None:
+            work.delivery.release()
+
+    def extend(self, effect: TakeExtension) -> None:
+        """Units of a work are those of another hold from now on."""
+        work = self._works.get(effect.session)
+        if work is None or work.delivery.earnings is None:
+            return
+        try:
+            work.delivery.earnings.extend(effect.payment)
+        except Refusal:
+            self._cancel(work, ResetCode.MALFORMED)
 
     def stop_all(self) -> None:
         """The node ends: stop every work."""
@@ -173,10 +170,13 @@ class Works:
         """Wait until no work is open."""
         await self._works.wait_empty()
 
-    def _cancel(self, work: _Work) -> None:
+    def _cancel(self, work: _Work, code: ResetCode = ResetCode.CANCELLED) -> None:
         if not work.is_cancelled and work.task is not None:
             work.is_cancelled = True
+            work.reset_code = code
             work.task.cancel()
+
+    # -- one work --------------------------------------------------------------------------------
 
     async def _serve(self, work: _Work) -> None:
         try:
@@ -187,7 +187,7 @@ class Works:
             assert work.task is not None
             work.task.uncancel()
             self.deliver(OfferCancelled(work.session))
-            work.stream.reset(ResetCode.CANCELLED)
+            self._cut_off(work)
         except StreamEnded:
             self.deliver(OfferCancelled(work.session))
         except Refusal:
@@ -212,78 +212,89 @@ class Works:
             case AcceptOffer() as accepted:
                 await self._execute(work, accepted)
             case DeclineOffer() as declined:
-                await _send_last(work.stream, declined.decline)
+                await work.delivery.end(declined.decline)
             case None:
                 work.stream.reset(ResetCode.REFUSED)
         work.is_over = True
 
     async def _receive_offer(self, work: _Work) -> None:
-        while not work.is_offered:
+        while not work.arriving.is_whole:
             data = await work.stream.receive()
             if data is None:
                 raise Refusal("stream-order", "the stream ended before the offer was whole")
             self._take_frame(work, data)
+        if not work.is_offered:
+            self._offer(work, await asyncio.to_thread(self._open_hold, work))
 
     def _take_frame(self, work: _Work, data: bytes) -> None:
         """Take a frame of the offer or its body; once whole, the peer decides about it.
 
-        Raises `Refusal`, or `BodyStoreFull`.
+        Raises `Refusal`, or `BodyStoreFull`. A long payment is left for a worker to open.
         """
-        frame = decode_frame(data)
-        if work.offer is None:
-            if not isinstance(frame, Offer):
-                raise Refusal("stream-order", "a request stream begins with an offer")
-            work.offer = frame
-            self._reserve(work, frame.summary.body_bytes)
+        arriving = work.arriving
+        is_first = arriving.offer is None
+        arriving.take(data)
+        if is_first:
+            self._room.reserve(work.session, work.peer, work.offer.summary.body_bytes)
+        if not arriving.is_whole:
             return
-        if not isinstance(frame, BodyPart):
-            raise Refusal("stream-order", "an offer is followed by its body")
-        if not frame.data and not frame.is_last:
-            raise Refusal("offer-body", "a part of the body is empty")
-        work.body += frame.data
-        missing = work.body_bytes - len(work.body)
-        if missing < 0 or (frame.is_last and missing):
-            raise Refusal("offer-body", "the body is not as long as the offer says")
-        if frame.is_last:
-            self.bodies.put(work.session, bytes(work.body))
-            work.body.clear()
-            work.is_offered = True
-            self.deliver(OfferReceived(work.session, work.peer, work.offer))
+        self.bodies.put(work.session, bytes(arriving.body))
+        arriving.body.clear()
+        if self.till is None or len(work.offer.payment) <= OPENED_AT_ONCE_BYTES_MAX:
+            self._offer(work, self._open_hold(work))
 
-    def _reserve(self, work: _Work, body_bytes: int) -> None:
-        held = self._held[work.peer]
-        if held.body_bytes + body_bytes > OFFERED_BYTES_PER_PEER_MAX:
-            raise BodyStoreFull
-        if self._offered_bytes + body_bytes > OFFERED_BYTES_MAX:
-            raise BodyStoreFull
-        self.bodies.reserve(work.session, body_bytes)
-        work.body_bytes = body_bytes
-        held.body_bytes += body_bytes
-        self._offered_bytes += body_bytes
+    def _open_hold(self, work: _Work) -> OpenedHold | None:
+        """What an offer pays with, if anything. Raises `Refusal`."""
+        return self._open_payment(work, work.offer.payment) if work.offer.payment else None
+
+    def _open_payment(self, work: _Work, payment: bytes) -> OpenedHold | None:
+        if self.till is None:
+            return None
+        digest = work.arriving.body_digest
+        return self.till.open_hold(
+            payment, payer=work.peer, model=work.offer.model, body_digest=digest
+        )
+
+    def _offer(self, work: _Work, hold: OpenedHold | None) -> None:
+        work.is_offered = True
+        self.deliver(OfferReceived(work.session, work.peer, work.offer, hold))
 
     def _forget(self, work: _Work) -> None:
-        """A work is over: free its body's room and its place."""
-        self.bodies.remove(work.session)
+        """A work is over: free its place, and tell what was paid for it."""
+        if work.delivery.earnings is not None:
+            work.delivery.earnings.close()
+        self._room.free(work.session)
+        self._room.leave(work.peer)
         self._works.remove(work.session)
-        self._offered_bytes -= work.body_bytes
-        held = self._held[work.peer]
-        held.body_bytes -= work.body_bytes
-        held.works -= 1
-        if not held.works:
-            del self._held[work.peer]
+
+    def _cut_off(self, work: _Work) -> None:
+        """End the stream of a work that was stopped, with a word on why if there is one."""
+        if work.failure is not None:
+            failed = describe_failure(EngineFailure(work.failure, ""))
+            with suppress(StreamEnded):
+                if work.stream.try_send(encode_frame(failed)):
+                    work.stream.finish()
+                    return
+        work.stream.reset(work.reset_code)
+
+    # -- its execution ---------------------------------------------------------------------------
 
     async def _execute(self, work: _Work, accepted: AcceptOffer) -> None:
         """Run it, on one engine after another as long as the peer names one."""
-        await _send(work.stream, accepted.accept, wait_us=ACCEPT_WAIT_US)
+        delivery = work.delivery
+        await delivery.accept(accepted.accept, ACCEPT_WAIT_US)
         failed = await self._run(work, accepted)
         while failed is not None and isinstance(work.decision, AcceptOffer):
             failed = await self._run(work, work.decision)
         if failed is not None:
-            await _send_last(work.stream, _failed_frame(failed))
+            await delivery.end(describe_failure(failed))
+        elif delivery.earnings is not None:
+            # The engine is free and the peer was told: only this task still waits.
+            self._room.free(work.session)
+            await delivery.earnings.wait_settled(work.answered_tokens)
 
     async def _run(self, work: _Work, accepted: AcceptOffer) -> EngineFailure | None:
         """Run it on one engine; gives the engine's failure, of which the peer has then decided."""
-        assert work.offer is not None
         model, endpoint = accepted.model, work.offer.summary.endpoint
         transcript = open_work_transcript(endpoint, accepted.accept.model)
         try:
@@ -294,8 +305,9 @@ class Works:
             finally:
                 await run.stop()
         except EngineFailure as failed:
-            if failed.kind is not FailureKind.REJECTED:
+            if failed.kind not in (FailureKind.REJECTED, FailureKind.UNPAID):
                 self.on_engine_failed(model.engine)
+            work.delivery.drop()
             work.decision = None
             self._report_failure(work, failed, transcript.completion_tokens)
             return failed
@@ -303,43 +315,74 @@ class Works:
 
     async def _pump(self, work: _Work, run: EngineRun, transcript: Transcript) -> None:
         """Carry the engine's output to the origin, counting as it goes."""
-        session, stream = work.session, work.stream
+        session, delivery = work.session, work.delivery
         has_output = False
         progress_at = self.clock.now() + PROGRESS_PERIOD_US
         while (data := await run.read()) is not None:
+            before = transcript.completion_tokens
             if output := transcript.feed(data):
-                work.has_answered = True
-                await _send_output(stream, output)
+                await delivery.give(output, before, transcript.completion_tokens)
             if transcript.has_content and not has_output:
                 has_output = True
                 self._tell_soon(FirstOutput(session))
             if self.clock.now() >= progress_at:
                 progress_at = self.clock.now() + PROGRESS_PERIOD_US
                 self.deliver(StreamProgressed(session, transcript.completion_tokens))
-                stream.try_send(encode_frame(Progress(transcript.completion_tokens)))
-        work.has_answered = True
-        await _send_output(stream, transcript.finish())
+                delivery.tell_progress(transcript.completion_tokens)
+        await self._end(work, transcript)
+
+    async def _end(self, work: _Work, transcript: Transcript) -> None:
+        """The engine has said all: see that it leaves, and say so."""
+        delivery, tokens = work.delivery, transcript.completion_tokens
+        await delivery.give(transcript.finish(), tokens, tokens)
+        await delivery.flush()
         usage = transcript.get_usage(0)
         digest = transcript.digest
-        self._tell_soon(WorkEnded(session, usage, digest))
-        await _send_last(stream, Ended(usage, digest))
+        work.answered_tokens = usage.completion_tokens
+        self._tell_soon(WorkEnded(work.session, usage, digest))
+        await delivery.end(Ended(usage, digest, self._seal_final(work, usage, digest)))
+
+    def _seal_final(self, work: _Work, usage: Usage, digest: bytes) -> bytes:
+        earnings = work.delivery.earnings
+        if earnings is None or self.till is None:
+            return b""
+        return self.till.seal_final(earnings, usage, digest)
 
     def _tell_soon(self, event: Event) -> None:
         """Tell the peer after what was just sent has left: an origin waits for that."""
         asyncio.get_running_loop().call_soon(self.deliver, event)
 
+    # -- what its origin says meanwhile ----------------------------------------------------------
+
     def _heed_origin(self, work: _Work) -> None:
-        """Notice at once when the origin cuts the stream, or says on it what it may not."""
-        if work.is_over:
+        """Take what the origin pays, and notice at once when it cuts the stream off."""
+        if work.is_over or work.is_cancelled:
             return
         try:
-            is_silent = work.stream.try_receive() is None
+            while (data := work.stream.try_receive()) is not None:
+                self._take_payment(work, data)
         except StreamEnded:
-            is_silent = False
-        if is_silent:
-            work.stream.notify(lambda: self._heed_origin(work))
-        else:
             self._cancel(work)
+        except Refusal:
+            self._cancel(work, ResetCode.MALFORMED)
+        else:
+            work.stream.notify(lambda: self._heed_origin(work))
+
+    def _take_payment(self, work: _Work, data: bytes) -> None:
+        """A frame came after the offer. Raises `Refusal` for one that pays nothing."""
+        earnings = work.delivery.earnings
+        if earnings is None:
+            raise Refusal("stream-order", "nothing more was asked of the origin")
+        match decode_frame(data):
+            case Unit() as unit:
+                earnings.take(unit)
+            case Extension(payment):
+                earnings.count_extension()
+                hold = self._open_payment(work, payment)
+                assert hold is not None, "who earns has a till"
+                self.deliver(ExtensionReceived(work.session, hold))
+            case _:
+                raise Refusal("stream-order", "an offer is followed by its payment")
 
     def _report_failure(self, work: _Work, failed: EngineFailure, tokens: int) -> None:
         self.deliver(
@@ -348,38 +391,7 @@ class Works:
                 kind=failed.kind,
                 status=failed.status,
                 detail=failed.detail,
-                is_delivered=work.has_answered,
+                is_delivered=work.delivery.has_answered,
                 completion_tokens=tokens,
             )
         )
-
-
-async def _send(stream: Stream, frame: ExecutorFrame, *, wait_us: int = STALL_US) -> None:
-    """Send a frame; `TimeoutError` when the origin makes no room for it in time.
-
-    Without a bound, whoever takes nothing would hold a slot of the engine for ever.
-    """
-    data = encode_frame(frame)
-    if not stream.try_send(data):
-        async with asyncio.timeout(wait_us / SECOND):
-            await stream.send(data)
-
-
-async def _send_output(stream: Stream, data: bytes) -> None:
-    for start in range(0, len(data), OUTPUT_BYTES_MAX):
-        await _send(stream, Output(data[start : start + OUTPUT_BYTES_MAX]))
-
-
-async def _send_last(stream: Stream, frame: Decline | Ended | Failed) -> None:
-    await _send(stream, frame)
-    stream.finish()
-
-
-def _failed_frame(failed: EngineFailure) -> Failed:
-    is_rejection = failed.kind is FailureKind.REJECTED
-    return Failed(
-        kind=failed.kind,
-        status=failed.status,
-        body=failed.body if is_rejection else b"",
-        detail=_WORDS_FOR_OTHERS.get(failed.kind, ""),
-    )

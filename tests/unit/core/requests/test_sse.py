@@ -7,7 +7,8 @@ bytes a user would get, or at the counts a node would report.
 import pytest
 
 from wwwserve.core.requests.chunks import get_payload, read_chunk
-from wwwserve.core.requests.sse import EventSplitter, StreamMeter, StreamRewriter
+from wwwserve.core.requests.rewriting import StreamRewriter
+from wwwserve.core.requests.sse import EventSplitter, StreamMeter
 from wwwserve.values.limits import EVENT_BYTES_MAX
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Usage
