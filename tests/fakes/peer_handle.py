@@ -95,6 +95,8 @@ class FakePeerHandle:
         """What its wallet says to every order, if it refuses."""
         self.ledger: LedgerStatus | None = None
         self.wallet: WalletView | None = None
+        self.cost: int | None = None
+        """What every answer costs, from its first byte on."""
         self.usage = Usage(prompt_tokens=5, completion_tokens=3)
 
     @property
@@ -109,7 +111,8 @@ class FakePeerHandle:
 
     def submit(self, request: UserRequest) -> Reply:
         self.requests.append(request)
-        info = ReplyInfo(RequestId(len(self.requests).to_bytes(16, "big")), executor=NODE)
+        number = len(self.requests).to_bytes(16, "big")
+        info = ReplyInfo(RequestId(number), executor=NODE, cost=self.cost)
         reply = FakeReply(info, list(self.script(request)), self.usage)
         self.replies.append(reply)
         self.asked.set()

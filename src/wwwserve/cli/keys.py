@@ -1,16 +1,18 @@
 """`wwwserve keys`: who may use the gateway. A running node notices changes within a second."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from wwwserve.adapters.host import FileKeyRing
+from wwwserve.adapters.host import FileKeyRing, FileSpending
 from wwwserve.cli.terminal import HomeFlag, JsonFlag, open_console, print_json, print_table
 from wwwserve.node import find_state_folder
-from wwwserve.ports.keys import KeyRules
+from wwwserve.ports.keys import BudgetPeriod, KeyRules
+from wwwserve.values.credits import credits_text, parse_credits
+from wwwserve.values.refusals import BadInput
 
 app = App(name="keys", help="API keys of the gateway: add, list, revoke.")
 
@@ -32,6 +34,10 @@ class KeyLimits:
     """A model it may ask for; may be repeated, none = all."""
     priority: _LimitFlag = 0
     """0 = interactive; higher waits longer."""
+    budget: str = ""
+    """Credits it may spend on other nodes' work, for example 10; without one, no limit."""
+    budget_period: BudgetPeriod = BudgetPeriod.TOTAL
+    """When the budget begins anew: each day or month (of UTC), or never (total)."""
 
 
 _NO_LIMITS = KeyLimits()
@@ -54,6 +60,8 @@ def add(
         concurrent_max=limits.concurrent,
         models=limits.models,
         priority=limits.priority,
+        budget=_read_budget(limits),
+        budget_period=limits.budget_period,
     )
     folder = find_state_folder(home, os.environ)
     folder.create()
@@ -71,15 +79,16 @@ def list_(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
     """Print whose keys are good, and their limits; the keys themselves are not kept."""
     folder = find_state_folder(home, os.environ)
     rules = FileKeyRing(folder.api_keys_file).list_rules()
+    spending = FileSpending(folder.spending_file)
     if as_json:
-        print_json({"keys": rules})
+        print_json({"keys": [_make_json(key, spending) for key in rules]})
         return
     if not rules:
         open_console().print("No keys. Make one: wwwserve keys add NAME")
         return
     print_table(
         "API keys",
-        ("name", ">requests/min", ">tokens/min", ">at once", ">priority", "models"),
+        ("name", ">requests/min", ">tokens/min", ">at once", ">priority", "models", "spent"),
         [
             (
                 key.name,
@@ -88,6 +97,7 @@ def list_(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
                 _limit(key.concurrent_max),
                 str(key.priority),
                 ", ".join(key.models) or "all",
+                _describe_spent(key, spending),
             )
             for key in rules
         ],
@@ -109,6 +119,34 @@ def revoke(
         print_json({"revoked": name})
     else:
         open_console().print(f"The key of {name!r} is worthless within a second.")
+
+
+def _read_budget(limits: KeyLimits) -> int:
+    """The budget in micro-credits; 0 = none."""
+    if limits.budget:
+        budget = parse_credits("--budget", limits.budget)
+        if budget:
+            return budget
+        fix = "leave it out for no limit; a key that may spend nothing asks with route local"
+        raise BadInput("--budget", limits.budget, "more than nothing", fix)
+    if limits.budget_period is not BudgetPeriod.TOTAL:
+        found = limits.budget_period.value
+        raise BadInput("--budget-period", found, "--budget with it", "add --budget 10")
+    return 0
+
+
+def _make_json(key: KeyRules, spending: FileSpending) -> dict[str, object]:
+    """A key's rules, and what it has spent of its budget; amounts are micro-credits."""
+    left = spending.find_left(key)
+    return {**asdict(key), "spent": None if left is None else left.spent}
+
+
+def _describe_spent(key: KeyRules, spending: FileSpending) -> str:
+    left = spending.find_left(key)
+    if left is None:
+        return "-"
+    period = "" if key.budget_period is BudgetPeriod.TOTAL else f" a {key.budget_period.value}"
+    return f"{credits_text(left.spent)} of {credits_text(left.budget)}{period}"
 
 
 def _limit(value: int) -> str:

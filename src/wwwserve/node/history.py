@@ -9,6 +9,8 @@ once the system has it: a killed process loses none, a power cut may lose the la
 import os
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -101,10 +103,16 @@ class History:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
             descriptor = os.open(self._file, flags, _OWNER_FILE)
             with os.fdopen(descriptor, "ab") as file:
-                file.write(msgspec.json.encode(entry) + b"\n")
+                # It ends whatever a crash may have cut short before it.
+                file.write(b"\n" + msgspec.json.encode(entry))
         except OSError:
             # The log has it all the same, and a full disk stops the node by way of its lanes.
             return
+
+
+def read_calendar() -> str:
+    """This machine's moment, with its zone."""
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
 
 
 def read_history(folder: StateFolder, last: int) -> list[HistoryEntry]:
@@ -114,10 +122,9 @@ def read_history(folder: StateFolder, last: int) -> list[HistoryEntry]:
         if not file.exists():
             continue
         for line in file.read_bytes()[: 2 * HISTORY_BYTES_MAX].splitlines():
-            try:
+            # The first line is empty, and one that a crash cut short is no JSON.
+            with suppress(ValueError):
                 entries.append(msgspec.json.decode(line, type=HistoryEntry))
-            except ValueError:
-                continue
     return list(entries)
 
 

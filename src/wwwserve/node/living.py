@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from wwwserve import __version__
-from wwwserve.adapters.host import FileKeyRing, read_interfaces
+from wwwserve.adapters.host import FileKeyRing, FileSpending, read_interfaces
 from wwwserve.core.events import Depart, Departure, Started
 from wwwserve.frontends.admin import start_admin
 from wwwserve.frontends.gateway import start_gateway
@@ -20,6 +20,7 @@ from wwwserve.node.doors import Door, Doors, join_address, split_address
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.handle import NodeHandle
+from wwwserve.node.history import History, read_calendar
 from wwwserve.node.lan import LanWatch
 from wwwserve.node.logs import NodeLog
 from wwwserve.node.orders import Orders
@@ -107,6 +108,8 @@ class Node:
                 log=host.log,
             )
             self.handle.reload_config = reloader.reload
+            history = History(host.home, self.handle.node_id, read_calendar)
+            stack.callback(self.handle.listen(history.on_fact))
             for work in (reloader.obey(host.orders.reload), addresses.run(), lan.run()):
                 self.background.append(self.tasks.create_task(work))
             stack.callback(host.home.remove_run_info)
@@ -145,7 +148,13 @@ class Node:
     async def _open_doors(self, host: Host, token: str, stack: AsyncExitStack) -> Doors:
         """Start gateway and admin, where the operator wants them."""
         wanted, admin_wanted = self.config.gateway, self.config.admin
-        gateway = await start_gateway(self.handle, host.keys, host=wanted.host, port=wanted.port)
+        gateway = await start_gateway(
+            self.handle,
+            host.keys,
+            host=wanted.host,
+            port=wanted.port,
+            spending=FileSpending(host.home.spending_file),
+        )
         stack.push_async_callback(gateway.close)
         admin = await start_admin(
             self.handle,

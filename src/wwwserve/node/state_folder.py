@@ -7,7 +7,7 @@
     ask.key       the API key of `wwwserve ask` (0600)
     metrics.token what a scraper of the metrics shows (0600)
     history.jsonl what moved its credits, the last of it (0600)
-    spending.json what each API key has spent (0600)
+    spending.jsonl what each API key has spent (0600)
     state/        what it must remember
     run.json      how commands reach it while it runs (0600)
     lock          held by the one node that uses the folder
@@ -88,7 +88,7 @@ class StateFolder:
     @property
     def spending_file(self) -> Path:
         """What each API key has spent of its budget."""
-        return self.path / "spending.json"
+        return self.path / "spending.jsonl"
 
     @property
     def api_keys_file(self) -> Path:

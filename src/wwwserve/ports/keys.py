@@ -1,7 +1,17 @@
 """What a gateway needs to know about API keys."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
+
+
+class BudgetPeriod(Enum):
+    """How long a budget has to last. Days and months are those of UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+    TOTAL = "total"
+    """It is never renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +28,11 @@ class KeyRules:
     """Names it may ask for (as users write them, folded); empty = all."""
     priority: int = 0
     """Class: 0 interactive, higher waits longer."""
+    budget: int = 0
+    """Micro-credits it may spend on other nodes' work in a period; 0 = no limit."""
+    budget_period: BudgetPeriod = BudgetPeriod.TOTAL
+    key_id: str = field(default="", compare=False)
+    """Whose they are: the beginning of the key's hash. Empty: of a key not made yet."""
 
 
 class KeyRing(Protocol):

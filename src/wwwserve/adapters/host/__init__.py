@@ -1,14 +1,16 @@
-"""The machine a node runs on: its clock, its addresses, and where its secrets are kept."""
+"""The machine a node runs on: its clock, its addresses, and where keys and budgets are kept."""
 
 from wwwserve.adapters.host.clock import MonotonicClock
 from wwwserve.adapters.host.clock_state import ClockState, read_clock_state
 from wwwserve.adapters.host.interfaces import read_interfaces
 from wwwserve.adapters.host.key_ring import FileKeyRing
 from wwwserve.adapters.host.keys import LibsodiumVerifier, NodeKey
+from wwwserve.adapters.host.spending import FileSpending
 
 __all__ = [
     "ClockState",
     "FileKeyRing",
+    "FileSpending",
     "LibsodiumVerifier",
     "MonotonicClock",
     "NodeKey",

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from wwwserve.ports.keys import KeyRules
+from wwwserve.ports.keys import BudgetPeriod, KeyRules
 from wwwserve.values.refusals import BadInput
 
 KEY_PREFIX: Final = "sk-www-"
@@ -31,6 +31,8 @@ KEY_LENGTH_MAX: Final = 512
 CHECK_PERIOD_NS: Final = 1_000_000_000
 """How often the file is looked at for changes: a revoked key works this long at most."""
 NAME_LENGTH_MAX: Final = 64
+KEY_ID_LENGTH: Final = 16
+"""Of a hash: enough that no two of a ring's keys share it."""
 FILE_FORMAT: Final = 1
 _OWNER_ONLY: Final = 0o600
 
@@ -43,6 +45,8 @@ class _StoredKey(msgspec.Struct, frozen=True):
     concurrent_max: int = 0
     models: tuple[str, ...] = ()
     priority: int = 0
+    budget: int = 0
+    budget_period: BudgetPeriod = BudgetPeriod.TOTAL
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -121,7 +125,8 @@ class FileKeyRing:
             fix = "revoke keys nobody uses"
             raise BadInput("keys", str(len(keys)), f"at most {KEYS_MAX} keys", fix)
         key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
-        self._write((*keys, _StoredKey(hash=_hash(key), **asdict(rules))))
+        kept = {name: value for name, value in asdict(rules).items() if name != "key_id"}
+        self._write((*keys, _StoredKey(hash=_hash(key), **kept)))
         return key
 
     def _reload_changed(self) -> None:
@@ -212,6 +217,9 @@ def _index(keys: tuple[_StoredKey, ...]) -> dict[str, KeyRules]:
             concurrent_max=stored.concurrent_max,
             models=stored.models,
             priority=stored.priority,
+            budget=stored.budget,
+            budget_period=stored.budget_period,
+            key_id=stored.hash[:KEY_ID_LENGTH],
         )
         for stored in keys
     }

@@ -21,6 +21,7 @@ from wwwserve.frontends.gateway.reading import BODY_WAIT_S, BodyReader
 from wwwserve.frontends.gateway.service import GatewayService
 from wwwserve.ports.keys import KeyRing
 from wwwserve.ports.peer_handle import PeerHandle
+from wwwserve.ports.spending import NoSpending, Spending
 
 __all__ = ["Gateway", "GatewayWaits", "start_gateway"]
 
@@ -86,10 +87,20 @@ async def start_gateway(
     host: str = "127.0.0.1",
     port: int = 0,
     waits: GatewayWaits | None = None,
+    spending: Spending | None = None,
 ) -> Gateway:
-    """Serve a peer's users at `host:port` (0 = any free one). Raises `OSError` if that is taken."""
+    """Serve a peer's users at `host:port` (0 = any free one). Raises `OSError` if that is taken.
+
+    `spending` keeps the budgets of keys; without one nobody has any.
+    """
     waits = waits or GatewayWaits()
-    service = GatewayService(handle, keys, BodyReader(waits.body_s), waits.write_s)
+    service = GatewayService(
+        handle,
+        keys,
+        BodyReader(waits.body_s),
+        write_wait_s=waits.write_s,
+        spending=spending or NoSpending(),
+    )
     server = GatewayServer(service.answer, head_wait_s=waits.head_s)
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_WAIT_S)
     await runner.setup()

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from wwwserve.core.requests import compute_prefixes, estimate_prompt_tokens
+from wwwserve.frontends.gateway.budgets import find_cost_max
 from wwwserve.frontends.gateway.checking import apply_controls, check_body
 from wwwserve.frontends.gateway.controls import read_controls
 from wwwserve.frontends.gateway.errors import (
@@ -28,6 +29,7 @@ from wwwserve.frontends.gateway.reading import BodyReader
 from wwwserve.frontends.gateway.replies import make_headers, send_stream, send_whole
 from wwwserve.ports.keys import KeyRing, KeyRules
 from wwwserve.ports.peer_handle import PeerHandle, RequestFailed, UserRequest
+from wwwserve.ports.spending import Spending
 from wwwserve.values.hosts import is_loopback_host
 from wwwserve.values.moments import Moment
 from wwwserve.wire import Endpoint
@@ -49,11 +51,18 @@ _ANYONE = KeyRules(name="")
 class GatewayService:
     """Answers HTTP requests by way of one peer."""
 
-    __slots__ = ("_bodies", "_handle", "_keys", "_limits", "_write_wait_s")
+    __slots__ = ("_bodies", "_handle", "_keys", "_limits", "_spending", "_write_wait_s")
 
     def __init__(
-        self, handle: PeerHandle, keys: KeyRing, bodies: BodyReader, write_wait_s: float
+        self,
+        handle: PeerHandle,
+        keys: KeyRing,
+        bodies: BodyReader,
+        *,
+        write_wait_s: float,
+        spending: Spending,
     ) -> None:
+        self._spending = spending
         self._write_wait_s = write_wait_s
         self._handle = handle
         self._keys = keys
@@ -101,6 +110,7 @@ class GatewayService:
         controls = read_controls(request.headers, checked.own_fields)
         models = find_allowed_models(self._handle, rules, checked.model)
         prompt_tokens = estimate_prompt_tokens(checked.parts)
+        cost_max = find_cost_max(self._spending, rules)
         wanted = UserRequest(
             endpoint=endpoint,
             models=models,
@@ -118,6 +128,7 @@ class GatewayService:
             prefixes=() if controls.is_private else compute_prefixes(checked.parts),
             is_private=controls.is_private,
             allowed_executors=controls.executors,
+            cost_max=cost_max,
         )
         tokens = prompt_tokens + checked.completion_tokens_max * checked.choices
         lease = self._limits.admit(rules, tokens, _get_now())
@@ -149,6 +160,8 @@ class GatewayService:
         finally:
             outlet.close()
             reply.cancel()
+            # An answer that broke off has cost what was delivered of it.
+            self._spending.charge(lease.rules, reply.info.cost or 0)
             if (usage := reply.info.usage) is not None:
                 used = usage.prompt_tokens + usage.completion_tokens
                 self._limits.release(lease, used, _get_now())
