@@ -191,6 +191,7 @@ async def connect(
         deliver=runner.deliver,
         opening=make_opening_watch(config.policy, parts.store, clock, runner.deliver),
         request_stop=stop.set,
+        genesis=parts.ledger.genesis_id if parts.ledger else b"",
     )
     return Node(config, runner, carrier, parts.engines, engines, door, handle, tasks)
 
