@@ -54,6 +54,9 @@ class PriceTable:
         return self.models.get(model, self.default)
 
 
+PRICE_TABLE_DEFAULT: Final = PriceTable()
+
+
 @dataclass(frozen=True, slots=True)
 class HoldPlan:
     """The amounts of a hold for one request."""

@@ -97,7 +97,6 @@ class PendingHold:
     hold_id: bytes
     payer: NodeId
     seq: int
-    feed_id: bytes
     op: Hold
     locked: int
     valid_until_ms: int

@@ -1,0 +1,402 @@
+"""The payee's side: what is quoted to whom, which holds are worked for, and what is claimed."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from wwwserve.core.effects import ReleaseOutput, Report, TakeExtension
+from wwwserve.core.events import ExtensionReceived, PaymentProgressed, StreamEnded, StreamFailed
+from wwwserve.core.facts import PeerRefused
+from wwwserve.core.ledger_facts import HoldSettled
+from wwwserve.core.ledger_view import AccountView, AsksLedger
+from wwwserve.core.paying import HoldTerms, PayeeTerms, WorkUnpaid
+from wwwserve.core.payments.admission import (
+    refuse,
+    validate_amounts,
+    validate_extension,
+    validate_hold,
+)
+from wwwserve.core.payments.counts import AnswerLengths, PromptCounts
+from wwwserve.core.payments.effects import ClaimHold, ForwardHold, KeepPreimage, PaymentsEffect
+from wwwserve.core.payments.meters import Gauge
+from wwwserve.core.payments.prices import PriceTable, choose_lead
+from wwwserve.core.payments.quoting import QUOTE_LIFE_MS, Quotes
+from wwwserve.core.payments.risk import Risk
+from wwwserve.core.payments.trust import PendingHold
+from wwwserve.core.sessions import SessionId
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import WORKS_OPEN_MAX
+from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import MILLISECOND, NEVER, Moment, after
+from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
+from wwwserve.wire import RequestSummary
+from wwwserve.wire.ledger import FirmQuote, Hold, HoldAccept
+from wwwserve.wire.paying import OpenedHold, seal_payment
+from wwwserve.wire.signing import Signer
+
+WORKS_MAX: Final = 2 * WORKS_OPEN_MAX
+"""Works that are paid at once, with those that are over and wait for their last unit; of more, the
+oldest is claimed as it stands."""
+EXTENSIONS_MAX: Final = 64
+"""Further holds of one work; one more, and it is ended."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """Another node's request, and the hold that pays for it."""
+
+    payer: NodeId
+    quote: FirmQuote
+    summary: RequestSummary
+    hold_id: bytes
+    """Of the newest hold."""
+    op: Hold
+    gauge: Gauge
+    is_released: bool
+    """Whether output may leave."""
+    depth: int = 0
+    """How deep the newest hold is paid, as far as it was told."""
+    extensions: int = 0
+    has_output: bool = False
+    completion_tokens: int | None = None
+    """Of the whole answer, once there is one."""
+    is_overdue: bool = False
+    """Whether a unit was waited for in vain."""
+    is_stopped: bool = False
+    """Whether it was ended because its hold pays nothing."""
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether its payer owes something for what was delivered, when no unit comes any more."""
+        if self.completion_tokens is not None:
+            return self.depth < self.gauge.compute_settled(self.completion_tokens)
+        return self.is_overdue or (self.has_output and self.depth == 0 and not self.extensions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """A work whose output waits for a hold to be final."""
+
+    until: Moment
+    session: SessionId
+    hold_id: bytes
+
+
+class Payee:
+    """Is paid for other nodes' requests."""
+
+    def __init__(
+        self,
+        signer: Signer,
+        prices: PriceTable,
+        *,
+        ledger: AsksLedger,
+        prompts: PromptCounts,
+        lengths: AnswerLengths,
+    ) -> None:
+        self._signer = signer
+        self._own = signer.node_id
+        self._prices = prices
+        self._ledger = ledger
+        self._prompts = prompts
+        self._lengths = lengths
+        self._quotes = Quotes()
+        self._risk = Risk(ledger)
+        self._works: dict[SessionId, _Work] = {}
+        self._sessions: dict[bytes, SessionId] = {}
+        """Whose newest hold it is."""
+        self._waits: deque[_Wait] = deque()
+        """All wait equally long, so the first is the next to be looked at."""
+        self.effects: list[PaymentsEffect] = []
+
+    def set_prices(self, prices: PriceTable) -> None:
+        """From now on this is asked; what was quoted holds."""
+        self._prices = prices
+
+    # -- what is asked ---------------------------------------------------------------------------
+
+    def refuse(self, peer: NodeId) -> DeclineReason | None:
+        """Why nothing is quoted to a peer, if so."""
+        account = self._ledger.find_account(peer)
+        is_able = account is not None and account.spendable > 0 and not account.debt
+        is_own_open = self._ledger.find_account(self._own) is not None
+        is_open = is_able and is_own_open and not self._ledger.is_halted
+        return None if is_open else DeclineReason.UNPAID
+
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+        """The price for a peer, signed and remembered."""
+        prices, parameters = self._prices.find(model), self._ledger.parameters
+        quote = FirmQuote(
+            executor=self._own,
+            peer=peer,
+            model=model,
+            prompt_tokens=0,
+            prompt_price=prices.prompt,
+            completion_price=prices.completion,
+            lead_units=choose_lead(
+                parameters,
+                is_trusted=self._risk.is_trusted(peer),
+                is_seated=self._is_seated(),
+            ),
+            first_token_ms=-(-first_token_us // MILLISECOND),
+            expiry_ms=self._ledger.time_ms + QUOTE_LIFE_MS + parameters.height_ms_max,
+        )
+        self._quotes.remember(quote)
+        return seal_payment(quote, self._signer, self._ledger.network_id)
+
+    def admit(
+        self,
+        session: SessionId,
+        peer: NodeId,
+        summary: RequestSummary,
+        model: ModelId,
+        hold: OpenedHold | None,
+        now: Moment,
+    ) -> PayeeTerms | DeclineReason:
+        """The terms of work for a hold, or why it is not worked for."""
+        self._risk.note_time(now)
+        if hold is None:
+            return DeclineReason.UNPAID
+        try:
+            quote = self._find_quote(peer, hold)
+            account = self._validate_hold(peer, hold)
+            if quote.model != model:
+                raise refuse("hold-quote", f"it pays for {quote.model}")
+            validate_amounts(hold.hold, quote, summary, self._count_prompt(summary, model))
+            is_covered = self._risk.judge(peer, account, hold, now)
+        except Refusal as refusal:
+            self._report(peer, refusal)
+            self.give_back(hold)
+            return DeclineReason.UNPAID
+        if len(self._works) >= WORKS_MAX:
+            self._finish(next(iter(self._works)))
+        terms = self._make_terms(hold, quote)
+        self._works[session] = _Work(
+            payer=peer,
+            quote=quote,
+            summary=summary,
+            hold_id=hold.hold_id,
+            op=hold.hold,
+            gauge=Gauge(terms),
+            is_released=is_covered,
+        )
+        self._take_on(session, hold, now, is_covered=is_covered)
+        accept = HoldAccept(hold.hold_id, self._ledger.time_ms + hold.hold.deadline_ms)
+        sealed = seal_payment(accept, self._signer, self._ledger.network_id)
+        return PayeeTerms(terms, is_covered, hold.salt, sealed)
+
+    # -- what is told of works -------------------------------------------------------------------
+
+    def extend(self, event: ExtensionReceived, now: Moment) -> None:
+        """A payer goes on with another hold: from now on units are of it, or the work ends."""
+        work, hold = self._works.get(event.session), event.hold
+        if work is None:
+            self.give_back(hold)
+            return
+        self._risk.note_time(now)
+        try:
+            if work.extensions >= EXTENSIONS_MAX:
+                raise refuse("hold-extends", f"{EXTENSIONS_MAX} holds extend it already")
+            account = self._validate_hold(work.payer, hold)
+            validate_extension(hold.hold, work.op)
+            is_covered = self._risk.judge(work.payer, account, hold, now)
+        except Refusal as refusal:
+            self._report(work.payer, refusal)
+            self.give_back(hold)
+            self._stop(event.session, work)
+            return
+        self._claim(work)
+        terms = self._make_terms(hold, work.quote)
+        work.gauge.extend(terms, work.depth)
+        work.hold_id, work.op, work.depth = hold.hold_id, hold.hold, 0
+        work.extensions += 1
+        work.is_released = is_covered
+        self._take_on(event.session, hold, now, is_covered=is_covered)
+        payment = PayeeTerms(terms, is_covered, hold.salt, accept=b"")
+        self.effects.append(TakeExtension(event.session, payment))
+
+    def note_output(self, session: SessionId) -> None:
+        """A work has delivered something."""
+        work = self._works.get(session)
+        if work is not None:
+            work.has_output = True
+
+    def end(self, event: StreamEnded) -> None:
+        """A work is done and delivered; its last unit may still come."""
+        work = self._works.get(event.session)
+        if work is None:
+            return
+        work.completion_tokens = event.usage.completion_tokens
+        model = ModelId(work.quote.model)
+        self._lengths.learn(model, event.usage.completion_tokens)
+        if "vision" not in work.summary.needs:
+            tokens = event.usage.prompt_tokens
+            self._prompts.learn(model, work.summary.body_bytes, tokens, is_own=True)
+
+    def fail(self, event: StreamFailed) -> None:
+        """A work broke off."""
+        work = self._works.get(event.session)
+        if work is not None and event.kind is FailureKind.UNPAID:
+            work.is_overdue = True
+
+    def progress(self, event: PaymentProgressed) -> None:
+        """So much was shown of a hold: keep it, and claim when no more comes."""
+        work = self._works.get(event.session)
+        if work is None:
+            return
+        if event.hold_id == work.hold_id and event.depth > work.depth:
+            work.depth = event.depth
+            worth = work.gauge.terms.compute_pay(event.depth)
+            kept = KeepPreimage(event.hold_id, event.depth, event.preimage, worth)
+            self.effects.append(kept)
+        if event.is_last:
+            self._finish(event.session)
+
+    def give_back(self, hold: OpenedHold) -> None:
+        """Nobody works for a hold: if the log opens it all the same, its payer gets it back."""
+        payer = hold.opened.account
+        is_quoted = self._quotes.find(payer, hold.hold.quote_hash, self._ledger.time_ms) is not None
+        if is_quoted and hold.hold.payee == self._own:
+            self._risk.note_declined(hold)
+
+    # -- what is told of the ledger --------------------------------------------------------------
+
+    def note_opened(self, hold_id: bytes) -> None:
+        """A hold is in the log."""
+        pending = self._risk.note_final(hold_id)
+        if pending is None:
+            return
+        view = self._ledger.find_hold(hold_id)
+        if view is None or view.payee != self._own or view.anchor != pending.op.anchor:
+            # Another hold has its name: two in one feed block, or two feed blocks of one number.
+            self._lose(pending)
+        elif not pending.is_worked_for:
+            self.effects.append(KeepPreimage(hold_id, 0, pending.op.anchor, 0))
+            self.effects.append(ClaimHold(hold_id))
+        else:
+            self._release(hold_id)
+
+    def note_feed(self, payer: NodeId, seq: int) -> None:
+        """A payer's feed went on: its holds up to there that were not opened never will be."""
+        for pending in self._risk.take_lost(payer, seq):
+            self._lose(pending)
+
+    def note_settled(self, fact: HoldSettled) -> None:
+        """A hold is over: it has paid, and no further unit of it is worth anything."""
+        self._risk.note_paid(fact.payer, fact.paid)
+        self._stop_paid_by(fact.hold_id)
+
+    def note_block(self, now: Moment) -> None:
+        """The ledger went on; what was signed to enter it before now cannot any more."""
+        self._risk.note_block(now)
+        for pending in self._risk.take_expired():
+            self._stop_paid_by(pending.hold_id)
+
+    # -- time ------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> Moment:
+        """When somebody will have waited too long for a hold to be final."""
+        return self._waits[0].until if self._waits else NEVER
+
+    def work(self, now: Moment) -> None:
+        """End what has waited too long, unless the ledger stands still and its payer has a line."""
+        while self._waits and self._waits[0].until <= now:
+            wait = self._waits.popleft()
+            if self._sessions.get(wait.hold_id) != wait.session:
+                continue
+            work = self._works[wait.session]
+            if work.is_released:
+                continue
+            if self._risk.is_stalled(now) and self._risk.is_within_line(work.payer):
+                self._release(wait.hold_id)
+            else:
+                self._stop(wait.session, work)
+
+    # -- what these share ------------------------------------------------------------------------
+
+    def _find_quote(self, peer: NodeId, hold: OpenedHold) -> FirmQuote:
+        quote = self._quotes.find(peer, hold.hold.quote_hash, self._ledger.time_ms)
+        if quote is None:
+            raise refuse("hold-quote", "it pays no quote of this node's that still holds")
+        return quote
+
+    def _validate_hold(self, peer: NodeId, hold: OpenedHold) -> AccountView:
+        """Refuse a hold that is not this node's, or that the ledger would not open."""
+        if hold.hold.payee != self._own:
+            raise refuse("hold-payee", "it pays somebody else")
+        if hold.opened.account != peer:
+            raise refuse("hold-payer", "somebody else pays it")
+        account = self._ledger.find_account(peer)
+        if account is None or self.refuse(peer) is not None:
+            raise refuse("hold-account", "its payer has no account, or can spend nothing")
+        validate_hold(hold, account, self._ledger)
+        return account
+
+    def _count_prompt(self, summary: RequestSummary, model: ModelId) -> int | None:
+        has_media = "vision" in summary.needs
+        return None if has_media else self._prompts.check(model, summary.body_bytes)
+
+    def _is_seated(self) -> bool:
+        account = self._ledger.find_account(self._own)
+        return account is not None and account.seats > 0
+
+    def _make_terms(self, hold: OpenedHold, quote: FirmQuote) -> HoldTerms:
+        op = hold.hold
+        return HoldTerms(
+            hold_id=hold.hold_id,
+            payer=hold.opened.account,
+            payee=self._own,
+            first=op.first,
+            unit=op.unit,
+            units_max=op.units_max,
+            unit_tokens=op.unit_tokens,
+            anchor=op.anchor,
+            lead_units=quote.lead_units,
+        )
+
+    def _take_on(
+        self, session: SessionId, hold: OpenedHold, now: Moment, *, is_covered: bool
+    ) -> None:
+        self._risk.note_taken(hold)
+        self._sessions[hold.hold_id] = session
+        self.effects.append(ForwardHold(hold.opened))
+        if not is_covered:
+            until = after(now, self._ledger.parameters.hold_wait_ms * MILLISECOND)
+            self._waits.append(_Wait(until, session, hold.hold_id))
+
+    def _release(self, hold_id: bytes) -> None:
+        session = self._sessions.get(hold_id)
+        if session is not None and not self._works[session].is_released:
+            self._works[session].is_released = True
+            self.effects.append(ReleaseOutput(session))
+
+    def _lose(self, pending: PendingHold) -> None:
+        """A hold can never be final, and that is its payer's doing."""
+        self._risk.note_unpaid(pending.payer)
+        self._stop_paid_by(pending.hold_id)
+
+    def _stop_paid_by(self, hold_id: bytes) -> None:
+        session = self._sessions.get(hold_id)
+        if session is not None:
+            self._stop(session, self._works[session])
+
+    def _stop(self, session: SessionId, work: _Work) -> None:
+        if not work.is_stopped:
+            work.is_stopped = True
+            self.effects.append(WorkUnpaid(session))
+
+    def _claim(self, work: _Work) -> None:
+        """No unit of a work's newest hold comes any more."""
+        self._sessions.pop(work.hold_id, None)
+        if work.depth == 0:
+            self.effects.append(KeepPreimage(work.hold_id, 0, work.op.anchor, 0))
+        self.effects.append(ClaimHold(work.hold_id))
+
+    def _finish(self, session: SessionId) -> None:
+        work = self._works.pop(session)
+        self._claim(work)
+        if work.is_unpaid:
+            self._risk.note_unpaid(work.payer)
+
+    def _report(self, peer: NodeId, refusal: Refusal) -> None:
+        self.effects.append(Report(PeerRefused(peer, refusal.rule, refusal.detail)))
