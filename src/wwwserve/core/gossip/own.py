@@ -39,7 +39,7 @@ class OwnRecord:
         self._state = state
         self._book = book
         self._signer = setup.signer
-        self._network_id = compute_network_id(setup.parameters)
+        self._network_id = setup.genesis_id or compute_network_id(setup.parameters)
         self._pending_number = 0
         self._durable_number = 0
         self._refuted_at: Moment | None = None

@@ -15,6 +15,7 @@ from wwwserve.node.doctor.doors import check_keys, check_ports
 from wwwserve.node.doctor.engines import check_engines
 from wwwserve.node.doctor.folder import check_config_file, check_folder
 from wwwserve.node.doctor.lan import check_lan
+from wwwserve.node.doctor.ledger import check_ledger
 from wwwserve.node.doctor.links import check_links
 from wwwserve.node.doctor.machine import check_clock, check_disk, check_open_files
 from wwwserve.node.doctor.peers import check_node, check_opening, check_peers, check_versions
@@ -57,6 +58,7 @@ async def examine(
     findings += [*engines, *links, *lan]
     findings += check_peers(subject)
     findings += check_versions(subject)
+    findings += check_ledger(subject)
     findings += check_disk(subject)
     findings += check_open_files(subject)
     findings += check_clock(subject)

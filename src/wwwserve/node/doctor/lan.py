@@ -11,10 +11,8 @@ from wwwserve.node.config.checks import is_loopback
 from wwwserve.node.doctor.subject import Subject
 from wwwserve.node.findings import Finding, Level
 from wwwserve.node.found_nodes import FOUND_MAX
-from wwwserve.node.setup_parts import make_parameters
 from wwwserve.ports.discovery import Discovery, DiscoveryFailed, Ignored, Notice
 from wwwserve.values.ids import NODE_ID_BYTES, NodeId
-from wwwserve.values.parameters import compute_network_id
 
 CHECK = "local network"
 LOOK_S = 3.0
@@ -55,8 +53,7 @@ async def check_lan(subject: Subject) -> list[Finding]:
         return [Finding(CHECK, Level.WARNING, found, fix=fix)]
     # Under a name made for it, so that the node's own notice is heard as others hear it.
     stranger = NodeId(secrets.token_bytes(NODE_ID_BYTES))
-    network_id = compute_network_id(make_parameters(subject.config))
-    discovery: Discovery = MulticastDiscovery(stranger, network_id)
+    discovery: Discovery = MulticastDiscovery(stranger, subject.network_id)
     heard = Heard()
     try:
         await discovery.open(interfaces, heard)

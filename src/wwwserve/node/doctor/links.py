@@ -11,10 +11,9 @@ from wwwserve.node.config.checks import is_loopback
 from wwwserve.node.doctor.knocking import Answer, Knocker, SilentOwner
 from wwwserve.node.doctor.subject import Subject
 from wwwserve.node.findings import Finding, Level
-from wwwserve.node.setup_parts import list_addresses, make_bootstrap, make_parameters
+from wwwserve.node.setup_parts import list_addresses, make_bootstrap
 from wwwserve.ports.transport import CloseReason, Link, LinkOwner
 from wwwserve.values.ids import NodeId, parse_node_id
-from wwwserve.values.parameters import compute_network_id
 from wwwserve.values.refusals import BadInput
 
 MEETING_POINTS_MAX = 64
@@ -25,7 +24,7 @@ SHOWN_MAX = 8
 
 async def check_links(subject: Subject) -> list[Finding]:
     """Addresses others are told, and whom to meet at the start."""
-    network_id = compute_network_id(make_parameters(subject.config))
+    network_id = subject.network_id
     async with Knocker(network_id) as knocker:
         own, meeting = await asyncio.gather(
             _check_own(subject, knocker, network_id), _check_meeting(subject, knocker)

@@ -8,7 +8,10 @@ import msgspec
 
 from wwwserve.adapters.host import NodeKey
 from wwwserve.node.config import Config
+from wwwserve.node.genesis import find_genesis
+from wwwserve.node.setup_parts import make_parameters
 from wwwserve.node.state_folder import RunInfo, StateFolder
+from wwwserve.values.parameters import compute_network_id
 from wwwserve.values.refusals import BadInput
 
 
@@ -51,12 +54,34 @@ class OpeningSeen(msgspec.Struct, frozen=True):
     rest: RestSeen | None = None
 
 
+class LedgerSeen(msgspec.Struct, frozen=True):
+    """The ledger as the running node has it."""
+
+    height: int
+    told_height: int = 0
+    is_stalled: bool = False
+    fork: tuple[str, ...] | None = None
+
+
+class WalletSeen(msgspec.Struct, frozen=True):
+    """The running node's account; amounts are micro-credits."""
+
+    is_ready: bool = False
+    waits_for: str = ""
+    spendable: int = 0
+    forecast_ms: int | None = None
+
+
 class StatusSeen(msgspec.Struct, frozen=True):
     """What is read of a running node's status; the rest is left unread."""
 
     engines: tuple[EngineSeen, ...] = ()
     members: tuple[MemberSeen, ...] = ()
     opening: OpeningSeen = OpeningSeen()
+    ledger: LedgerSeen | None = None
+    wallet: WalletSeen | None = None
+    entry: str = ""
+    """How it comes into the ledger; empty once it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,16 @@ class Subject:
     def command_end(self) -> str:
         """What a command about this very node ends with."""
         return make_command_end(self.folder)
+
+    @property
+    def network_id(self) -> bytes:
+        """By what nodes know that they are of one network."""
+        try:
+            known = find_genesis(self.folder, self.config)
+        except BadInput:
+            # The ledger's own check says so.
+            known = None
+        return known.genesis_id if known else compute_network_id(make_parameters(self.config))
 
     def load_key(self) -> NodeKey | None:
         """The node's key; None if it cannot be used, which `check_folder` has found already."""
