@@ -49,10 +49,9 @@ class Table:
         self._views: tuple[MemberView, ...] | None = None
         # Whom to dial now and then: the dead with an address, and those in the book not heard of
         # since the start.
-        self._absent: dict[NodeId, None] = {}
-        self._turns = Roster(state.entropy.split("absent"))
+        self._absent = Roster(state.entropy.split("absent"))
         for node in book.get_nodes():
-            self._add_absent(node)
+            self._absent.add(node)
         # Members dead or left, the longest gone first.
         self._gone: dict[NodeId, None] = {}
 
@@ -93,7 +92,7 @@ class Table:
 
         So the nodes of a network share the work.
         """
-        node = self._turns.draw(self._absent.__contains__)
+        node = self._absent.draw()
         if node is None:
             return None
         member = self._state.members.get(node)
@@ -240,7 +239,7 @@ class Table:
         elif node in self._state.members:
             self._forget(node)
         else:
-            self._absent.pop(node, None)
+            self._absent.remove(node)
             self._book.remove(node)
 
     def on_started(self) -> None:
@@ -289,7 +288,7 @@ class Table:
         del self._gone[node], self._state.members[node]
         del self._order[bisect_left(self._order, node)]
         self._views = None
-        self._absent.pop(node, None)
+        self._absent.remove(node)
         self._state.agenda.cancel(Task.FORGET, node)
         self._state.claims.drop(node)
         self._book.remove(node)
@@ -330,7 +329,7 @@ class Table:
     def _on_alive(self, node: NodeId, member: Member) -> None:
         state = self._state
         state.agenda.cancel(Task.FORGET, node)
-        self._absent.pop(node, None)
+        self._absent.remove(node)
         self._gone.pop(node, None)
         self._book.put(member.opened)
         if node not in state.links and not state.has_left:
@@ -342,13 +341,9 @@ class Table:
         self._gone[node] = None
         if member.opened.record.addresses:
             # Who left may only have been restarted, and may not know where to find anybody.
-            self._add_absent(node)
+            self._absent.add(node)
         due = after(self._state.now, self._state.parameters.dead_memory_us)
         self._state.agenda.set(due, Task.FORGET, node)
-
-    def _add_absent(self, node: NodeId) -> None:
-        self._absent[node] = None
-        self._turns.add(node)
 
     def _show(self, node: NodeId, member: Member) -> None:
         member.view = self._views = None

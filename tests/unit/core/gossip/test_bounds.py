@@ -195,16 +195,23 @@ def test_an_agenda_keeps_one_moment_for_each_task_and_stays_small() -> None:
     assert agenda.get_next() == NEVER
 
 
-@given(st.lists(st.booleans(), max_size=40), st.binary(max_size=4))
-def test_a_roster_serves_each_once_a_round_however_it_changes(
-    joins: list[bool], seed: bytes
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=60), st.binary(max_size=4))
+def test_a_roster_serves_each_once_a_round_and_forgets_who_is_gone(
+    changes: list[tuple[int, bool]], seed: bytes
 ) -> None:
     roster = Roster(Entropy(seed))
-    for number in range(len(joins)):
-        roster.add(name(number))
-        roster.add(name(number))
-    wanted = {name(number) for number, is_wanted in enumerate(joins) if is_wanted}
-    for _ in range(2):
-        drawn = [roster.draw(lambda node: node in wanted) for _ in wanted]
-        assert set(drawn) == wanted
-    assert roster.draw(lambda _: False) is None
+    present: set[bytes] = set()
+    served: list[bytes] = []
+    """Of those still there, who has had a turn in the round under way."""
+    for number, is_wanted in changes:
+        node = name(number)
+        (roster.add if is_wanted else roster.remove)(node)
+        (present.add if is_wanted else present.discard)(node)
+        assert (set(roster), len(roster)) == (present, len(present))
+        served = [] if set(served) >= present else [one for one in served if one in present]
+        drawn = roster.draw()
+        assert (drawn is None) == (not present)
+        if drawn is not None:
+            assert drawn in present
+            assert drawn not in served
+            served.append(drawn)
