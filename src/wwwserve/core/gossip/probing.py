@@ -26,6 +26,7 @@ from wwwserve.core.gossip.spreading import Spreader
 from wwwserve.core.gossip.state import (
     CONFIRMATIONS_MAX,
     LOST_ROUNDS,
+    OVERDUE_ROUNDS,
     SEARCHES_PER_MEMORY,
     State,
 )
@@ -76,6 +77,8 @@ class Prober:
         self._urgent: dict[NodeId, None] = {}
         self._searches: dict[NodeId, Search] = {}
         """For each a next round is urgent, or under way."""
+        self._was_urgent = False
+        """Whether the last probe went before others' turns."""
         self._is_deaf = False
         """Whether nobody asked has said a word since the last answer."""
 
@@ -132,6 +135,17 @@ class Prober:
         state.agenda.set(after(state.now, wait_us), Task.SEEK)
 
     def _choose(self) -> NodeId | None:
+        links, members = self._state.links, self._state.members
+        watched = [node for node in links if self._is_probeable(node)]
+        silent = min(watched, key=lambda node: links[node].noticed_at, default=None)
+        is_overdue = silent is not None and self._is_overdue(silent)
+        urgent = None if self._was_urgent and is_overdue else self._draw_urgent()
+        self._was_urgent = urgent is not None
+        if urgent is not None or links:
+            return urgent or silent
+        return next((node for node in members if members[node].status is _ALIVE), None)
+
+    def _draw_urgent(self) -> NodeId | None:
         # In no order: what many were told of at once, each begins elsewhere.
         while self._urgent:
             node = self._state.entropy.pick(list(self._urgent))
@@ -139,11 +153,16 @@ class Prober:
             if self._is_probeable(node) and not self._is_settled(node):
                 return node
             self._searches.pop(node, None)
-        links, members = self._state.links, self._state.members
-        if not links:
-            return next((node for node in members if members[node].status is _ALIVE), None)
-        watched = [node for node in links if self._is_probeable(node)]
-        return min(watched, key=lambda node: links[node].noticed_at, default=None)
+        return None
+
+    def _is_overdue(self, node: NodeId) -> bool:
+        """Whether a neighbour's turn should have come long ago.
+
+        A few peers whose links come and go are reason enough to ask for somebody in each period.
+        """
+        state = self._state
+        turns_us = OVERDUE_ROUNDS * len(state.links) * state.parameters.probe_period_us
+        return state.now >= after(state.links[node].noticed_at, turns_us)
 
     def _is_settled(self, node: NodeId) -> bool:
         """Whether more accusers would change nothing: then it may wait for its turn.

@@ -41,6 +41,9 @@ everything, and nobody else anything."""
 LOST_ROUNDS: Final = 2
 """Rounds of asking for a member whose link was lost, in which nobody has a link, until it is
 suspect; in the second its link may be there again."""
+OVERDUE_ROUNDS: Final = 2
+"""Rounds of probing each neighbour once, in which one was neither heard from nor probed, until it
+is probed before what is urgent, every other time."""
 SEARCHES_PER_MEMORY: Final = 4
 """Members without a link that all nodes together search for in `dead_memory_us`; each may end in a
 false suspicion, since in a large network those asked may have no link to a live one either."""
@@ -115,8 +118,8 @@ class Link:
     """Probes on its behalf."""
     answers: Allowance
     """Answers to its own probes on which news rides."""
-    noticed_at: Moment = START
-    """When the peer was last heard from, or probed."""
+    noticed_at: Moment
+    """When the peer was last heard from, or probed; at first, when the link proved it."""
 
     @classmethod
     def open(cls, parameters: Parameters, now: Moment) -> "Link":
@@ -125,6 +128,7 @@ class Link:
         return cls(
             relays=Allowance(RELAYS_PER_PEER_MAX, period_us, now),
             answers=Allowance(ANSWERS_WITH_NEWS_MAX, period_us, now),
+            noticed_at=now,
         )
 
 

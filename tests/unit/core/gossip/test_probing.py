@@ -2,7 +2,7 @@
 
 Node 5 is linked to 1, 2 and 3 in the tiny network: a period is 100 ms, a direct answer has 40 ms.
 Claims: [GOSSIP-PROBE.1] to [GOSSIP-PROBE.5], [GOSSIP-PROBE.7] to [GOSSIP-PROBE.9],
-[GOSSIP-SUSPICION.3], [GOSSIP-HEALTH.1] to [GOSSIP-HEALTH.3].
+[GOSSIP-PROBE.11], [GOSSIP-SUSPICION.3], [GOSSIP-HEALTH.1] to [GOSSIP-HEALTH.3].
 """
 
 from collections.abc import Callable, Iterable
@@ -117,6 +117,25 @@ def test_one_silent_member_does_not_keep_others_from_being_asked(node: Driver) -
                 node.hear(number_of(effect.peer), Nack(effect.message.number, is_linked=True))
     assert node.status(1) is MemberStatus.DEAD
     assert all(probed.count(name(number)) >= 2 for number in others)
+
+
+def test_links_that_come_and_go_do_not_hide_the_silence_of_another(node: Driver) -> None:
+    # [GOSSIP-PROBE.11]: two peers break their links again and again; 3 answers nobody any more.
+    for turn in range(40):
+        flapping = 1 + turn % 2
+        node.feed(LinkClosed(name(flapping), "broken"))
+        node.open(flapping)
+        for _ in range(PERIOD_US // MILLISECOND):
+            for effect in node.wait(MILLISECOND):
+                if not isinstance(effect, SendMessage) or effect.peer == name(3):
+                    continue
+                if isinstance(effect.message, Ping):
+                    node.hear(number_of(effect.peer), Ack(effect.message.number))
+                elif isinstance(effect.message, PingRequest):
+                    answer = Nack(effect.message.number, is_linked=True)
+                    node.hear(number_of(effect.peer), answer)
+    assert node.status(3) is MemberStatus.DEAD
+    assert [node.status(number) for number in (1, 2)] == [ALIVE, ALIVE]
 
 
 def test_an_answer_keeps_a_member_alive_and_measures_the_round_trip(node: Driver) -> None:
