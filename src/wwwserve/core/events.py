@@ -162,6 +162,8 @@ class SubmitRequest:
     """SHA-256 of the body, where requests are paid; else empty."""
     cost_max: int = MICROCREDITS_MAX
     """What may be spent on it."""
+    price_max: int = MICROCREDITS_MAX
+    """What a node that runs it may ask for a million tokens."""
 
 
 @dataclass(frozen=True, slots=True)

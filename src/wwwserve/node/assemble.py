@@ -47,7 +47,7 @@ from wwwserve.node.setup_parts import (
     make_policy,
 )
 from wwwserve.node.state_folder import StateFolder
-from wwwserve.node.streams import Replies, Works
+from wwwserve.node.streams import Replies, TillFinder, Works
 from wwwserve.node.verifying import RememberingVerifier
 from wwwserve.ports.store import RangeStore
 from wwwserve.ports.transport import Transport
@@ -134,6 +134,8 @@ async def connect(
     clock, facts, bodies = MonotonicClock(), FactHub(), BodyStore()
     runner = Runner(clock, parts.store)
     engines = EngineWatch(parts.engines, config, tasks, runner.deliver)
+    verifier = LibsodiumVerifier()
+    tills = TillFinder(parts.key, verifier, verifier, lambda: peer.ledger)
     works = Works(
         engines=parts.engines,
         bodies=bodies,
@@ -142,8 +144,8 @@ async def connect(
         deliver=runner.deliver,
         on_engine_failed=engines.read_now,
         report_fault=_report_fault,
+        find_till=tills.find,
     )
-    verifier = LibsodiumVerifier()
     links = LinkTable(
         own=parts.key.node_id,
         network_id=_find_network_id(config, parts.ledger),
@@ -164,6 +166,7 @@ async def connect(
         deliver=runner.deliver,
         get_link=links.get,
         on_engine_failed=engines.read_now,
+        find_till=tills.find,
     )
     door = _make_links_door(parts.transport, links)
     bound = await door.open(config.links.listen)

@@ -114,7 +114,7 @@ class NodeHandle:
             is_private=request.is_private,
             is_streamed=request.is_streamed,
         )
-        is_paid = self.replies.till is not None
+        is_paid = self.replies.is_paid
         self.deliver(
             SubmitRequest(
                 summary,
@@ -122,6 +122,7 @@ class NodeHandle:
                 request.allowed_executors,
                 body_digest=hashlib.sha256(request.body).digest() if is_paid else b"",
                 cost_max=request.cost_max,
+                price_max=request.price_max,
             )
         )
         return reply

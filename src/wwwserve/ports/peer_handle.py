@@ -45,6 +45,8 @@ class UserRequest:
     allowed_executors: tuple[NodeId, ...] = ()
     cost_max: int = MICROCREDITS_MAX
     """Micro-credits that may be spent on it: its user's wish, and what its key has left."""
+    price_max: int = MICROCREDITS_MAX
+    """Micro-credits for a million tokens, prompt or answer, that a node may ask."""
 
 
 @dataclass(eq=False)

@@ -213,11 +213,18 @@ class Desk:
         finish_us: int = 0,
         decline: DeclineReason | None = None,
         retry_after_us: int = 0,
+        *,
+        payment: bytes = b"",
     ) -> list[Effect]:
         """A peer's answer to a probe of ours."""
         model = "" if decline else asked.summary.models[0]
         answer = Quote(
-            asked.probe, decline, model, finish_us=finish_us, retry_after_us=retry_after_us
+            asked.probe,
+            decline,
+            model,
+            finish_us=finish_us,
+            retry_after_us=retry_after_us,
+            payment=payment,
         )
         return self.tell(QuoteReceived(node(peer), answer))
 

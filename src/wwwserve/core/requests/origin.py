@@ -91,6 +91,7 @@ class Origin:
             deadline_at=compute_user_deadline(event.summary, now),
             body_digest=event.body_digest,
             cost_max=event.cost_max,
+            price_max=event.price_max,
         )
         error = self._judge_submission(request)
         self.book.open(request)

@@ -31,6 +31,7 @@ from wwwserve.core.requests.rules import (
     compute_excluded_until,
     describe_no_place,
     describe_shortage,
+    is_too_dear,
     is_willing,
 )
 from wwwserve.core.requests.state import (
@@ -48,6 +49,10 @@ from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import Quote
+
+_TOO_DEAR = Unpayable(
+    "they ask more for a million tokens than its user allows", is_out_of_credits=False
+)
 
 
 @dataclass(slots=True)
@@ -230,7 +235,11 @@ class Placement:
     def _weigh(self, request: OpenRequest, node: NodeId, answer: Answer, heard: "_Heard") -> None:
         """A willing node's quote is a bid if it can be paid."""
         quote = answer.quote
-        match self._payments.weigh(node, quote, request.summary, request.cost_max):
+        if is_too_dear(quote, request.price_max):
+            weighed: Payable | Unpayable = _TOO_DEAR
+        else:
+            weighed = self._payments.weigh(node, quote, request.summary, request.cost_max)
+        match weighed:
             case Payable():
                 bid = Bid(
                     node,

@@ -3,9 +3,11 @@
 from typing import assert_never
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
-from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
 from wwwserve.wire import Quote, RequestSummary
+from wwwserve.wire.paying import read_quote
 
 CANDIDATES_USUAL = 2
 """Nodes probed for a request at first: two fresh ones do nearly as well as knowing all."""
@@ -105,6 +107,17 @@ def choose_reason(reasons: list[DeclineReason]) -> DeclineReason:
 def is_willing(quote: Quote, summary: RequestSummary) -> bool:
     """Whether a quote says yes, to a model that was asked for."""
     return quote.decline is None and quote.model in summary.models
+
+
+def is_too_dear(quote: Quote, price_max: int) -> bool:
+    """Whether a quote asks for a million tokens more than a user allows."""
+    if price_max == MICROCREDITS_MAX or not quote.payment:
+        return False
+    try:
+        firm = read_quote(quote.payment)
+    except Refusal:
+        return False  # What is no price cannot be paid, which payments say.
+    return max(firm.prompt_price, firm.completion_price) > price_max
 
 
 def is_retried(kind: FailureKind) -> bool:

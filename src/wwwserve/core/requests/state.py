@@ -93,6 +93,8 @@ class OpenRequest:
     """SHA-256 of its body, where requests are paid."""
     cost_max: int = MICROCREDITS_MAX
     """What may be spent on one execution of it."""
+    price_max: int = MICROCREDITS_MAX
+    """What a node that runs it may ask for a million tokens."""
     shortage: str = ""
     """What was missing to pay the nodes that would run it, as of the last round; empty: nothing."""
 

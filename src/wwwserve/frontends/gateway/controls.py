@@ -8,6 +8,8 @@ header wins over a member of the same name. None of them ever reaches an engine.
                              names
     x-wwwserve-executors     names of nodes, separated by commas: no other may run it
     x-wwwserve-deadline-ms   time after which the answer is worth nothing
+    x-wwwserve-max-cost      credits that may be spent on it: other nodes are paid for their work
+    x-wwwserve-max-price     credits for a million tokens, prompt or answer: no dearer node runs it
     x-wwwserve-seed          sets `seed`, if the body does not
     x-wwwserve-audit         in or out; read and checked, and of no effect before there are audits
 """
@@ -20,7 +22,8 @@ import msgspec
 
 from wwwserve.core.requests import OWN_FIELD_PREFIX
 from wwwserve.core.sessions import Route
-from wwwserve.frontends.gateway.errors import Refused, refuse_field
+from wwwserve.frontends.gateway.errors import refuse_field
+from wwwserve.values.credits import MICROCREDITS_MAX, parse_credits
 from wwwserve.values.ids import NodeId, parse_node_id
 from wwwserve.values.moments import MILLISECOND
 from wwwserve.values.refusals import BadInput
@@ -42,7 +45,8 @@ _DEADLINE = OWN_FIELD_PREFIX + "deadline-ms"
 _SEED = OWN_FIELD_PREFIX + "seed"
 _AUDIT = OWN_FIELD_PREFIX + "audit"
 _PRICE = OWN_FIELD_PREFIX + "max-price"
-_NAMES = (_ROUTE, _PRIVATE, _EXECUTORS, _DEADLINE, _SEED, _AUDIT)
+_COST = OWN_FIELD_PREFIX + "max-cost"
+_NAMES = (_ROUTE, _PRIVATE, _EXECUTORS, _DEADLINE, _SEED, _AUDIT, _COST, _PRICE)
 
 _VALUES = msgspec.json.Decoder(str | bool | int | list[str] | None)
 
@@ -57,6 +61,10 @@ class Controls:
     deadline_us: int = 0
     """0 = none."""
     seed: int | None = None
+    cost_max: int = MICROCREDITS_MAX
+    """Micro-credits."""
+    price_max: int = MICROCREDITS_MAX
+    """Micro-credits for a million tokens."""
 
 
 _NO_WISHES = Controls()
@@ -88,10 +96,15 @@ def read_controls(headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw])
         executors=executors,
         deadline_us=(_read_number(texts, _DEADLINE, 1, DEADLINE_MS_MAX) or 0) * MILLISECOND,
         seed=_read_number(texts, _SEED, 0, SEED_MAX),
+        cost_max=_read_credits(texts, _COST),
+        price_max=_read_credits(texts, _PRICE),
     )
 
 
 def _read_value(name: str, raw: msgspec.Raw) -> str:
+    if bytes(raw)[:1].isdigit():
+        # As it is written: an amount must not pass through a number that cannot hold it.
+        return bytes(raw).decode()
     try:
         value = _VALUES.decode(raw)
     except ValueError as error:
@@ -108,9 +121,6 @@ def _read_value(name: str, raw: msgspec.Raw) -> str:
 
 
 def _validate_name(name: str) -> None:
-    if name == _PRICE:
-        message = f"{name}: this version has no prices yet. Try: leave it out"
-        raise Refused(400, message, "not_supported", param=name)
     if name not in _NAMES:
         raise refuse_field(name[:80], "no such control", ", ".join(_NAMES))
 
@@ -135,6 +145,16 @@ def _read_number(texts: Mapping[str, str], name: str, low: int, high: int) -> in
     if not low <= int(text) <= high:
         raise refuse_field(name, f"expected {low} to {high}", str(low))
     return int(text)
+
+
+def _read_credits(texts: Mapping[str, str], name: str) -> int:
+    text = texts.get(name, "")
+    if not text:
+        return MICROCREDITS_MAX
+    try:
+        return parse_credits(name, text)
+    except BadInput as error:
+        raise refuse_field(name, f"expected {error.expected}", error.fix) from error
 
 
 def _read_executors(text: str) -> tuple[NodeId, ...]:

@@ -21,6 +21,7 @@ from wwwserve.frontends.gateway.errors import (
 )
 from wwwserve.frontends.gateway.outlet import Outlet
 from wwwserve.ports.peer_handle import Reply, ReplyInfo, RequestFailed
+from wwwserve.values.credits import credits_number
 from wwwserve.values.ids import node_prefix, request_text
 from wwwserve.values.moments import MILLISECOND
 
@@ -71,6 +72,8 @@ async def send_whole(
         raise _EMPTY
     body = b"".join(pieces)
     is_kept = request.keep_alive
+    if reply.info.cost is not None:
+        extra = extra | {"x-wwwserve-cost": credits_number(reply.info.cost)}
     head = _encode_head(f"{_WHOLE}{len(body)}\r\n", reply.info, extra, is_kept=is_kept)
     await outlet.write(head + body)
     return SentResponse(outlet.writer, is_kept=is_kept)

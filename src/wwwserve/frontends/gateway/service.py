@@ -128,7 +128,8 @@ class GatewayService:
             prefixes=() if controls.is_private else compute_prefixes(checked.parts),
             is_private=controls.is_private,
             allowed_executors=controls.executors,
-            cost_max=cost_max,
+            cost_max=min(cost_max, controls.cost_max),
+            price_max=controls.price_max,
         )
         tokens = prompt_tokens + checked.completion_tokens_max * checked.choices
         lease = self._limits.admit(rules, tokens, _get_now())

@@ -4,9 +4,9 @@
 gave its first output, progressed, ended or failed, and do what it asks about streams.
 """
 
-from wwwserve.node.streams.paying import Till
+from wwwserve.node.streams.paying import Till, TillFinder
 from wwwserve.node.streams.replies import Replies
 from wwwserve.node.streams.reply import NodeReply
 from wwwserve.node.streams.works import Works
 
-__all__ = ["NodeReply", "Replies", "Till", "Works"]
+__all__ = ["NodeReply", "Replies", "Till", "TillFinder", "Works"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wwwserve.core.events import Event, PaymentProgressed
+from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.paying import PayeeTerms, PayerTerms
 from wwwserve.core.payments import PayeeMeter, PayerMeter
 from wwwserve.core.sessions import SessionId
@@ -24,8 +25,8 @@ from wwwserve.values.limits import (
 )
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Extension, Signer, Unit, Usage, encode_frame
-from wwwserve.wire.ledger import FeedOpener, Final
+from wwwserve.wire import Extension, Signer, Unit, Usage, Verifier, encode_frame
+from wwwserve.wire.ledger import FeedOpener, Final, PointChecker
 from wwwserve.wire.paying import (
     OpenedHold,
     compute_request_commitment,
@@ -76,6 +77,30 @@ class Till:
             completion_tokens=usage.completion_tokens,
         )
         return seal_payment(final, self.signer, self.opener.network_id)
+
+
+def find_no_till() -> Till | None:
+    """The till of a network where nothing is paid: none."""
+    return None
+
+
+@dataclass(slots=True)
+class TillFinder:
+    """The till of a node, once it knows its network's ledger."""
+
+    signer: Signer
+    verifier: Verifier
+    points: PointChecker
+    get_ledger: Callable[[], AsksLedger | None]
+    _till: Till | None = None
+
+    def find(self) -> Till | None:
+        """The till; None where nothing is paid, or not yet."""
+        if self._till is None and (ledger := self.get_ledger()) is not None:
+            memory_log2 = ledger.parameters.puzzle_memory_log2
+            opener = FeedOpener(self.verifier, self.points, ledger.network_id, memory_log2)
+            self._till = Till(self.signer, opener)
+        return self._till
 
 
 class Purse:

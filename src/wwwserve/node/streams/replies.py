@@ -15,7 +15,7 @@ from wwwserve.core.events import Event
 from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
-from wwwserve.node.streams.paying import Purse, Till
+from wwwserve.node.streams.paying import Purse, Till, find_no_till
 from wwwserve.node.streams.reply import Attempt, NodeReply
 from wwwserve.node.streams.sources import FailedSource, RemoteSource
 from wwwserve.node.streams.transcript import Transcript, open_reply_transcript, prepare_body
@@ -44,7 +44,7 @@ class Replies:
     deliver: Callable[[Event], None]
     get_link: Callable[[NodeId], Link | None]
     on_engine_failed: Callable[[str], None]
-    till: Till | None = None
+    find_till: Callable[[], Till | None] = find_no_till
     """Where requests are paid."""
     _replies: OpenTable[RequestId, NodeReply] = field(default_factory=OpenTable)
     _by_session: dict[SessionId, NodeReply] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Replies:
     @property
     def is_paid(self) -> bool:
         """Whether other nodes are paid for answers."""
-        return self.till is not None
+        return self.find_till() is not None
 
     @property
     def count(self) -> int:
@@ -101,8 +101,9 @@ class Replies:
         """Offer a request to another node, unless it ended before its hold was written down."""
         purse = None
         if effect.payment is not None:
-            assert self.till is not None, "who signs holds has a till"
-            purse = Purse(effect.session, effect.payment, self.till)
+            till = self.find_till()
+            assert till is not None, "who signs holds has a till"
+            purse = Purse(effect.session, effect.payment, till)
         reply = self._replies.get(effect.request)
         if reply is None:
             assert purse is not None, "only what waits for the disk can come too late"
@@ -124,7 +125,7 @@ class Replies:
             reply.extend(effect)
 
     def _open_transcript(self, request: UserRequest, model: str) -> Transcript:
-        return open_reply_transcript(request, model, shows_cost=self.till is not None)
+        return open_reply_transcript(request, model, shows_cost=self.is_paid)
 
     def _get(self, request_id: RequestId) -> NodeReply:
         reply = self._replies.get(request_id)

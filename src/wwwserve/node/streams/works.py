@@ -28,7 +28,7 @@ from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
 from wwwserve.node.streams.delivery import Delivery, describe_failure
 from wwwserve.node.streams.offers import ArrivingOffer, OfferRoom
-from wwwserve.node.streams.paying import OPENED_AT_ONCE_BYTES_MAX, Earnings, Till
+from wwwserve.node.streams.paying import OPENED_AT_ONCE_BYTES_MAX, Earnings, Till, find_no_till
 from wwwserve.node.streams.transcript import Transcript, open_work_transcript, prepare_body
 from wwwserve.ports.clock import Clock
 from wwwserve.ports.engine import Engine, EngineFailure, EngineRequest, EngineRun
@@ -88,7 +88,7 @@ class Works:
     """An engine failed: its state wants reading."""
     report_fault: Callable[[str, BaseException], None]
     """A task ended by a fault of this node: somebody must read about it."""
-    till: Till | None = None
+    find_till: Callable[[], Till | None] = find_no_till
     """Where requests are paid."""
     _works: OpenTable[SessionId, _Work] = field(default_factory=OpenTable)
     _room: OfferRoom = field(init=False)
@@ -240,7 +240,7 @@ class Works:
             return
         self.bodies.put(work.session, bytes(arriving.body))
         arriving.body.clear()
-        if self.till is None or len(work.offer.payment) <= OPENED_AT_ONCE_BYTES_MAX:
+        if len(work.offer.payment) <= OPENED_AT_ONCE_BYTES_MAX:
             self._offer(work, self._open_hold(work))
 
     def _open_hold(self, work: _Work) -> OpenedHold | None:
@@ -248,12 +248,11 @@ class Works:
         return self._open_payment(work, work.offer.payment) if work.offer.payment else None
 
     def _open_payment(self, work: _Work, payment: bytes) -> OpenedHold | None:
-        if self.till is None:
+        till = self.find_till()
+        if till is None:
             return None
         digest = work.arriving.body_digest
-        return self.till.open_hold(
-            payment, payer=work.peer, model=work.offer.model, body_digest=digest
-        )
+        return till.open_hold(payment, payer=work.peer, model=work.offer.model, body_digest=digest)
 
     def _offer(self, work: _Work, hold: OpenedHold | None) -> None:
         work.is_offered = True
@@ -343,10 +342,10 @@ class Works:
         await delivery.end(Ended(usage, digest, self._seal_final(work, usage, digest)))
 
     def _seal_final(self, work: _Work, usage: Usage, digest: bytes) -> bytes:
-        earnings = work.delivery.earnings
-        if earnings is None or self.till is None:
+        earnings, till = work.delivery.earnings, self.find_till()
+        if earnings is None or till is None:
             return b""
-        return self.till.seal_final(earnings, usage, digest)
+        return till.seal_final(earnings, usage, digest)
 
     def _tell_soon(self, event: Event) -> None:
         """Tell the peer after what was just sent has left: an origin waits for that."""

@@ -9,6 +9,7 @@ import pytest
 from wwwserve.core.sessions import Route
 from wwwserve.frontends.gateway.controls import Controls, read_controls
 from wwwserve.frontends.gateway.errors import Refused
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId, node_text
 
 NODE = NodeId(b"\x07" * 32)
@@ -77,7 +78,11 @@ def test_null_is_no_wish() -> None:
         ("seed", "-1"),
         ("seed", str(2**63)),
         ("rout", "local"),
-        ("max-price", "1"),
+        ("max-price", "-1"),
+        ("max-price", "cheap"),
+        ("max-cost", "0.0000001"),
+        ("max-cost", "1e3"),
+        ("max-cost", "9" * 5_000),
     ],
 )
 def test_a_wrong_wish_is_refused_by_its_name(name: str, value: str) -> None:
@@ -94,10 +99,11 @@ def test_a_member_of_a_wrong_kind_is_refused(value: object) -> None:
         read_body(route=value)
 
 
-def test_prices_are_refused_as_not_supported_yet() -> None:
-    with pytest.raises(Refused, match="prices") as caught:
-        read_body(max_price=1)
-    assert caught.value.code == "not_supported"
+def test_amounts_are_read_to_the_microcredit_from_texts_and_numbers() -> None:
+    assert read_body(max_cost=0.1, max_price="667.5").cost_max == 100_000
+    assert read_controls({"x-wwwserve-max-cost": "0.000001"}, {}).cost_max == 1
+    assert read_body(max_price="667.5").price_max == 667_500_000
+    assert read_body().cost_max == read_body().price_max == MICROCREDITS_MAX
 
 
 def test_a_private_request_goes_to_no_node_that_is_not_named() -> None:
