@@ -39,7 +39,6 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.facts import ForkProved, LedgerBegun, PeerRefused
 from wwwserve.core.lanes import Lane
-from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.snapshot import LedgerStatus
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
@@ -92,7 +91,7 @@ class Accounting:
     # -- a look from outside ---------------------------------------------------------------------
 
     @property
-    def ledger(self) -> AsksLedger:
+    def ledger(self) -> LedgerView:
         """The ledger as it is here now."""
         return self._view
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from wwwserve.core.accounting import Accounting, AccountingEffect, AccountingEvent
-from wwwserve.core.chain import ChainNews, GenesisSearch, Loaded, begin_chain
+from wwwserve.core.chain import ChainNews, GenesisSearch, LedgerView, Loaded, begin_chain
 from wwwserve.core.effects import (
     AcceptOffer,
     CloseLink,
@@ -66,7 +66,6 @@ from wwwserve.core.events import (
 from wwwserve.core.facts import OpeningChanged
 from wwwserve.core.gossip import Described, Gossip, GossipEffect, GossipEvent, MemberUpdated
 from wwwserve.core.lanes import Lane
-from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
@@ -157,7 +156,7 @@ class Peer:
         return self._routing.find_models(name)
 
     @property
-    def ledger(self) -> AsksLedger | None:
+    def ledger(self) -> LedgerView | None:
         """The network's ledger as it is here; None where there is none, or none known yet."""
         return self._accounting.ledger if self._accounting else None
 

@@ -40,7 +40,7 @@ from wwwserve.core.chain.news import pick_facts
 from wwwserve.core.chain.places import GENESIS_PLACE, block_place
 from wwwserve.core.chain.receiving import ChainNews, ChainWord, Receiver
 from wwwserve.core.chain.relaying import FeedRelay
-from wwwserve.core.chain.view import LedgerView
+from wwwserve.core.chain.view import EntryView, LedgerView
 
 __all__ = [
     "ACCOUNT_WAITING_MAX",
@@ -56,6 +56,7 @@ __all__ = [
     "ChainStatus",
     "ChainTick",
     "ChainWord",
+    "EntryView",
     "Export",
     "FeedRelay",
     "ForkFound",

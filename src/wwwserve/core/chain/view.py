@@ -1,10 +1,28 @@
 """The ledger as wallet and payments ask for it (`core.ledger_view.AsksLedger`)."""
 
+from dataclasses import dataclass
+
 from wwwserve.core.chain.machine import Chain
 from wwwserve.core.ledger import compute_spendable, compute_stake
 from wwwserve.core.ledger_view import AccountView, HoldView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import LedgerParameters
+from wwwserve.wire.ledger import Door
+
+
+@dataclass(frozen=True, slots=True)
+class EntryView:
+    """How a key may come into the ledger, or did."""
+
+    doors: tuple[Door, ...]
+    """The network's; the first is for whoever names none."""
+    beacon: bytes
+    """What an entry puzzle must be begun from in this epoch."""
+    has_account: bool
+    came_by: Door | None
+    """Its door, once it came in by one."""
+    is_sponsored: bool
+    """Whether somebody lends it seats."""
 
 
 class LedgerView:
@@ -45,6 +63,18 @@ class LedgerView:
     def is_halted(self) -> bool:
         """See `AsksLedger`."""
         return self._chain.fork is not None or self._chain.ledger.log.halt is not None
+
+    def get_entry(self, key: NodeId) -> EntryView:
+        """How a key may come in, or did."""
+        ledger = self._chain.ledger
+        account = ledger.accounts.get(key)
+        return EntryView(
+            doors=ledger.constitution.doors,
+            beacon=ledger.log.epoch_beacon,
+            has_account=account is not None,
+            came_by=Door(account.door) if account and account.door else None,
+            is_sponsored=account is not None and account.sponsorship is not None,
+        )
 
     def find_account(self, key: NodeId) -> AccountView | None:
         """See `AsksLedger`."""
