@@ -93,6 +93,7 @@ class FakePeerHandle:
         self.signed: list[tuple[Op, ...]] = []
         self.wallet_refuses: BadInput | None = None
         """What its wallet says to every order, if it refuses."""
+        self.entry = ""
         self.ledger: LedgerStatus | None = None
         self.wallet: WalletView | None = None
         self.cost: int | None = None
@@ -184,6 +185,9 @@ class FakePeerHandle:
 
     async def resume(self) -> None:
         self.resting = None
+
+    def get_entry(self) -> str:
+        return self.entry
 
     async def sign(self, ops: tuple[Op, ...]) -> SignedOrder:
         if self.wallet_refuses is not None:

@@ -9,6 +9,7 @@ from wwwserve.core.events import Event, Join, SubmitRequest
 from wwwserve.core.facts import Fact
 from wwwserve.core.peer import Peer
 from wwwserve.core.snapshot import Snapshot
+from wwwserve.node.entering import Entering
 from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.opening import OpeningWatch
 from wwwserve.node.streams import Replies
@@ -86,6 +87,8 @@ class NodeHandle:
     request_stop: Callable[[], None]
     """Makes the node end, gracefully."""
     wallet_orders: WalletOrders = field(default_factory=WalletOrders)
+    entering: Entering | None = None
+    """Lets the node into its ledger; None where nothing is paid, and before its doors are open."""
     genesis: bytes = b""
     """Id of the network's ledger; empty: nothing is paid."""
     reload_config: Callable[[], Awaitable[tuple[ConfigChange, ...]]] | None = None
@@ -176,6 +179,10 @@ class NodeHandle:
     async def resume(self) -> None:
         """See `PeerHandle`."""
         await self.opening.rest.end()
+
+    def get_entry(self) -> str:
+        """See `PeerHandle`."""
+        return self.entering.state if self.entering else ""
 
     async def sign(self, ops: tuple[Op, ...]) -> SignedOrder:
         """See `PeerHandle`."""

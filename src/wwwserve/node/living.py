@@ -19,6 +19,7 @@ from wwwserve.node.config import Config, LoadedConfig
 from wwwserve.node.doors import Door, Doors, join_address, split_address
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
+from wwwserve.node.entering import Entering
 from wwwserve.node.handle import NodeHandle
 from wwwserve.node.history import History, read_calendar
 from wwwserve.node.lan import LanWatch
@@ -84,6 +85,8 @@ class Node:
 
             def follow_policy(config: Config) -> None:
                 self.handle.opening.set_policy(config.policy)
+                if self.handle.entering is not None:
+                    self.handle.entering.door = config.ledger.door
 
             def write_run_info() -> None:
                 _write_run_info(host, self._describe(doors, token))
@@ -108,6 +111,9 @@ class Node:
                 log=host.log,
             )
             self.handle.reload_config = reloader.reload
+            if self.handle.genesis:
+                self.handle.entering = self._make_entering(host.log)
+                self.background.append(self.tasks.create_task(self.handle.entering.run()))
             history = History(host.home, self.handle.node_id, read_calendar)
             stack.callback(self.handle.listen(history.on_fact))
             for work in (reloader.obey(host.orders.reload), addresses.run(), lan.run()):
@@ -180,6 +186,15 @@ class Node:
                 address=join_address(admin_wanted.host, admin_wanted.port),
                 bound=admin.url,
             ),
+        )
+
+    def _make_entering(self, log: NodeLog) -> Entering:
+        return Entering(
+            own=self.handle.node_id,
+            get_ledger=lambda: self.handle.peer.ledger,
+            sign=self.handle.sign,
+            log=log,
+            door=self.config.ledger.door,
         )
 
     def _make_lan_watch(self, host: Host) -> LanWatch:

@@ -192,6 +192,10 @@ class PeerHandle(Protocol):
         """End the rest, if any; the hours still hold. Raises `StoreFailed` as `rest` does."""
         ...
 
+    def get_entry(self) -> str:
+        """What this node waits for to come into its ledger; empty once it is in, or without one."""
+        ...
+
     async def sign(self, ops: tuple[Op, ...]) -> SignedOrder:
         """Have the wallet sign these ops, and wait a while until they are in the log.
 

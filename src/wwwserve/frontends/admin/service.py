@@ -138,7 +138,8 @@ class AdminService:
 
     async def _tell_status(self, _: web.Request) -> web.Response:
         snapshot, opening = self._handle.get_snapshot(), self._handle.get_opening()
-        return _make_json(make_status(snapshot) | {"opening": make_opening(opening)})
+        more = {"opening": make_opening(opening), "entry": self._handle.get_entry()}
+        return _make_json(make_status(snapshot) | more)
 
     async def _tell_peers(self, _: web.Request) -> web.Response:
         members = self._handle.get_snapshot().members
