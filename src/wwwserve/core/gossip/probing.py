@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from wwwserve.core.facts import MemberStatus
 from wwwserve.core.gossip.agenda import Task
+from wwwserve.core.gossip.roster import Roster
 from wwwserve.core.gossip.rules import (
     JITTER_PERMILLE,
     compute_doubt,
@@ -28,6 +29,7 @@ from wwwserve.core.gossip.state import (
     LOST_ROUNDS,
     OVERDUE_ROUNDS,
     SEARCHES_PER_MEMORY,
+    URGENT_LOOKED_AT,
     State,
 )
 from wwwserve.core.gossip.table import Table
@@ -74,7 +76,8 @@ class Prober:
         self._table = table
         self._spreader = spreader
         self._probe: Probe | None = None
-        self._urgent: dict[NodeId, None] = {}
+        # In no order: what many were told of at once, each begins elsewhere.
+        self._urgent = Roster(state.entropy.split("urgent"))
         self._searches: dict[NodeId, Search] = {}
         """For each a next round is urgent, or under way."""
         self._was_urgent = False
@@ -91,7 +94,9 @@ class Prober:
     def probe_soon(self, node: NodeId) -> None:
         """There is reason to ask this member before its turn."""
         if node in self._state.members:
-            self._urgent[node] = None
+            self._urgent.add(node)
+            if len(self._urgent) > 2 * len(self._state.members):
+                self._drop_forgotten()
 
     # -- whom to ask -----------------------------------------------------------------------------
 
@@ -146,14 +151,21 @@ class Prober:
         return next((node for node in members if members[node].status is _ALIVE), None)
 
     def _draw_urgent(self) -> NodeId | None:
-        # In no order: what many were told of at once, each begins elsewhere.
-        while self._urgent:
-            node = self._state.entropy.pick(list(self._urgent))
-            del self._urgent[node]
+        for _ in range(URGENT_LOOKED_AT):
+            node = self._urgent.draw()
+            if node is None:
+                return None
+            self._urgent.remove(node)
             if self._is_probeable(node) and not self._is_settled(node):
                 return node
             self._searches.pop(node, None)
         return None
+
+    def _drop_forgotten(self) -> None:
+        """Whoever is no member any more is not waited for."""
+        for node in [node for node in self._urgent if node not in self._state.members]:
+            self._urgent.remove(node)
+            self._searches.pop(node, None)
 
     def _is_overdue(self, node: NodeId) -> bool:
         """Whether a neighbour's turn should have come long ago.

@@ -44,6 +44,9 @@ suspect; in the second its link may be there again."""
 OVERDUE_ROUNDS: Final = 2
 """Rounds of probing each neighbour once, in which one was neither heard from nor probed, until it
 is probed before what is urgent, every other time."""
+URGENT_LOOKED_AT: Final = 64
+"""Of those to be probed before others' turn, so many are looked at in a period, until one is found
+whose answer still matters; so no call is long."""
 SEARCHES_PER_MEMORY: Final = 4
 """Members without a link that all nodes together search for in `dead_memory_us`; each may end in a
 false suspicion, since in a large network those asked may have no link to a live one either."""
