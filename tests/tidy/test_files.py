@@ -124,6 +124,11 @@ def test_decisions_have_one_form_and_are_numbered_in_order() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
+def test_every_decision_is_in_the_list_of_them() -> None:
+    listed = LINK.findall((ROOT / "docs/decisions/README.md").read_text(encoding="utf-8"))
+    assert [path.name for path in list_decisions()] == listed
+
+
 def test_a_formless_decision_is_caught() -> None:
     form = "\n".join(f"## {heading}" for heading in DECISION_HEADINGS)
     path = Path("docs/decisions/0007-a-thing.md")

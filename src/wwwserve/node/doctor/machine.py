@@ -113,10 +113,11 @@ def _check_writing(folder: Path) -> Iterator[Finding]:
 
 
 def _check_reading(folder: Path) -> Iterator[Finding]:
-    if not any(folder.iterdir()):
-        return
+    store = SqliteStore(folder)
+    if not store.has_lane(Lane.BOOK):
+        return  # To read it would make it.
     try:
-        entries = SqliteStore(folder).read(Lane.BOOK)
+        entries = store.read(Lane.BOOK)
     except StoreFailed as error:
         yield Finding(
             "store",

@@ -65,6 +65,9 @@ def test_a_store_of_a_newer_version_is_an_error(tmp_path: Path) -> None:
     folder = subject.folder.store_folder
     folder.mkdir()
     assert not get_bad(check_disk(subject)), "an empty one is a new one"
+    (folder / "operator.sqlite").touch()
+    assert not get_bad(check_disk(subject))
+    assert [file.name for file in folder.iterdir()] == ["operator.sqlite"], "nothing is left behind"
     with closing(sqlite3.connect(folder / "book.sqlite")) as lane:
         lane.execute("PRAGMA user_version = 99")
     (finding,) = get_bad(check_disk(subject))
