@@ -51,6 +51,15 @@ class Person(Protocol):
         """Whether the node's engine really works on others' requests."""
         ...
 
+    @property
+    def pays(self) -> bool:
+        """Whether the node shows the units it owes."""
+        ...
+
+    def state_tokens(self, completion_tokens: int) -> int:
+        """How many tokens the node says that an answer for another node had."""
+        ...
+
     def alter(self, effects: Sequence[Effect], now_us: int) -> Reply:
         """Let the effects out as they are, or others."""
         ...
@@ -61,6 +70,11 @@ class Honest:
 
     is_honest = True
     answers = True
+    pays = True
+
+    def state_tokens(self, completion_tokens: int) -> int:
+        """As many as it had."""
+        return completion_tokens
 
     def alter(self, effects: Sequence[Effect], now_us: int) -> Reply:
         """Let all out."""
@@ -82,6 +96,23 @@ class Liar(Honest):
     def alter(self, effects: Sequence[Effect], now_us: int) -> Reply:
         """Let all out, with every quote made irresistible."""
         return Reply([_embellish(effect) for effect in effects])
+
+
+class Withholder(Honest):
+    """Sends its requests away with good holds and never shows a unit of them."""
+
+    is_honest = False
+    pays = False
+
+
+class Inflater(Honest):
+    """States three times the tokens that an answer had."""
+
+    is_honest = False
+
+    def state_tokens(self, completion_tokens: int) -> int:
+        """More than it had."""
+        return 3 * completion_tokens
 
 
 class Decliner(Liar):
@@ -167,6 +198,8 @@ PEOPLE: dict[str, Callable[[NodeId], Person]] = {
     "honest": lambda _: HONEST,
     "silent": lambda _: Silent(),
     "liar": lambda _: Liar(),
+    "withholder": lambda _: Withholder(),
+    "inflater": lambda _: Inflater(),
     "decliner": lambda _: Decliner(),
     "flooder": Flooder,
     "stutterer": lambda _: Stutterer(),

@@ -27,152 +27,72 @@ too. *Told* means: given to the peer as an event. The numbers are cited in the c
 12. `is_delivered` is true once the user holds a part of the answer: for a streamed request from the
     first output of any session on, for others never, since they are given whole.
 13. An effect on a session that is over already does nothing: the peer could not have known.
+
+Where the network has a ledger, requests are paid:
+
+14. `StartRemote` and `ExtendPayment` wait for what was written before them in their lane; whose
+    request has ended meanwhile does not leave. The executor's shell opens what an offer pays with;
+    what is not for this very request breaks the stream.
+15. The origin sends a unit as soon as what arrived has earned it. A unit that pays nothing breaks
+    the stream at the executor.
+16. Output leaves once the hold is covered or `ReleaseOutput` came, and what left before it is paid
+    as was agreed. A unit that is overdue for `PAYMENT_WAIT_US` ends the work as UNPAID.
+17. After the last frame the origin sends the last unit; the executor, whose peer was told the end,
+    waits `FINAL_UNIT_WAIT_US` for it. Both sides' peers are told `PaymentProgressed` with `is_last`
+    exactly once for each paid session; an executor's at most every `PAYMENT_TOLD_US` before.
+18. `HoldRunsOut` is told once for each hold that is nearly used up; `ExtendPayment` sends another,
+    the executor is told `ExtensionReceived`, and from `TakeExtension` on units are that one's.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import assert_never
 
-from wwwserve.core.effects import AcceptOffer, DeclineOffer, EndRequest, StartLocal, StartRemote
+from wwwserve.core.effects import (
+    AcceptOffer,
+    DeclineOffer,
+    EndRequest,
+    ExtendPayment,
+    ReleaseOutput,
+    StartLocal,
+    StartRemote,
+    StopSession,
+    TakeExtension,
+)
 from wwwserve.core.events import (
-    Event,
     FirstOutput,
-    OfferCancelled,
     OfferReceived,
+    PaymentProgressed,
     StreamEnded,
     StreamOpened,
-    StreamProgressed,
 )
+from wwwserve.core.paying import PayerTerms
 from wwwserve.core.sessions import Role, SessionId
+from wwwserve.sim.carriages import Carriage, EngineRun, News
 from wwwserve.sim.ends import End, Failure, create_failed
-from wwwserve.sim.engines import Run
 from wwwserve.sim.hosts import Host
-from wwwserve.sim.network import Link, Network
-from wwwserve.sim.truth import UserRequest
+from wwwserve.sim.network import Network
+from wwwserve.sim.paying import Purse, is_good
+from wwwserve.sim.truth import Outcome, UserRequest
+from wwwserve.sim.world import Action
 from wwwserve.values.ids import RequestId
 from wwwserve.values.limits import LINK_STREAMS_MAX
-from wwwserve.values.refusals import FailureKind
-from wwwserve.wire import Offer, Usage, decode_frame, encode_frame
+from wwwserve.values.refusals import FailureKind, Refusal
+from wwwserve.wire import Offer, decode_frame, encode_frame
+from wwwserve.wire.ledger import FeedOpener
 
-_DIGEST = bytes(32)
-"""Pretend answers are all alike."""
-
-
-@dataclass(slots=True, eq=False)
-class _EngineRun:
-    """An engine working for one peer, own user's or another's; the listener of its run."""
-
-    streams: "Streams"
-    end: End
-    request: UserRequest
-    carriage: "_Carriage | None" = None
-    """With another node's request: what carries it."""
-    run: Run | None = None
-
-    def start(self) -> None:
-        """Call the engine (rules 2 and 5)."""
-        host = self.end.host
-        if self.carriage is None or host.person.answers:
-            self.run = host.engine.start(self.request, self)
-        self.end.watch_silence(lambda: self.on_failure(FailureKind.TIMEOUT, 0, "no answer"))
-
-    def stop(self) -> None:
-        """Stop the engine; nothing more is told."""
-        self.end.is_open = False
-        if self.run is not None:
-            self.end.host.engine.stop(self.run)
-
-    def on_first_output(self) -> None:
-        """See `Listener`."""
-        self._give(FirstOutput)
-
-    def on_progress(self, completion_tokens: int) -> None:
-        """See `Listener`."""
-        self._give(lambda session: StreamProgressed(session, completion_tokens))
-
-    def on_end(self, usage: Usage) -> None:
-        """See `Listener`."""
-        self._give(lambda session: StreamEnded(session, usage, _DIGEST))
-
-    def on_failure(self, kind: FailureKind, status: int, detail: str) -> None:
-        """See `Listener`."""
-        if self.run is not None:
-            self.end.host.engine.stop(self.run)
-        self._give(lambda session: Failure(session, kind, status, detail))
-        self.end.host.read_engine()
-
-    def _give(self, create: Callable[[SessionId], Event | Failure]) -> None:
-        if not self.end.is_open:
-            return
-        if self.carriage is not None:
-            self.carriage.send_back(create)
-        self.streams.tell(self.end, self.request, create(self.end.session))
-
-
-@dataclass(slots=True, eq=False)
-class _Carriage:
-    """One request stream on a link: the origin's side, and the executor's once it arrived."""
-
-    streams: "Streams"
-    link: Link
-    origin: End
-    request: UserRequest
-    executor: End | None = None
-    work: _EngineRun | None = None
-    is_reset: bool = False
-    """The origin has cut it off."""
-    is_answered: bool = False
-    """Its accept or decline has arrived at the origin."""
-
-    @property
-    def is_executor_open(self) -> bool:
-        """Whether the executor still has to do with it (or may yet receive it)."""
-        return self.executor is None or self.executor.is_open
-
-    def send_back(self, create: Callable[[SessionId], Event | Failure]) -> None:
-        """Send a frame to the origin, which is told what it means on arrival."""
-        assert self.executor is not None, "only who received the offer answers it"
-        self.streams.frame_count += 1
-        self.streams.network.carry(
-            self.link, self.executor.host, lambda: self._arrive_back(create(self.origin.session))
-        )
-
-    def _arrive_back(self, news: "Event | Failure") -> None:
-        self.is_answered = True
-        self.streams.tell(self.origin, self.request, news)
-
-    def reset(self) -> None:
-        """The origin cuts it off (rule 7)."""
-        self.origin.is_open = False
-        self.is_reset = True
-        self.streams.frame_count += 1
-        self.streams.network.carry(self.link, self.origin.host, self._cancel)
-
-    def on_link_lost(self, end: Host) -> None:
-        """See `Cargo`; rule 9."""
-        if end is self.origin.host:
-            self.is_reset = True
-            failure = Failure(self.origin.session, FailureKind.LINK_LOST, 0, "the link was lost")
-            end.do_later(0, lambda: self.streams.tell(self.origin, self.request, failure))
-        else:
-            self._stop_work()
-            end.do_later(0, self._tell_cancelled)
-        if not any(self.link.is_open):
-            self.link.cargo.pop(self, None)
-
-    def _cancel(self) -> None:
-        self._stop_work()
-        self._tell_cancelled()
-        self.link.cargo.pop(self, None)
-
-    def _stop_work(self) -> None:
-        if self.work is not None and self.work.run is not None:
-            self.work.end.host.engine.stop(self.work.run)
-
-    def _tell_cancelled(self) -> None:
-        if self.executor is not None and self.executor.is_open:
-            self._stop_work()
-            self.streams.forget(self.executor)
-            self.executor.tell(OfferCancelled(self.executor.session), is_last=True)
+StreamEffect = (
+    StartLocal
+    | StartRemote
+    | ExtendPayment
+    | StopSession
+    | EndRequest
+    | AcceptOffer
+    | ReleaseOutput
+    | TakeExtension
+    | DeclineOffer
+)
+"""What a peer asks of its sessions."""
 
 
 @dataclass(slots=True)
@@ -188,30 +108,76 @@ class Streams:
     """A request is over for its user, who was answered by `get_answerer`."""
     frame_count: int = 0
     """Frames of request streams sent, progress included; output bytes are not counted."""
-    _runs: dict[tuple[int, SessionId], "_EngineRun | _Carriage"] = field(default_factory=dict)
+    opener: FeedOpener | None = None
+    """Opens what offers pay with; None where nothing is paid."""
+    _runs: dict[tuple[int, SessionId], "EngineRun | Carriage"] = field(default_factory=dict)
     _numbers: dict[int, int] = field(default_factory=dict)
     _sessions: dict[RequestId, dict[SessionId, None]] = field(default_factory=dict)
     _answerers: dict[RequestId, int] = field(default_factory=dict)
+
+    def carry_out(self, host: Host, effect: StreamEffect) -> None:
+        """Do what a peer asks."""
+        match effect:
+            case StartLocal():
+                self.start_local(host, effect)
+            case StartRemote():
+                self._hold(host, effect, lambda: self.start_remote(host, effect))
+            case ExtendPayment():
+                self._hold(host, effect, lambda: self._extend(host, effect))
+            case EndRequest():
+                self.end_request(host, effect)
+            case DeclineOffer():
+                self.decline(host, effect)
+            case StopSession() | AcceptOffer() | ReleaseOutput() | TakeExtension():
+                self._carry_out_running(host, effect)
+            case _:
+                assert_never(effect)
+
+    def _carry_out_running(
+        self, host: Host, effect: StopSession | AcceptOffer | ReleaseOutput | TakeExtension
+    ) -> None:
+        match effect:
+            case StopSession(session, failure):
+                self.stop(host, session, failure or FailureKind.BROKEN)
+            case AcceptOffer():
+                self.accept(host, effect)
+            case ReleaseOutput() | TakeExtension():
+                self._change_earnings(host, effect)
+            case _:
+                assert_never(effect)
+
+    def _hold(self, host: Host, effect: StartRemote | ExtendPayment, action: Action) -> None:
+        """Rule 14."""
+        if effect.lane is None:
+            action()
+        else:
+            host.disk.hold(effect.lane, action)
 
     # -- effects of an origin --------------------------------------------------------------------
 
     def start_local(self, host: Host, effect: StartLocal) -> None:
         """Rule 2."""
         request = self._find_own(effect.request)
-        run = _EngineRun(self, End(host, effect.session, host.life), request)
+        run = EngineRun(self, End(host, effect.session, host.life), request)
         self._add(host, effect.request, effect.session, run)
         run.start()
 
     def start_remote(self, host: Host, effect: StartRemote) -> None:
-        """Rules 3 and 4."""
+        """Rules 3, 4 and 14."""
         request = self._find_own(effect.request)
         end = End(host, effect.session, host.life)
+        if request.outcome is not Outcome.OPEN:
+            _tell_unused(end, effect.payment)
+            return
         link = self.network.find_link(host, effect.peer)
         if link is None or len(link.cargo) >= 2 * LINK_STREAMS_MAX:
             failure = Failure(effect.session, FailureKind.LINK_LOST, 0, "no link to the executor")
+            _tell_unused(end, effect.payment)
             host.do_later(0, lambda: self.tell(end, request, failure))
             return
-        carriage = _Carriage(self, link, end, request)
+        carriage = Carriage(self, link, end, request, effect.offer)
+        if effect.payment is not None:
+            carriage.purse = Purse(end, effect.payment, carriage.send_unit)
         link.cargo[carriage] = None
         self.frame_count += 1
         self._add(host, effect.request, effect.session, carriage)
@@ -230,7 +196,7 @@ class Streams:
 
         host.do_later(effect.accept_wait_us, look)
 
-    def _receive_offer(self, carriage: _Carriage, frame: bytes) -> None:
+    def _receive_offer(self, carriage: Carriage, frame: bytes) -> None:
         if carriage.is_reset:
             return
         origin = carriage.origin.host
@@ -241,41 +207,53 @@ class Streams:
         self._runs[host.index, session] = carriage
         offer = decode_frame(frame)
         assert isinstance(offer, Offer), "an origin's first frame is its offer"
-        host.tell(OfferReceived(session, origin.node_id, offer))
+        try:
+            hold = carriage.open_hold(offer.payment)
+        except Refusal as refusal:
+            carriage.executor.is_open = False
+            carriage.fail(FailureKind.BROKEN, 0, str(refusal))
+            return
+        host.tell(OfferReceived(session, origin.node_id, offer, hold))
 
-    def _time_out(self, carriage: _Carriage, detail: str) -> None:
+    def _time_out(self, carriage: Carriage, detail: str) -> None:
         failure = Failure(carriage.origin.session, FailureKind.TIMEOUT, 0, detail)
         self.tell(carriage.origin, carriage.request, failure)
         carriage.reset()
 
-    def stop(self, host: Host, session: SessionId) -> None:
-        """Rule 8."""
+    def stop(self, host: Host, session: SessionId, failure: FailureKind) -> None:
+        """Rule 8; `failure` is what the origin of a work is told."""
         run = self._runs.pop((host.index, session), None)
         match run:
             case None:
                 pass  # rule 13
-            case _EngineRun():
+            case EngineRun():
                 run.stop()
-            case _Carriage() if host is run.origin.host:
+            case Carriage() if host is run.origin.host:
                 if run.origin.is_open:
                     run.reset()
-            case _Carriage():
-                self._stop_work(run)
+            case Carriage():
+                self._stop_work(run, failure)
 
-    def _stop_work(self, carriage: _Carriage) -> None:
+    def _stop_work(self, carriage: Carriage, failure: FailureKind) -> None:
         end = carriage.executor
         if end is None or not end.is_open:
             return
         end.is_open = False
         if carriage.work is not None:
             carriage.work.stop()
-        detail = "the executor gave it up"
-        carriage.send_back(lambda session: Failure(session, FailureKind.BROKEN, 0, detail))
+        carriage.fail(failure, 0, "the executor gave it up")
+        carriage.close_earnings()
+
+    def _extend(self, host: Host, effect: ExtendPayment) -> None:
+        """Rule 18."""
+        carriage = self._runs.get((host.index, effect.session))
+        if isinstance(carriage, Carriage):
+            carriage.extend(effect)
 
     def end_request(self, host: Host, effect: EndRequest) -> None:
         """Rule 11."""
         for session in self._sessions.pop(effect.request, {}):
-            self.stop(host, session)
+            self.stop(host, session, FailureKind.CANCELLED)
         self.on_end(self._find_own(effect.request), host, effect)
         self._answerers.pop(effect.request, None)
 
@@ -288,19 +266,33 @@ class Streams:
     def accept(self, host: Host, effect: AcceptOffer) -> None:
         """Rule 5."""
         carriage = self._runs.get((host.index, effect.session))
-        if not isinstance(carriage, _Carriage) or carriage.executor is None:
+        if not isinstance(carriage, Carriage) or carriage.executor is None:
             return  # rule 13
         if not carriage.executor.is_open:
             return  # rule 13
         encode_frame(effect.accept)
+        if effect.payment is not None:
+            carriage.earn(effect.payment)
         carriage.send_back(StreamOpened)
-        carriage.work = _EngineRun(self, carriage.executor, carriage.request, carriage)
+        carriage.work = EngineRun(self, carriage.executor, carriage.request, carriage)
         carriage.work.start()
+
+    def _change_earnings(self, host: Host, effect: ReleaseOutput | TakeExtension) -> None:
+        """Rules 16 and 18."""
+        carriage = self._runs.get((host.index, effect.session))
+        earnings = carriage.earnings if isinstance(carriage, Carriage) else None
+        if earnings is None:
+            return  # rule 13
+        if isinstance(effect, ReleaseOutput):
+            earnings.release()
+        else:
+            payment = effect.payment
+            is_good(lambda: earnings.extend(payment))
 
     def decline(self, host: Host, effect: DeclineOffer) -> None:
         """Rule 4."""
         carriage = self._runs.pop((host.index, effect.session), None)
-        if isinstance(carriage, _Carriage) and carriage.executor is not None:
+        if isinstance(carriage, Carriage) and carriage.executor is not None:
             carriage.executor.is_open = False
             encode_frame(effect.decline)
             decline = effect.decline
@@ -310,7 +302,7 @@ class Streams:
 
     # -- telling ---------------------------------------------------------------------------------
 
-    def tell(self, end: End, request: UserRequest, news: "Event | Failure") -> None:
+    def tell(self, end: End, request: UserRequest, news: News) -> None:
         """Tell one side what happened to its session, as its user's view makes it (rule 12)."""
         if not end.is_open or end.host.life != end.life:
             return
@@ -329,30 +321,30 @@ class Streams:
         else:
             end.tell(news, is_last=is_last)
 
-    def _note_origin(self, end: End, request: UserRequest, news: "Event | Failure") -> None:
+    def _note_origin(self, end: End, request: UserRequest, news: News) -> None:
         if isinstance(news, FirstOutput) and not request.first_output_us:
             request.first_output_us = end.host.world.now_us
             self.on_output(request)
         elif isinstance(news, StreamEnded):
             run = self._runs.get((end.host.index, end.session))
-            executor = run.executor if isinstance(run, _Carriage) else None
+            executor = run.executor if isinstance(run, Carriage) else None
             self._answerers[request.request] = (executor or end).host.index
 
     def forget(self, end: End) -> None:
         """A session is over for one side."""
         run = self._runs.pop((end.host.index, end.session), None)
-        if isinstance(run, _Carriage) and end is run.origin and not run.is_executor_open:
+        if isinstance(run, Carriage) and end is run.origin and not run.is_executor_open:
             run.link.cargo.pop(run, None)
 
     def lose_process(self, host: Host) -> None:
         """A host's process died: its engine hears the connections close, its sessions are gone."""
         for key in [key for key in self._runs if key[0] == host.index]:
             run = self._runs.pop(key)
-            if isinstance(run, _EngineRun):
+            if isinstance(run, EngineRun):
                 run.stop()
 
     def _add(
-        self, host: Host, request: RequestId, session: SessionId, run: "_EngineRun | _Carriage"
+        self, host: Host, request: RequestId, session: SessionId, run: "EngineRun | Carriage"
     ) -> None:
         self._runs[host.index, session] = run
         self._sessions.setdefault(request, {})[session] = None
@@ -361,3 +353,10 @@ class Streams:
         found = self.find_request(request)
         assert found is not None, "a peer starts and ends only its own users' requests"
         return found
+
+
+def _tell_unused(end: End, payment: PayerTerms | None) -> None:
+    """A hold whose offer did not leave pays nothing (rules 14 and 17)."""
+    if payment is not None:
+        news = PaymentProgressed(end.session, payment.terms.hold_id, 0, b"", is_last=True)
+        end.host.later(0, news)

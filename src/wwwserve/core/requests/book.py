@@ -32,7 +32,7 @@ from wwwserve.core.paying import PayOrder
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
-from wwwserve.core.requests.questions import AsksPayments
+from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import PLACINGS_MAX
 from wwwserve.core.requests.state import (
@@ -76,10 +76,10 @@ class Book:
     """All own users' requests, by phase."""
 
     def __init__(
-        self, own: NodeId, capacity: Capacity, rounds: Rounds, payments: AsksPayments, tally: Tally
+        self, own: NodeId, capacity: Capacity, rounds: Rounds, strangers: Strangers, tally: Tally
     ) -> None:
         self._own = own
-        self._payments = payments
+        self._strangers = strangers
         self._capacity = capacity
         self._rounds = rounds
         self._tally = tally
@@ -169,7 +169,7 @@ class Book:
             body_digest=request.body_digest,
             cost_max=request.cost_max,
         )
-        paid = self._payments.pay(order, now)
+        paid = self._strangers.payments.pay(order, now)
         offer = Offer(
             version=OFFER_VERSION,
             summary=summary,

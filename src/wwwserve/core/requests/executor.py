@@ -70,7 +70,7 @@ class Executor:
         self._queue = queue
         self._policy = strangers.policy
         self._routing = strangers.routing
-        self._payments = strangers.payments
+        self._strangers = strangers
         self._tally = tally
         self._works: dict[SessionId, Work] = {}
         self._running: Counter[NodeId] = Counter()
@@ -105,7 +105,7 @@ class Executor:
         else:
             found = self._choose(event.peer, summary, summary.models, now)
         if isinstance(found, ServedModel):
-            found = self._payments.refuse(event.peer) or found
+            found = self._strangers.payments.refuse(event.peer) or found
         if isinstance(found, DeclineReason):
             retry_us = self._compute_retry_us(found, now)
             quote = Quote(event.probe.probe, decline=found, retry_after_us=retry_us)
@@ -243,7 +243,7 @@ class Executor:
         if isinstance(served, DeclineReason):
             return served
         # Last, for whoever admits a hold has taken it on.
-        payment = self._payments.admit(
+        payment = self._strangers.payments.admit(
             event.session, event.peer, offer.summary, ModelId(offer.model), event.hold, now
         )
         return payment if isinstance(payment, DeclineReason) else (served, payment)
@@ -325,7 +325,7 @@ class Executor:
             first_token_us=estimate.first_token_us,
             finish_us=estimate.finish_us,
             expiry_us=QUOTE_LIFE_US,
-            payment=self._payments.quote(event.peer, model, estimate.first_token_us),
+            payment=self._strangers.payments.quote(event.peer, model, estimate.first_token_us),
         )
 
     def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:

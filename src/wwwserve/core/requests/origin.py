@@ -52,7 +52,7 @@ class Origin:
         self._routing = strangers.routing
         self._entropy = entropy
         self._rounds = Rounds(entropy)
-        self.book = Book(own, capacity, self._rounds, strangers.payments, tally)
+        self.book = Book(own, capacity, self._rounds, strangers, tally)
         self._placement = Placement(
             own,
             book=self.book,

@@ -90,7 +90,7 @@ class Placement:
         self._rounds = rounds
         self._policy = strangers.policy
         self._routing = strangers.routing
-        self._payments = strangers.payments
+        self._strangers = strangers
 
     def place(self, request: OpenRequest, now: Moment) -> None:
         """Find a place for a request that has none."""
@@ -238,7 +238,7 @@ class Placement:
         if is_too_dear(quote, request.price_max):
             weighed: Payable | Unpayable = _TOO_DEAR
         else:
-            weighed = self._payments.weigh(node, quote, request.summary, request.cost_max)
+            weighed = self._strangers.payments.weigh(node, quote, request.summary, request.cost_max)
         match weighed:
             case Payable():
                 bid = Bid(

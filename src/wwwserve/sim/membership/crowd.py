@@ -18,13 +18,16 @@ from wwwserve.core.effects import (
     Dial,
     Effect,
     EndRequest,
+    ExtendPayment,
     Persist,
     PublishBlock,
+    ReleaseOutput,
     Report,
     SendMessage,
     StartLocal,
     StartRemote,
     StopSession,
+    TakeExtension,
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import Event, LinkClosed, LinkOpened, Persisted
@@ -229,9 +232,12 @@ class Crowd:
             case (
                 StartLocal()
                 | StartRemote()
+                | ExtendPayment()
                 | StopSession()
                 | EndRequest()
                 | AcceptOffer()
+                | ReleaseOutput()
+                | TakeExtension()
                 | DeclineOffer()
                 | PublishBlock()
             ):
