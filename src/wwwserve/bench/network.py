@@ -96,7 +96,7 @@ def create_scenario(load_permille: int, speedup: int = SPEEDUP) -> Scenario:
     workload = replace(
         built_in.workload,
         load_permille=load_permille,
-        is_length_allowed=True,
+        allowance="exact",
         prompt_tokens=LengthPlan(low=20, median=600, p90=1_400, high=3_000),
         completion_tokens=LengthPlan(low=4, median=24, p90=64, high=128),
     )

@@ -44,6 +44,7 @@ from wwwserve.sim import (
     fit_trace,
     parse_scenario,
     parse_trace,
+    prepare_trace,
     run_fuzz,
     run_scenario,
 )
@@ -112,7 +113,10 @@ def run(
     flags = flags or RunFlags()
     plan = apply_settings(_find_scenario(scenario), flags.settings)
     if flags.load is not None:
-        plan = apply_settings(plan, [f"workload.load_permille={round(flags.load * 1000)}"])
+        load = round(flags.load * 1000)
+        plan = apply_settings(
+            plan, [f"workload.load_permille={load}", "workload.requests_per_hour=0"]
+        )
     _validate_strategies(flags.strategy)
     results = _run_all(plan, flags)
     report = create_report_json(plan, results)
@@ -191,14 +195,17 @@ def replay(
 
 
 def _run_all(plan: Scenario, flags: RunFlags) -> list[RunResult]:
-    trace = None if flags.trace is None else _read_trace(flags.trace, plan, flags.load)
+    trace = None if flags.trace is None else _read_trace(flags.trace)
+    is_fitted = bool(plan.workload.trace) or flags.load is not None
+    supply = prepare_trace(plan, trace) if is_fitted else None
     seeds = range(1, flags.seeds + 1) if flags.seed is None else range(flags.seed, flags.seed + 1)
     results = []
     for seed in seeds:
         for strategy in flags.strategy:
             with _show_progress(f"{plan.name} {strategy} seed {seed}") as move:
+                rows = trace if supply is None else fit_trace(supply, plan, seed)
                 results.append(
-                    run_scenario(plan, seed, strategy=strategy, trace=trace, on_progress=move)
+                    run_scenario(plan, seed, strategy=strategy, trace=rows, on_progress=move)
                 )
     return results
 
@@ -222,7 +229,7 @@ def _validate_strategies(strategies: Sequence[str]) -> None:
             raise BadInput("--strategy", name, ", ".join(STRATEGIES), "wwwserve sim list")
 
 
-def _read_trace(path: Path, plan: Scenario, load: float | None) -> list[Arrival]:
+def _read_trace(path: Path) -> list[Arrival]:
     if not path.is_file():
         raise BadInput("--trace", str(path), "a CSV file, plain or .gz", "correct the path")
     try:
@@ -234,8 +241,7 @@ def _read_trace(path: Path, plan: Scenario, load: float | None) -> list[Arrival]
     if len(content) > TRACE_BYTES_MAX:
         expected = f"at most {TRACE_BYTES_MAX} bytes of text"
         raise BadInput("--trace", f"more in {path}", expected, "cut the file")
-    trace = parse_trace(text)
-    return trace if load is None else fit_trace(trace, plan, round(load * 1000))
+    return parse_trace(text, source=path.name)
 
 
 def _parse_seeds(text: str) -> range:

@@ -87,6 +87,7 @@ class PretendEngine:
         "health",
         "is_hung",
         "is_reliable",
+        "tells_progress",
     )
 
     def __init__(
@@ -108,6 +109,8 @@ class PretendEngine:
         """Takes requests, says it is well, and answers nothing."""
         self.is_reliable = False
         """Healed: what the plan says about failures no longer holds."""
+        self.tells_progress = True
+        """Listeners hear of tokens as they come, not only of the first and the last."""
         if plan.load_us:
             self.go_down(for_us=0)
 
@@ -153,6 +156,12 @@ class PretendEngine:
             self._release(run)
             self._model.cancel(run.name)
             self._arm()
+
+    def count_made(self, run: Run) -> int:
+        """Tokens of an answer that are made by now; 0 once it is over."""
+        if run.is_alive:
+            self._advance()
+        return self._model.count_made(run.name)
 
     def go_down(self, *, for_us: int) -> None:
         """The engine dies under all it runs, is away for a while, then loads its model."""
@@ -247,7 +256,8 @@ class PretendEngine:
             return
         run.has_begun = True
         if run.fate is not _Fate.BROKEN_BEFORE:
-            self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
+            if self.tells_progress:
+                self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
             run.listener.on_first_output()
 
     def _give_progress(self, run: Run) -> None:

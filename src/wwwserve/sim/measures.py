@@ -7,16 +7,13 @@ by themselves count neither way. Times become seconds only here, where people re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wwwserve.enginemodel import Demand, EngineProfile, compute_alone_us
-from wwwserve.sim.profiles import get_profile
+from wwwserve.sim.objectives import parse_objective
+from wwwserve.sim.plans import Scenario
+from wwwserve.sim.profiles import get_reference
 from wwwserve.sim.runs import RunResult
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.values.moments import SECOND
 
-SLO_FACTORS = (2, 3)
-"""E2E within so many times the unloaded time on the reference engine, and a second."""
-SLO_TTFT_S = (1, 5)
-"""First output within so many seconds."""
 ASKING_MESSAGES = ("Probe", "Quote")
 """Control messages spent on finding a place; frames of request streams are counted beside them."""
 
@@ -65,13 +62,12 @@ def measure(result: RunResult) -> Measures:
     # A request that every engine refuses has its right answer when it is refused.
     counted = [one for one in counted if not one.is_wrong]
     completed = [one for one in counted if one.outcome is Outcome.ANSWERED]
-    reference = get_profile(next(iter(result.scenario.nodes.values())).engine)
-    slo = compute_attainment(counted, reference)
+    slo = compute_attainment(result.scenario, counted)
     seconds = max(1, result.ended_us) / SECOND
     arriving_s = max(1, result.arrivals_end_us - result.scenario.join_us) / SECOND
     asking = sum(result.message_counts.get(kind, 0) for kind in ASKING_MESSAGES)
     membership = sum(result.message_counts.values()) - asking
-    good = slo[f"{SLO_FACTORS[0]}x"] * len(counted)
+    good = slo[result.scenario.objectives[0]] * len(counted)
     return Measures(
         requests=len(result.requests),
         completed=len(completed),
@@ -79,8 +75,8 @@ def measure(result: RunResult) -> Measures:
         failed=_count(counted, Outcome.FAILED) + _count(counted, Outcome.LOST),
         refused=_count(counted, Outcome.REFUSED),
         slo=slo,
-        e2e_s=compute_spread([one.ended_us - one.arrival_us for one in completed]),
-        ttft_s=compute_spread([_get_ttft_us(one) for one in completed]),
+        e2e_s=compute_spread([one.e2e_us for one in completed]),
+        ttft_s=compute_spread([one.ttft_us for one in completed]),
         tpot_s=compute_spread([_get_tpot_us(one) for one in completed]),
         goodput_rps=good / arriving_s,
         offloaded=_share(sum(one.is_offloaded for one in completed), len(completed)),
@@ -93,29 +89,15 @@ def measure(result: RunResult) -> Measures:
     )
 
 
-def compute_attainment(
-    requests: Sequence[UserRequest], reference: EngineProfile
-) -> dict[str, float]:
-    """The share of requests that met each objective."""
-    slo: dict[str, float] = {}
-    for factor in SLO_FACTORS:
-        met = sum(
-            _is_within(one, factor * compute_unloaded_us(one, reference) + SECOND)
-            for one in requests
+def compute_attainment(scenario: Scenario, requests: Sequence[UserRequest]) -> dict[str, float]:
+    """The share of requests that met each of a scenario's objectives."""
+    reference = get_reference(scenario)
+    return {
+        name: _share(
+            sum(parse_objective(name).is_met(one, reference) for one in requests), len(requests)
         )
-        slo[f"{factor}x"] = _share(met, len(requests))
-    for bound_s in SLO_TTFT_S:
-        met = sum(
-            one.outcome is Outcome.ANSWERED and _get_ttft_us(one) <= bound_s * SECOND
-            for one in requests
-        )
-        slo[f"ttft_{bound_s}s"] = _share(met, len(requests))
-    return slo
-
-
-def compute_unloaded_us(request: UserRequest, engine: EngineProfile) -> int:
-    """How long an idle engine takes for a request."""
-    return compute_alone_us(engine, Demand(request.prompt_tokens, request.completion_tokens))
+        for name in scenario.objectives
+    }
 
 
 def compute_spread(times_us: Sequence[int]) -> Spread:
@@ -136,19 +118,9 @@ def compute_percentile(ordered: Sequence[int], percent: int) -> int:
     return ordered[max(0, rank - 1)]
 
 
-def _is_within(request: UserRequest, bound_us: int) -> bool:
-    return request.outcome is Outcome.ANSWERED and request.ended_us - request.arrival_us <= bound_us
-
-
-def _get_ttft_us(request: UserRequest) -> int:
-    """A request that is not streamed shows its first output when it shows the last."""
-    seen_us = request.first_output_us if request.is_streamed else request.ended_us
-    return seen_us - request.arrival_us
-
-
 def _get_tpot_us(request: UserRequest) -> int:
     after_first = max(1, request.completion_tokens - 1)
-    return (request.ended_us - request.arrival_us - _get_ttft_us(request)) // after_first
+    return (request.e2e_us - request.ttft_us) // after_first
 
 
 def _count(requests: Sequence[UserRequest], outcome: Outcome) -> int:

@@ -14,8 +14,11 @@ from wwwserve.values.moments import MILLISECOND, SECOND
 
 HOSTS_MAX = 1_000
 """Nodes in one world."""
+OBJECTIVES_MAX = 64
+"""Objectives counted in one run."""
 MODEL = "pretend/base"
 """What everybody serves unless a plan says otherwise."""
+_MEDIAN_PERMILLE, _P90_PERMILLE, _WHOLE_PERMILLE = 500, 900, 1000
 
 Positive = Annotated[int, Meta(ge=1, le=10**12)]
 Natural = Annotated[int, Meta(ge=0, le=10**12)]
@@ -32,6 +35,9 @@ class EnginePlan(
     """GPU:MODEL, one of `wwwserve engine profiles`; empty = a plain engine of the two speeds."""
     speedup: Annotated[int, Meta(ge=1, le=1000)] = 1
     """How much faster than the real one, as of an emulated engine."""
+    pace_permille: Annotated[int, Meta(ge=100, le=10_000)] = 1000
+    """How long each iteration takes, in thousandths of what the profile says; 850 and 1150 show
+    what hangs on the profile's own error."""
     slots: Annotated[int, Meta(ge=0, le=4096)] = 0
     """Requests at once; 0 = the profile's own number, or 4 of a plain engine."""
     prefill_tokens_per_s: Positive = 4_000
@@ -53,6 +59,8 @@ class NodePlan(
 
     share: Natural = 0
     """Its users' part of all requests, relative to the other nodes' shares."""
+    seats: Natural = 0
+    """Its weight in the draw of candidates; 0 = in proportion to what its engine does saturated."""
     engine: EnginePlan = EnginePlan()
     models: tuple[str, ...] = (MODEL,)
     policy: dict[str, PolicyValue] = {}
@@ -94,11 +102,20 @@ class LengthPlan(
     median: Positive
     p90: Positive
     high: Positive
+    quantiles: tuple[tuple[Permille, Positive], ...] = ()
+    """More such points between `low` and `high`: how many thousandths lie below, and how long."""
 
     def __post_init__(self) -> None:
         """Refuse a spread that does not rise."""
-        if not self.low <= self.median <= self.p90 <= self.high:
-            raise ValueError("lengths must rise: low <= median <= p90 <= high")
+        points = self.get_points()
+        shares, lengths = [share for share, _ in points], [length for _, length in points]
+        if shares != sorted(shares) or lengths != sorted(lengths):
+            raise ValueError("lengths must rise: low <= median <= p90 <= high, quantiles between")
+
+    def get_points(self) -> tuple[tuple[int, int], ...]:
+        """Thousandths and the length they lie below, from `low` to `high`."""
+        inner = self.quantiles or ((_MEDIAN_PERMILLE, self.median), (_P90_PERMILLE, self.p90))
+        return ((0, self.low), *inner, (_WHOLE_PERMILLE, self.high))
 
 
 class Piece(
@@ -120,13 +137,20 @@ class WorkloadPlan(
 
     load_permille: Annotated[int, Meta(ge=0, le=10_000)] = 500
     """Of the engines' pooled saturated throughput."""
+    requests_per_hour: Natural = 0
+    """A rate instead of the load, where a published setting names one; 0 = the load counts."""
+    trace: str = ""
+    """A trace that ships with wwwserve, for the arrivals and lengths; empty = they are drawn."""
+    is_client_at_home: bool = True
+    """Each client of a trace talks to one node; else every request enters by the shares alone."""
     prompt_tokens: LengthPlan = LengthPlan(low=20, median=300, p90=1_500, high=4_000)
     completion_tokens: LengthPlan = LengthPlan(low=5, median=120, p90=400, high=1_000)
     pieces: tuple[Piece, ...] = ()
     """None: one steady rate."""
-    is_length_allowed: bool = False
-    """Every user allows exactly as many tokens as the answer has, as who replays a trace does;
-    otherwise half of them allow twice as many, and the others say nothing."""
+    allowance: Literal["some", "exact", "none"] = "some"
+    """How many tokens users allow: half of them twice as many as the answer has and the others any
+    number; or exactly as many, as who replays a trace does; or all any number, so that nobody is
+    told anything of an answer's length."""
     plain_permille: Permille = 0
     """Requests that are not streamed."""
     wrong_permille: Permille = 0
@@ -142,6 +166,23 @@ class WorkloadPlan(
     """Requests with `route: network`."""
     limited_permille: Permille = 0
     """Requests that allow only some executors."""
+
+    @property
+    def is_length_allowed(self) -> bool:
+        """Whether every user allows exactly as many tokens as the answer has."""
+        return self.allowance == "exact"
+
+
+class LedgerPlan(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """The ledger of a network that pays; its first node orders the log."""
+
+    credits_each: Positive = 1_000
+    """Free credits of each node's account at genesis."""
+    seats_each: Natural = 2
+    parameters: Literal["dev", "tiny"] = "dev"
+    """The ledger's numbers: those of a laptop, or smaller ones."""
 
 
 FaultKind = Literal[
@@ -190,6 +231,8 @@ class Scenario(
     """One line for people."""
     nodes: Annotated[dict[str, NodePlan], Meta(min_length=1, max_length=HOSTS_MAX)]
     network: NetworkPlan = NetworkPlan()
+    ledger: LedgerPlan | None = None
+    """None: nothing is paid. Nodes that start late know its genesis by the id alone."""
     workload: WorkloadPlan = WorkloadPlan()
     faults: tuple[Fault, ...] = ()
     parameters: Literal["main", "tiny"] = "main"
@@ -200,3 +243,13 @@ class Scenario(
     drain_us: Natural = 300 * SECOND
     """At most so long for what is open then."""
     body_bytes_per_token: Annotated[int, Meta(ge=1, le=KIB)] = 4
+    reference: str = ""
+    """The GPU:MODEL whose unloaded times objectives are multiples of; empty = the first node's."""
+    objectives: Annotated[tuple[str, ...], Meta(min_length=1, max_length=OBJECTIVES_MAX)] = (
+        "2x",
+        "3x",
+        "ttft_1s",
+        "ttft_5s",
+    )
+    """What is counted, by the names of `sim.objectives`; schedulers that know one aim at the
+    first."""

@@ -1,6 +1,5 @@
 """Which GPU an engine's plan stands for, and what can be expected of it."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -16,8 +15,15 @@ from wwwserve.enginemodel import (
 from wwwserve.sim.plans import EnginePlan, Scenario
 from wwwserve.values.moments import SECOND
 
+SATURATED_BACKLOGS = 4
+"""Backlogs an engine is saturated with where one would tell little."""
+MANY_HELD = 50
+"""Requests at once from which one backlog is enough."""
+SEATS_EACH = 100
+"""Seats of a node that does as much as the others; so a weak one differs from a weaker one."""
 PLAIN_SLOTS = 4
 """Slots of a plan that names no profile and no number."""
+_WHOLE_PERMILLE = 1000
 _HOUR_US = 3600 * SECOND
 
 
@@ -25,15 +31,23 @@ def get_profile(plan: EnginePlan) -> EngineProfile:
     """The engine a plan describes. Raises `BadInput` for a profile nobody has heard of."""
     if plan.profile:
         named = find_profile(plan.profile)
-        slotted = replace(named, max_num_seqs=plan.slots or named.max_num_seqs)
-        return speed_up(slotted, plan.speedup)
-    slots = plan.slots or PLAIN_SLOTS
-    return create_plain_profile(
-        slots=slots,
-        prefill_tokens_per_s=plan.prefill_tokens_per_s * plan.speedup,
-        decode_tokens_per_s=plan.decode_tokens_per_s * plan.speedup,
-        kv_capacity_tokens=slots * plan.context_tokens,
-    )
+        profile = replace(named, max_num_seqs=plan.slots or named.max_num_seqs)
+    else:
+        slots = plan.slots or PLAIN_SLOTS
+        profile = create_plain_profile(
+            slots=slots,
+            prefill_tokens_per_s=plan.prefill_tokens_per_s,
+            decode_tokens_per_s=plan.decode_tokens_per_s,
+            kv_capacity_tokens=slots * plan.context_tokens,
+        )
+    return speed_up(profile, plan.speedup * _WHOLE_PERMILLE / plan.pace_permille)
+
+
+def get_reference(scenario: Scenario) -> EngineProfile:
+    """The engine whose unloaded times count. Raises `BadInput` for a profile nobody knows."""
+    if scenario.reference:
+        return find_profile(scenario.reference)
+    return get_profile(next(iter(scenario.nodes.values())).engine)
 
 
 def compute_context_tokens(plan: EnginePlan, profile: EngineProfile) -> int:
@@ -43,9 +57,40 @@ def compute_context_tokens(plan: EnginePlan, profile: EngineProfile) -> int:
 
 def compute_pooled_us(scenario: Scenario, demands: Sequence[Demand]) -> int:
     """Mean time between such requests at which all engines together would just be saturated."""
-    profiles = Counter(get_profile(node.engine) for node in scenario.nodes.values())
-    per_hour = sum(
-        count * (_HOUR_US // compute_saturated_us(profile, demands))
-        for profile, count in profiles.items()
-    )
+    per_hour = sum(compute_throughputs(scenario, demands))
     return _HOUR_US // max(1, per_hour)
+
+
+def compute_throughputs(scenario: Scenario, demands: Sequence[Demand]) -> list[int]:
+    """How many such requests each node's engine does in an hour when more wait than it can run."""
+    profiles = [get_profile(node.engine) for node in scenario.nodes.values()]
+    saturated_us = dict.fromkeys(profiles, 0)
+    for profile in saturated_us:
+        saturated_us[profile] = _measure_saturated_us(profile, demands)
+    return [_HOUR_US // saturated_us[profile] for profile in profiles]
+
+
+def _measure_saturated_us(profile: EngineProfile, demands: Sequence[Demand]) -> int:
+    """The mean of several backlogs where an engine holds few requests at once: lengths vary."""
+    contexts = sum(demand.prompt_tokens + demand.output_tokens for demand in demands)
+    held = profile.kv_capacity_tokens * len(demands) // contexts
+    backlogs = SATURATED_BACKLOGS if held < MANY_HELD else 1
+    size = len(demands) // backlogs or 1
+    spans = [
+        compute_saturated_us(profile, demands[index * size : (index + 1) * size] or demands)
+        for index in range(backlogs)
+    ]
+    return sum(spans) // len(spans)
+
+
+def compute_seats(scenario: Scenario, demands: Sequence[Demand]) -> dict[str, int]:
+    """The seats of each node: the plan's, or in proportion to what its engine does saturated.
+
+    The proportional ones add up to about `SEATS_EACH` for each node, and nobody has none.
+    """
+    throughputs = compute_throughputs(scenario, demands)
+    whole = max(1, sum(throughputs))
+    return {
+        name: plan.seats or max(1, SEATS_EACH * len(throughputs) * done // whole)
+        for (name, plan), done in zip(scenario.nodes.items(), throughputs, strict=True)
+    }

@@ -7,11 +7,12 @@ from enum import Enum
 from typing import Protocol
 
 from wwwserve.core.peer import Peer
+from wwwserve.sim.central import RULES, Central
 from wwwserve.sim.checkers import Violation
 from wwwserve.sim.cluster import Cluster
 from wwwserve.sim.hosts import PeerSpins
 from wwwserve.sim.plans import Scenario
-from wwwserve.sim.pool import Pool
+from wwwserve.sim.traces import fit_trace, prepare_trace
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import Arrival
 from wwwserve.sim.world import World
@@ -113,11 +114,14 @@ def run_scenario(
 ) -> RunResult:
     """Run to the end, or to the first thing that is wrong. Raises `BadInput` for a bad plan.
 
+    `trace` is played as it is; without one, the scenario's own is fitted first.
     `on_progress` hears the virtual time done and the time in which requests arrive.
     """
+    supply = prepare_trace(scenario) if trace is None else None
+    arrivals = trace if supply is None else fit_trace(supply, scenario, seed)
     trial = _create_trial(scenario, seed, strategy)
-    trial.start(trace)
-    length_us = max(scenario.duration_us, trace[-1].at_us if trace else 0) + scenario.join_us
+    trial.start(arrivals)
+    length_us = max(scenario.duration_us, arrivals[-1].at_us if arrivals else 0) + scenario.join_us
 
     def play() -> None:
         while trial.world.now_us < length_us or not trial.is_quiet():
@@ -132,8 +136,8 @@ def run_scenario(
 
 
 def _create_trial(scenario: Scenario, seed: int, strategy: str) -> AnyTrial:
-    if strategy == "pool":
-        return Pool(scenario, seed)
+    if strategy == "pool" or strategy in RULES:
+        return Central(scenario, seed, strategy)
     return Cluster(scenario, seed, strategy=strategy, create_core=Peer)
 
 

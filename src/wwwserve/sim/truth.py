@@ -39,6 +39,10 @@ class UserRequest:
     completion_tokens: int
     """Length of the true answer."""
     model: str
+    client: str = ""
+    """Whose it is, as an API key tells; empty = nobody's in particular."""
+    completion_tokens_max: int = 0
+    """What its user allows; 0 = any number."""
     route: Route = Route.AUTO
     allowed_executors: tuple[NodeId, ...] = ()
     deadline_us: int = 0
@@ -54,6 +58,21 @@ class UserRequest:
     first_output_us: int = 0
     """When the user saw the first bytes; 0 = never."""
     ended_us: int = 0
+
+    @property
+    def prompt_tokens_estimate(self) -> int:
+        """What whoever places it takes its prompt for: within a tenth, as a good estimate is."""
+        return max(1, self.prompt_tokens * (90 + self.request[-1] % 21) // 100)
+
+    @property
+    def e2e_us(self) -> int:
+        """From its arrival to its end."""
+        return self.ended_us - self.arrival_us
+
+    @property
+    def ttft_us(self) -> int:
+        """To the first output; one that is not streamed shows that when it shows the last."""
+        return (self.first_output_us if self.is_streamed else self.ended_us) - self.arrival_us
 
     @property
     def is_offloaded(self) -> bool:

@@ -4,9 +4,10 @@ Drawn with whole numbers only, so a workload is the same on every machine. Arriv
 they do not wait for answers.
 """
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import assert_never
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.sessions import Route
@@ -16,14 +17,12 @@ from wwwserve.sim.profiles import compute_pooled_us
 from wwwserve.sim.truth import UserRequest
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.moments import SECOND
-from wwwserve.values.refusals import BadInput
 
-TRACE_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens")
-TRACE_ROWS_MAX = 1_000_000
 _RESOLUTION = 2**32
 _TYPICAL_REQUESTS = 1_000
 """Drawn to know what a workload costs on average."""
 _PERMILLE = 1000
+_HOUR_US = 3_600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +66,25 @@ def draw_exponential(entropy: Entropy, mean_us: int) -> int:
 
 
 def draw_length(entropy: Entropy, plan: LengthPlan) -> int:
-    """A number of tokens: even within each of the plan's three stretches."""
-    stretch = entropy.below(10)
-    if stretch < 5:  # noqa: PLR2004 - half, as the plan says
-        low, high = plan.low, plan.median
-    elif stretch < 9:  # noqa: PLR2004 - the next four tenths
-        low, high = plan.median, plan.p90
-    else:
-        low, high = plan.p90, plan.high
+    """A number of tokens: even within each of the plan's stretches."""
+    points = plan.get_points()
+    share = entropy.below(_PERMILLE) if plan.quantiles else entropy.below(10) * _PERMILLE // 10
+    after = next(index for index, (below, _) in enumerate(points) if share < below)
+    low, high = points[after - 1][1], points[after][1]
     return low + entropy.below(high - low + 1)
 
 
 def compute_mean_length(plan: LengthPlan) -> int:
     """The mean of `draw_length`, in tokens, rounded."""
-    weighted = 5 * (plan.low + plan.median) + 4 * (plan.median + plan.p90) + plan.p90 + plan.high
-    return max(1, weighted // 20)
+    weighted = sum(
+        (share - share_before) * (length + length_before)
+        for (share_before, length_before), (share, length) in pairwise(plan.get_points())
+    )
+    return max(1, weighted // (2 * _PERMILLE))
 
 
 def compute_interval_us(scenario: Scenario) -> int:
-    """Mean time between requests at which all engines together would just be saturated."""
+    """Mean time between drawn requests at which all engines together would just be saturated."""
     return compute_pooled_us(scenario, draw_typical(scenario.workload))
 
 
@@ -126,13 +125,8 @@ def create_requests(
 ) -> Iterator[UserRequest]:
     """All requests of a scenario in the order of their arrival."""
     arrivals = _draw_arrivals(scenario, entropy)
-    pieces = scenario.workload.pieces
     for number, arrival in enumerate(arrivals):
-        piece = next((piece for piece in pieces if arrival.at_us < piece.until_us), None)
-        weights = [node.share for node in population.nodes]
-        if piece is not None and piece.shares:
-            weights = list(piece.shares)
-        origin = _draw_weighted(entropy, weights)
+        origin = _draw_origin(scenario, population, entropy, arrival.at_us)
         yield _create_request(
             scenario, population, entropy, number=number, arrival=arrival, origin=origin
         )
@@ -141,92 +135,40 @@ def create_requests(
 def create_traced_requests(
     scenario: Scenario, population: Population, entropy: Entropy, trace: Sequence[Arrival]
 ) -> Iterator[UserRequest]:
-    """The requests of a trace; each of its clients talks to one node, drawn by the shares."""
+    """The requests of a trace; they enter by the shares, or where their client is at home."""
     homes: dict[str, int] = {}
-    weights = [node.share for node in population.nodes]
     for number, row in enumerate(trace):
-        if not row.client:
-            origin = _draw_weighted(entropy, weights)
-        else:
-            origin = homes.setdefault(row.client, _draw_weighted(entropy, weights))
+        origin = _draw_origin(scenario, population, entropy, row.at_us)
+        if row.client and scenario.workload.is_client_at_home:
+            origin = homes.setdefault(row.client, origin)
         yield _create_request(
             scenario, population, entropy, number=number, arrival=row, origin=origin
         )
 
 
-def fit_trace(trace: Sequence[Arrival], scenario: Scenario, load_permille: int) -> list[Arrival]:
-    """The trace played faster or slower, so that its mean rate is the wanted load."""
-    interval_us = compute_pooled_us(scenario, list_demands(trace))
-    wanted_us = len(trace) * interval_us * _PERMILLE // max(1, load_permille)
-    span_us = max(1, trace[-1].at_us)
-    return [
-        Arrival(
-            row.at_us * wanted_us // span_us, row.prompt_tokens, row.completion_tokens, row.client
-        )
-        for row in trace
-    ]
-
-
-def list_demands(trace: Sequence[Arrival]) -> list[Demand]:
-    """What a trace asks of engines."""
-    return [Demand(max(1, row.prompt_tokens), row.completion_tokens) for row in trace]
-
-
-def parse_trace(text: str) -> list[Arrival]:
-    """Read a trace's CSV text. Raises `BadInput` naming the column or line that is wrong."""
-    reader = csv.DictReader(text.splitlines())
-    found = reader.fieldnames or []
-    for column in TRACE_COLUMNS:
-        if column not in found:
-            raise BadInput(
-                field=f"trace column {column!r}",
-                found=", ".join(found)[:200] or "an empty file",
-                expected="a header with " + ", ".join(TRACE_COLUMNS) + " and perhaps client",
-                fix="rename or add the column",
-            )
-    rows = [_parse_row(row, number) for number, row in enumerate(reader, start=2)]
-    if not 0 < len(rows) <= TRACE_ROWS_MAX:
-        raise BadInput(
-            field="trace",
-            found=f"{len(rows)} rows",
-            expected=f"1 to {TRACE_ROWS_MAX} rows",
-            fix="cut the file",
-        )
-    return sorted(rows, key=lambda row: row.at_us)
-
-
-def _parse_row(row: dict[str, str], line: int) -> Arrival:
-    try:
-        at_us = int(float(row["arrival_s"]) * SECOND)
-        prompt, completion = int(float(row["prompt_tokens"])), int(float(row["output_tokens"]))
-    except (ValueError, TypeError, OverflowError) as error:
-        raise _create_row_fault(row, line) from error
-    if min(at_us, prompt, completion) < 0:
-        raise _create_row_fault(row, line)
-    return Arrival(at_us, prompt, max(1, completion), row.get("client") or "")
-
-
-def _create_row_fault(row: dict[str, str], line: int) -> BadInput:
-    return BadInput(
-        field=f"trace line {line}",
-        found=", ".join(str(row.get(column)) for column in TRACE_COLUMNS)[:200],
-        expected="three numbers that are not negative",
-        fix="correct or remove the line",
-    )
+def _draw_origin(scenario: Scenario, population: Population, entropy: Entropy, at_us: int) -> int:
+    pieces = scenario.workload.pieces
+    piece = next((piece for piece in pieces if at_us < piece.until_us), None)
+    weights: Sequence[int] = [node.share for node in population.nodes]
+    if piece is not None and piece.shares:
+        weights = piece.shares
+    return _draw_weighted(entropy, weights)
 
 
 def _draw_arrivals(scenario: Scenario, entropy: Entropy) -> Iterator[Arrival]:
     plan = scenario.workload
     pieces = plan.pieces or (Piece(until_us=scenario.duration_us),)
-    saturated_us = compute_interval_us(scenario)
+    usual_us, load_permille = compute_interval_us(scenario), plan.load_permille
+    if plan.requests_per_hour:
+        usual_us, load_permille = _HOUR_US // plan.requests_per_hour, _PERMILLE
     begin_us = 0
     for piece in pieces:
         end_us = min(piece.until_us, scenario.duration_us)
-        rate_permille = plan.load_permille * piece.rate_permille // _PERMILLE
+        rate_permille = load_permille * piece.rate_permille // _PERMILLE
         at_us = begin_us
         # A Poisson process forgets: each piece may start anew at its own rate.
         while rate_permille:
-            at_us += draw_exponential(entropy, saturated_us * _PERMILLE // rate_permille)
+            at_us += draw_exponential(entropy, usual_us * _PERMILLE // rate_permille)
             if at_us >= end_us:
                 break
             yield Arrival(
@@ -263,8 +205,10 @@ def _create_request(
         prompt_tokens=max(1, arrival.prompt_tokens),
         completion_tokens=arrival.completion_tokens,
         model=entropy.pick(population.get_models()),
+        client=arrival.client,
         route=_draw_route(plan, entropy),
     )
+    request.completion_tokens_max = _compute_allowed_tokens(plan, request)
     draw = _create_draw(entropy)
     request.is_streamed = not draw(plan.plain_permille)
     request.is_wrong = draw(plan.wrong_permille)
@@ -275,6 +219,18 @@ def _create_request(
     if draw(plan.limited_permille):
         request.allowed_executors = tuple(entropy.shuffle(population.node_ids)[:2])
     return request
+
+
+def _compute_allowed_tokens(plan: WorkloadPlan, request: UserRequest) -> int:
+    match plan.allowance:
+        case "exact":
+            return request.completion_tokens
+        case "some":
+            return 2 * request.completion_tokens if request.request[-2] % 2 else 0
+        case "none":
+            return 0
+        case _:
+            assert_never(plan.allowance)
 
 
 def _create_draw(entropy: Entropy) -> Callable[[int], bool]:

@@ -5,8 +5,8 @@ The dispatcher is asked directly; a whole pool runs a scenario, and has the netw
 
 from wwwserve.enginemodel import Demand, find_profile
 from wwwserve.sim import SCENARIOS, Verdict, run_scenario
+from wwwserve.sim.central import Dispatcher
 from wwwserve.sim.plans import EnginePlan, NodePlan, Scenario, WorkloadPlan
-from wwwserve.sim.pool import Dispatcher
 from wwwserve.sim.runs import RunResult
 from wwwserve.sim.truth import Outcome
 from wwwserve.sim.workload import Arrival

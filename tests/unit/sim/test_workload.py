@@ -8,9 +8,19 @@ from collections.abc import Sequence
 import pytest
 
 from wwwserve.core.entropy import Entropy
+from wwwserve.enginemodel import Demand
 from wwwserve.sim.measures import compute_percentile, compute_spread
 from wwwserve.sim.plans import LengthPlan, Scenario
+from wwwserve.sim.profiles import compute_pooled_us
 from wwwserve.sim.scenarios import SCENARIOS, apply_settings, list_keys, parse_scenario
+from wwwserve.sim.traces import (
+    SHIPPED_TRACES,
+    fit_trace,
+    leave_out_long,
+    load_shipped_trace,
+    parse_trace,
+    prepare_trace,
+)
 from wwwserve.sim.workload import (
     Arrival,
     Population,
@@ -20,8 +30,6 @@ from wwwserve.sim.workload import (
     create_traced_requests,
     draw_exponential,
     draw_length,
-    fit_trace,
-    parse_trace,
 )
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import SECOND
@@ -81,20 +89,75 @@ def test_a_trace_is_read_and_its_clients_stay_at_one_node() -> None:
     assert (requests[1].prompt_tokens, requests[1].completion_tokens) == (10, 20)
 
 
-def test_a_trace_is_fitted_to_a_load() -> None:
-    trace = [Arrival(index * SECOND, 100, 100) for index in range(1, 101)]
-    half, full = (fit_trace(trace, HELLO, load)[-1].at_us for load in (500, 1000))
-    assert half == pytest.approx(2 * full, rel=0.001)
+def fit(rows: int, load_permille: int, duration_us: int = 4_000 * SECOND) -> list[Arrival]:
+    """A trace of one alike request a second, fitted to the scenario hello."""
+    trace = [Arrival(index * SECOND, 100, 100, "c") for index in range(1, rows + 1)]
+    settings = [f"workload.load_permille={load_permille}", f"duration_us={duration_us}"]
+    scenario = apply_settings(HELLO, settings)
+    supply = prepare_trace(scenario, trace)
+    assert supply is not None
+    return fit_trace(supply, scenario, 1)
+
+
+def test_a_fast_trace_is_thinned_to_the_load_and_keeps_its_length() -> None:
+    few, more = fit(2_000, 50), fit(2_000, 100)
+    assert len(more) == pytest.approx(2 * len(few), rel=0.25)
+    assert len(few) < 2_000
+    assert few[-1].at_us == pytest.approx(2_000 * SECOND, rel=0.05)
+
+
+def test_a_slow_trace_is_laid_over_itself_with_other_clients() -> None:
+    fitted = fit(500, 1_000)
+    rate = len(fitted) / (500 * SECOND)
+    pooled_us = 1 / rate
+    demands = [Demand(100, 100)] * 500
+    assert pooled_us == pytest.approx(compute_pooled_us(HELLO, demands), rel=0.1)
+    assert len({row.client for row in fitted}) > 1
+
+
+def test_a_trace_far_too_slow_is_refused() -> None:
+    supply = prepare_trace(HELLO, [Arrival(10_000 * SECOND, 1, 1)])
+    assert supply is not None
+    with pytest.raises(BadInput, match="times too slow"):
+        fit_trace(supply, HELLO, 1)
+
+
+def test_a_trace_ends_with_the_scenario_and_holds_nothing_an_engine_cannot() -> None:
+    assert fit(2_000, 100, 60 * SECOND)[-1].at_us < 60 * SECOND
+    long = [Arrival(0, 40_000, 1), Arrival(SECOND, 10, 10)]
+    assert leave_out_long(long, HELLO) == long[1:]
+    with pytest.raises(BadInput, match="longer requests only"):
+        leave_out_long(long[:1], HELLO)
+
+
+@pytest.mark.parametrize("name", SHIPPED_TRACES)
+def test_shipped_traces_are_whole(name: str) -> None:
+    rows = load_shipped_trace(name)
+    assert len(rows) > 10_000
+    assert rows[0].at_us >= 0
+    assert any(row.client for row in rows) == name.startswith("servegen")
+
+
+def test_an_unknown_shipped_trace_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BadInput) as refused:
+        load_shipped_trace("azure")
+    assert SHIPPED_TRACES[0] in refused.value.expected
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("arrival_s,prompt_tokens\n1,2\n", "trace column 'output_tokens'"),
-        ("", "trace column 'arrival_s'"),
-        ("arrival_s,prompt_tokens,output_tokens\n1,2,3\nx,2,3\n", "trace line 3"),
-        ("arrival_s,prompt_tokens,output_tokens\n1,-2,3\n", "trace line 2"),
-        ("arrival_s,prompt_tokens,output_tokens\n1,2\n", "trace line 2"),
+        ("arrival_s,prompt_tokens\n1,2\n", "trace, line 1, column 'output_tokens'"),
+        ("", "trace, line 1, column 'arrival_s'"),
+        (
+            "arrival_s,prompt_tokens,output_tokens\n1,2,3\nx,2,3\n",
+            "trace, line 3, column 'arrival_s'",
+        ),
+        (
+            "arrival_s,prompt_tokens,output_tokens\n1,-2,3\n",
+            "trace, line 2, column 'prompt_tokens'",
+        ),
+        ("arrival_s,prompt_tokens,output_tokens\n1,2\n", "trace, line 2, column 'output_tokens'"),
         ("arrival_s,prompt_tokens,output_tokens\n", "trace"),
     ],
 )

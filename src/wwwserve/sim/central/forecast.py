@@ -1,0 +1,176 @@
+"""When an engine will be done with what it has, and with one more request.
+
+A fluid picture of continuous batching: all running sequences make a token in each iteration, an
+iteration takes what the engine model says of so many sequences and so much context, and whoever
+waits is admitted in order once the cache has room. Requests that may still come are not in it.
+"""
+
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wwwserve.enginemodel import EngineProfile, IterationWork, compute_iteration_us
+from wwwserve.values.moments import SECOND
+
+GROWTH_SHARE = 0.5
+"""Part of an answer that must have room at its start: while it grows, others end."""
+
+
+class Pace:
+    """How long an engine's iterations take, for the batches one asks about."""
+
+    def __init__(self, profile: EngineProfile) -> None:
+        self.profile = profile
+        timing = profile.iteration_model
+        self.context_us = timing.d_s_per_kv_token * SECOND
+        """For each token of context read, in one iteration."""
+        self._bases_us: list[float] = [
+            float(compute_iteration_us(timing, IterationWork(0, 0.0, count, 0)))
+            for count in range(profile.max_num_seqs + 2)
+        ]
+
+    def get_base_us(self, sequences: int) -> float:
+        """One iteration of so many sequences without any context."""
+        return self._bases_us[min(sequences, len(self._bases_us) - 1)]
+
+    def compute_prefill_us(self, tokens: int) -> float:
+        """What reading a prompt adds to the iterations it is read in."""
+        timing = self.profile.iteration_model
+        each = timing.g_s_per_token + timing.r_s_per_token + timing.e_s_per_pair * tokens / 2
+        return each * tokens * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One request as an engine has it: what it holds, what is to come, and by when it is wanted."""
+
+    context_tokens: float
+    remaining_tokens: float
+    is_begun: bool
+    due_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What would become of one more request."""
+
+    start_us: float
+    first_us: float
+    finish_us: float
+
+
+class Forecast:
+    """One engine from an instant on; `admit` adds to it, `foresee` only asks."""
+
+    def __init__(self, pace: Pace, now_us: int, loads: Sequence[Load]) -> None:
+        """`loads` in the order in which they were sent to the engine."""
+        self._pace = pace
+        self._now_us = now_us
+        self._time_us = float(now_us)
+        self._steps = 0.0
+        """Iterations since then."""
+        self._ends: list[tuple[float, float, float]] = []
+        """Of who runs: the step of its last token, its context at step 0, and when it is due."""
+        self._contexts = 0.0
+        """The sum of those contexts."""
+        for load in loads:
+            if load.is_begun:
+                self._add(load)
+        for load in loads:
+            if not load.is_begun:
+                self.admit(load)
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether the last one admitted has to wait until others end."""
+        return self._time_us > self._now_us and self._steps > 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._ends
+
+    def has_room(self, context_tokens: float, remaining_tokens: float) -> bool:
+        """Whether one more would start at once."""
+        return not self.has_waited and self._fits(0, context_tokens, remaining_tokens)
+
+    def admit(self, load: Load) -> None:
+        """Let one more in, when there is room for it."""
+        while self._ends and not self._fits(0, load.context_tokens, load.remaining_tokens):
+            self._end_first()
+        self._time_us += self._pace.compute_prefill_us(round(load.context_tokens))
+        self._add(load)
+
+    def foresee(
+        self, context_tokens: float, remaining_tokens: float, give_up_us: float
+    ) -> Prospect | None:
+        """What would become of one more; None if it would end after `give_up_us`."""
+        time_us, steps, contexts = self._time_us, self._steps, self._contexts
+        ends, gone = self._ends, 0
+        count = len(ends)
+        while gone < count and not self._fits(gone, context_tokens, remaining_tokens, contexts):
+            end, context, _ = ends[gone]
+            time_us += self._compute_span_us(count - gone, contexts, steps, end)
+            steps, contexts, gone = end, contexts - context, gone + 1
+            if time_us > give_up_us:
+                return None
+        start_us = time_us
+        time_us += self._pace.compute_prefill_us(round(context_tokens))
+        first_us = time_us + self._pace.get_base_us(count - gone + 1)
+        last = steps + remaining_tokens
+        contexts += context_tokens - steps
+        while gone < count and ends[gone][0] < last and time_us <= give_up_us:
+            end, context, _ = ends[gone]
+            time_us += self._compute_span_us(count - gone + 1, contexts, steps, end)
+            steps, contexts, gone = end, contexts - context, gone + 1
+        time_us += self._compute_span_us(count - gone + 1, contexts, steps, last)
+        return Prospect(start_us, first_us, time_us) if time_us <= give_up_us else None
+
+    def count_harmed(self, context_tokens: float, remaining_tokens: float) -> int:
+        """How many of those that run would be late, and only because one more runs beside them."""
+        pace, count = self._pace, len(self._ends)
+        slower_us = pace.get_base_us(count + 1) - pace.get_base_us(count)
+        slower_us += pace.context_us * (context_tokens + remaining_tokens / 2)
+        prefill_us = pace.compute_prefill_us(round(context_tokens))
+        time_us, steps, contexts, harmed = self._time_us, self._steps, self._contexts, 0
+        for gone, (end, context, due_us) in enumerate(self._ends):
+            time_us += self._compute_span_us(count - gone, contexts, steps, end)
+            shared = min(remaining_tokens, end - self._steps)
+            is_late = time_us + prefill_us + slower_us * shared > due_us
+            harmed += time_us <= due_us and is_late
+            steps, contexts = end, contexts - context
+        return harmed
+
+    def _fits(
+        self,
+        gone: int,
+        context_tokens: float,
+        remaining_tokens: float,
+        contexts: float | None = None,
+    ) -> bool:
+        """Whether it fits beside those that run, without the first `gone` of them."""
+        running = len(self._ends) - gone
+        if not running:
+            return True
+        step = self._ends[gone - 1][0] if gone else self._steps
+        held = (self._contexts if contexts is None else contexts) + running * step
+        wanted = context_tokens + GROWTH_SHARE * remaining_tokens
+        profile = self._pace.profile
+        return running < profile.max_num_seqs and held + wanted <= profile.kv_capacity_tokens
+
+    def _add(self, load: Load) -> None:
+        context = load.context_tokens - self._steps
+        insort(self._ends, (self._steps + load.remaining_tokens, context, load.due_us))
+        self._contexts += context
+
+    def _end_first(self) -> None:
+        end, context, _ = self._ends.pop(0)
+        count = len(self._ends) + 1
+        self._time_us += self._compute_span_us(count, self._contexts, self._steps, end)
+        self._steps, self._contexts = end, self._contexts - context
+
+    def _compute_span_us(self, sequences: int, contexts: float, begin: float, end: float) -> float:
+        """Time from one step to another while so many run."""
+        held = contexts + sequences * (begin + end) / 2
+        each_us = self._pace.get_base_us(sequences) + self._pace.context_us * held
+        return each_us * (end - begin)
