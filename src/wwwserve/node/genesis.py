@@ -117,6 +117,8 @@ def make_genesis(
             fix="leave it out: the default is 30 days of expected trade",
         )
     share = free // (len(members) + 1)
+    # Whole credits read better; what that leaves is the pool's.
+    share -= share % CREDIT if share > CREDIT else 0
     first = GenesisAccount(founder, share, FOUNDER_SEATS, plan.founder_flags)
     genesis = Genesis(
         format=GENESIS_FORMAT,
