@@ -33,11 +33,7 @@ from wwwserve.core.gossip.probing import Prober
 from wwwserve.core.gossip.relaying import Relayer
 from wwwserve.core.gossip.rules import get_doubts
 from wwwserve.core.gossip.spreading import Spreader
-from wwwserve.core.gossip.state import (
-    TASKS_PER_CALL_MAX,
-    Link,
-    State,
-)
+from wwwserve.core.gossip.state import TASKS_PER_CALL_MAX, Link, State
 from wwwserve.core.gossip.table import Table
 from wwwserve.core.lanes import Lane
 from wwwserve.core.setup import PeerSetup
@@ -291,11 +287,9 @@ class Gossip:
                 self._on_probing(message, sender)
             case PushPull() | Digest() | Listing():
                 self._on_exchange(message, sender)
-            case Probe() | Quote():
-                raise AssertionError("quotes are not for gossip")
+            case Probe() | Quote() | GenesisWanted() | GenesisTold():
+                raise AssertionError("neither quotes nor the ledger are for gossip")
             case FeedTold() | BlockTold() | HeadTold() | BlocksWanted() | ForkTold():
-                raise AssertionError("the log is not for gossip")
-            case GenesisWanted() | GenesisTold():
                 raise AssertionError("the log is not for gossip")
             case _:
                 assert_never(message)
