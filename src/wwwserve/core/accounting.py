@@ -1,277 +1,323 @@
-"""The paid half of a peer: introduces the network's log to everybody it concerns.
+"""The paid half of a peer: introduces the log, the wallet and payments to each other.
 
-What the log asks of other nodes becomes messages, what a block changed becomes news: to people, to
-the draw of executors, and to whoever owns an account here.
+What a block changed is news for the wallet and for payments; what payments ask of the wallet is
+passed on to it; what the wallet signed is opened by the shell, as any feed block, and then brought
+to whoever orders the log. None of the three knows of another.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
 from wwwserve.core.chain import (
-    BlocksMissing,
-    Chain,
-    ChainEffect,
-    ChainNews,
-    ChainTick,
-    FeedRelay,
-    ForkFound,
+    ChainDesk,
+    DeskEffect,
+    DeskEvent,
     LedgerTold,
     LedgerView,
     Loaded,
-    PublishHead,
-    SendFeed,
-    Suspicious,
     pick_facts,
-    tell_genesis,
 )
-from wwwserve.core.effects import Persist, PublishBlock, Report, SendMessage
+from wwwserve.core.effects import (
+    AnswerOrder,
+    ExtendPayment,
+    OpenFeed,
+    Persist,
+    PublishBlock,
+    ReleaseOutput,
+    Report,
+    SendMessage,
+    TakeExtension,
+)
+from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
-    BlockTold,
     DeadlineReached,
-    EnvelopeReceived,
+    ExtensionReceived,
     FeedTold,
-    ForkTold,
+    FirstOutput,
     HeadTold,
-    LinkClosed,
-    LinkOpened,
-    Persisted,
+    HoldRunsOut,
+    OrderOps,
+    PaymentProgressed,
+    SetPrices,
+    StreamEnded,
+    StreamFailed,
+    StreamOpened,
 )
-from wwwserve.core.facts import ForkProved, LedgerBegun, PeerRefused
+from wwwserve.core.facts import TokenCountsDiffer
+from wwwserve.core.holding import HoldDraft, SignedHold
 from wwwserve.core.lanes import Lane
-from wwwserve.core.snapshot import LedgerStatus
-from wwwserve.values.ids import NodeId
-from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
-from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Signer
-from wwwserve.wire import chain as words
-from wwwserve.wire.chain import strip_list
-from wwwserve.wire.ledger import OpenedFeed, SealedBlock
-
-HEADS_SPACING_US: Final = SECOND // 4
-"""Between two heads told to links: of several, only the last matters."""
-STALL_GRACE_US: Final = 10 * SECOND
-"""After two idle heights without a block the ledger counts as stalled so much later."""
-GENESIS_PARTS_MAX: Final = 32
-"""Parts of the genesis told to one link: the longest there may be, three times over."""
-
-AccountingEvent = (
-    ChainNews | DeadlineReached | LinkOpened | LinkClosed | Persisted | EnvelopeReceived
+from wwwserve.core.ledger import Ledger
+from wwwserve.core.paying import WorkUnpaid
+from wwwserve.core.payments import (
+    AnswerMeasured,
+    ClaimHold,
+    CountsDiffer,
+    ForwardHold,
+    HoldOver,
+    KeepPreimage,
+    OfferDeclined,
+    Payments,
+    PaymentsEffect,
+    PaymentsEvent,
+    PaymentsSetup,
+    SubmitHold,
 )
-AccountingEffect = Persist | PublishBlock | SendMessage | Report
+from wwwserve.core.payments import BlockApplied as PaymentsBlock
+from wwwserve.core.pricing import PriceTable
+from wwwserve.core.setup import WalletChoices
+from wwwserve.core.snapshot import LedgerStatus, WalletView
+from wwwserve.core.wallet import (
+    BlockApplied,
+    HeadHeard,
+    OrderRefused,
+    OrderSettled,
+    OrderSigned,
+    SignOps,
+    SubmitFeed,
+    Wallet,
+    WalletEffect,
+    WalletEvent,
+    WalletSetup,
+)
+from wwwserve.core.wallet import ClaimHold as ClaimKept
+from wwwserve.core.wallet import HoldOver as CloseHold
+from wwwserve.core.wallet import KeepPreimage as WritePreimage
+from wwwserve.core.wallet import SubmitHold as SubmitSigned
+from wwwserve.values.ids import NodeId
+from wwwserve.values.moments import Moment
+from wwwserve.wire import Signer
+
+PaidEvent = (
+    StreamOpened
+    | FirstOutput
+    | StreamEnded
+    | StreamFailed
+    | PaymentProgressed
+    | HoldRunsOut
+    | ExtensionReceived
+    | OfferDeclined
+    | AnswerMeasured
+    | SetPrices
+)
+"""What payments are told as it is."""
+AccountingEvent = DeskEvent | PaidEvent | OrderOps
+AccountingEffect = (
+    Persist
+    | PublishBlock
+    | SendMessage
+    | Report
+    | OpenFeed
+    | AnswerOrder
+    | ReleaseOutput
+    | ExtendPayment
+    | TakeExtension
+    | WorkUnpaid
+)
+"""`WorkUnpaid` is for requests; all others go out."""
 
 
-@dataclass(slots=True)
-class _Neighbour:
-    """What this node has told somebody it is linked with."""
+@dataclass(frozen=True, slots=True)
+class AccountingSetup:
+    """What the paid half of a peer is born with."""
 
-    genesis_parts: int = 0
+    signer: Signer
+    entropy: Entropy
+    wallet: WalletChoices
+    prices: PriceTable
+
+
+class _Purse:
+    """The wallet as requests may spend of it (`AsksWallet`): its owner's reserve stays."""
+
+    __slots__ = ("_reserve", "_wallet")
+
+    def __init__(self, wallet: Wallet, reserve: int) -> None:
+        self._wallet = wallet
+        self._reserve = reserve
+
+    @property
+    def spendable(self) -> int:
+        return max(self._wallet.spendable - self._reserve, 0)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._wallet.is_ready
+
+    def sign_hold(self, draft: HoldDraft, now: Moment) -> SignedHold:
+        return self._wallet.sign_hold(draft, now)
 
 
 class Accounting:
-    """The log, and all that follows from it at one node."""
+    """The log, this node's account in it, and what requests cost."""
 
-    def __init__(self, loaded: Loaded, signer: Signer, now: Moment) -> None:
-        """Go on from what is on disk, or begin; `signer` is this node's own."""
-        self._own = signer.node_id
-        self._chain = Chain(loaded, signer, now)
-        self._view = LedgerView(self._chain)
-        self._relay = FeedRelay(loaded.ledger)
-        self._links: dict[NodeId, _Neighbour] = {}
-        """Who asked for blocks last stands last."""
-        self._head: SealedBlock | None = None
-        """The newest block, if links have not been told of it yet."""
-        self._heads_at = now
-        """When they may be told next."""
-        self._asked_height = 0
-        """From where on blocks were asked for last."""
-        self._applied_at = now
-        """When the last block came, or the process began."""
+    def __init__(self, setup: AccountingSetup, loaded: Loaded, now: Moment) -> None:
+        """Go on from what is on disk, or begin. Raises `Refusal` if that is another key's."""
+        self._own = setup.signer.node_id
+        self._desk = ChainDesk(loaded, setup.signer, now)
+        wallet = WalletSetup(
+            signer=setup.signer,
+            stored=setup.wallet.stored,
+            is_clean_boot=setup.wallet.is_clean_boot,
+            is_sequencer=self._desk.is_sequencer,
+            held=_list_held(self._desk.state, self._own),
+        )
+        self._wallet = Wallet(wallet, self._desk.ledger)
+        self._payments = Payments(
+            PaymentsSetup(setup.signer, setup.entropy, setup.prices),
+            ledger=self._desk.ledger,
+            wallet=_Purse(self._wallet, setup.wallet.reserve),
+        )
 
     # -- a look from outside ---------------------------------------------------------------------
 
     @property
     def ledger(self) -> LedgerView:
         """The ledger as it is here now."""
-        return self._view
+        return self._desk.ledger
+
+    @property
+    def payments(self) -> Payments:
+        """What requests ask (`AsksPayments`)."""
+        return self._payments
 
     @property
     def seats(self) -> Mapping[NodeId, int]:
         """The seats by which executors are drawn: a live view, of this epoch's snapshot."""
-        return self._chain.ledger.seats
+        return self._desk.seats
 
     def get_status(self, now: Moment) -> LedgerStatus:
         """Where the ledger stands."""
-        status, ledger = self._chain.get_status(), self._chain.ledger
-        return LedgerStatus(
-            network_id=status.network_id,
-            sequencer=status.sequencer,
-            is_sequencer=status.is_sequencer,
-            height=status.height,
-            head=status.head,
-            time_ms=status.time_ms,
-            epoch=status.epoch,
-            told_height=status.told_height,
-            is_stalled=self.is_stalled(now),
-            fork=status.fork,
-            accounts=len(ledger.accounts),
-            holds=len(ledger.holds),
-            supply=ledger.constitution.supply,
-            tolerates_faults=status.tolerates_faults,
-        )
+        return self._desk.get_status(now)
 
-    def is_stalled(self, now: Moment) -> bool:
-        """Whether no block came for long, so that the ledger clock stands still."""
-        idle_us = self._view.parameters.height_ms_idle * MILLISECOND
-        return now >= after(self._applied_at, 2 * idle_us + STALL_GRACE_US)
+    def get_wallet(self) -> WalletView:
+        """This node's own account, as its wallet knows it."""
+        return self._wallet.get_view()
 
     # -- the doors -------------------------------------------------------------------------------
 
     def start(self, links: tuple[NodeId, ...], now: Moment) -> list[AccountingEffect]:
         """Begin, with these links open already."""
-        status = self._chain.get_status()
-        effects = self._carry_all(self._chain.start(), now)
-        effects.append(Report(LedgerBegun(status.network_id, status.height, status.is_sequencer)))
-        for peer in links:
-            effects += self._greet(peer)
-        return effects
-
-    def submit(self, feed: OpenedFeed, now: Moment) -> list[AccountingEffect]:
-        """Bring a feed block into the log: again and again, until it is there or has expired."""
-        self._relay.keep(feed, now)
-        try:
-            return self._carry_all(self._chain.submit(feed), now)
-        except Refusal:
-            # Too much waits, or it is known: it is said again in a while, or has come by then.
-            return []
+        effects = self._pass_all(self._desk.start(links, now), now)
+        return effects + self._carry_wallet(self._wallet.start(now))
 
     def handle(self, event: AccountingEvent, now: Moment) -> list[AccountingEffect]:
         """Take in what happened; the answer is what is to be done, in order."""
         match event:
-            case BlockTold() | HeadTold() | ForkTold():
-                return self._carry_all(self._chain.handle(event, now), now)
-            case FeedTold():
-                return self._on_feed(event, now)
-            case Persisted(lane):
-                is_ours = lane is Lane.CHAIN
-                return self._carry_all(self._chain.handle(event, now), now) if is_ours else []
-            case LinkOpened(peer):
-                return self._greet(peer)
-            case LinkClosed(peer):
-                self._links.pop(peer, None)
-                self._relay.on_link_closed(peer)
-                return []
-            case EnvelopeReceived(envelope):
-                return self._on_message(envelope.sender, envelope.message)
             case DeadlineReached():
-                return self._on_deadline(now)
+                return self._on_deadline(event, now)
+            case FeedTold(sender=sender, feed=feed) if sender == self._own:
+                return self._pass_all(self._desk.bring(feed, now), now)
+            case HeadTold(head=head):
+                effects = self._pass_all(self._desk.handle(event, now), now)
+                if head.leader != self._desk.sequencer:
+                    return effects
+                return effects + self._tell_wallet(HeadHeard(head.header.height), now)
+            case OrderOps(order, ops):
+                return self._tell_wallet(SignOps(order, ops), now)
+            case _ if isinstance(event, DeskEvent):
+                return self._pass_all(self._desk.handle(event, now), now)
             case _:
-                assert_never(event)
+                return self._tell_payments(event, now)
+
+    def take_effects(self, now: Moment) -> list[AccountingEffect]:
+        """What answers to questions of requests ask of others."""
+        return self._carry_payments(self._payments.take_effects(), now)
 
     def next_deadline(self) -> Moment:
         """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
-        heads_at = self._heads_at if self._head else NEVER
-        return min(self._chain.next_deadline(), self._relay.next_deadline(), heads_at)
+        return min(
+            self._desk.next_deadline(),
+            self._wallet.next_deadline(),
+            self._payments.next_deadline(),
+        )
 
-    def _on_deadline(self, now: Moment) -> list[AccountingEffect]:
+    def _on_deadline(self, event: DeadlineReached, now: Moment) -> list[AccountingEffect]:
         effects: list[AccountingEffect] = []
-        if now >= self._chain.next_deadline():
-            effects += self._carry_all(self._chain.handle(ChainTick(), now), now)
-        for feed in self._relay.take_due(now):
-            effects += self.submit(feed, now)
-        return effects + self._tell_head(now)
-
-    # -- what peers tell -------------------------------------------------------------------------
-
-    def _greet(self, peer: NodeId) -> list[AccountingEffect]:
-        """Tell a new neighbour where this node stands, or that all has stopped."""
-        self._links[peer] = _Neighbour()
-        effects: list[AccountingEffect] = list(self._relay.on_link_opened(peer))
-        newest, fork = self._chain.newest, self._chain.fork
-        if fork:
-            effects.append(SendMessage(peer, _make_fork_told(ForkFound(*fork))))
-        elif newest:
-            effects.append(SendMessage(peer, words.HeadTold(strip_list(newest.sealed))))
+        if now >= self._desk.next_deadline():
+            effects += self._pass_all(self._desk.handle(event, now), now)
+        if now >= self._wallet.next_deadline():
+            effects += self._tell_wallet(event, now)
+        if now >= self._payments.next_deadline():
+            effects += self._tell_payments(event, now)
         return effects
 
-    def _on_feed(self, told: FeedTold, now: Moment) -> list[AccountingEffect]:
-        if not self._chain.is_sequencer:
-            return list(self._relay.pass_on(told))
-        try:
-            return self._carry_all(self._chain.submit(told.feed), now)
-        except Refusal:
-            # Mostly it is here already: payer and payee both bring a hold. Whoever brought one
-            # that is early, or came to a full pool, brings it again.
-            return []
+    def _tell_wallet(self, event: WalletEvent, now: Moment) -> list[AccountingEffect]:
+        return self._carry_wallet(self._wallet.handle(event, now))
 
-    def _on_message(self, sender: NodeId, message: object) -> list[AccountingEffect]:
-        neighbour = self._links.get(sender)
-        if not isinstance(message, words.GenesisWanted) or neighbour is None:
-            return []
-        told = tell_genesis(self._chain.genesis_record, self._view.network_id, message)
-        if told is None or neighbour.genesis_parts >= GENESIS_PARTS_MAX:
-            return []
-        neighbour.genesis_parts += 1
-        return [SendMessage(sender, told)]
+    def _tell_payments(self, event: PaymentsEvent, now: Moment) -> list[AccountingEffect]:
+        return self._carry_payments(self._payments.handle(event, now), now)
 
-    # -- what the chain asks ---------------------------------------------------------------------
+    # -- who hears of whose answers --------------------------------------------------------------
 
-    def _carry_all(self, asked: list[ChainEffect], now: Moment) -> list[AccountingEffect]:
+    def _pass_all(self, answers: list[DeskEffect], now: Moment) -> list[AccountingEffect]:
         effects: list[AccountingEffect] = []
-        for effect in asked:
-            effects += self._carry(effect, now)
+        for answer in answers:
+            if isinstance(answer, LedgerTold):
+                effects += self._on_block(answer, now)
+            else:
+                effects.append(answer)
         return effects
 
-    def _carry(self, effect: ChainEffect, now: Moment) -> list[AccountingEffect]:
-        match effect:
-            case Persist() | PublishBlock():
-                return [effect]
-            case SendFeed(feed):
-                return list(self._relay.say(feed))
-            case PublishHead(head):
-                self._head = head
-                return self._tell_head(now)
-            case BlocksMissing():
-                return self._ask_blocks(effect)
-            case LedgerTold():
-                return self._on_told(effect, now)
-            case Suspicious(sender, height, refusal):
-                detail = f"block {height}: {refusal.detail}"
-                return [Report(PeerRefused(sender, refusal.rule, detail))]
-            case ForkFound():
-                return self._tell_fork(effect)
-            case _:
-                assert_never(effect)
+    def _on_block(self, told: LedgerTold, now: Moment) -> list[AccountingEffect]:
+        """A block is applied: payments first, so that the wallet claims what they are done with."""
+        effects = self._tell_payments(PaymentsBlock(told.facts), now)
+        effects += self._tell_wallet(BlockApplied(told.facts), now)
+        news = pick_facts(told.facts, self._own, self._desk.state)
+        return [*effects, *(Report(fact) for fact in news)]
 
-    def _tell_head(self, now: Moment) -> list[AccountingEffect]:
-        if self._head is None or now < self._heads_at:
-            return []
-        told = words.HeadTold(self._head)
-        self._head, self._heads_at = None, after(now, HEADS_SPACING_US)
-        return [SendMessage(peer, told) for peer in self._links]
+    def _carry_wallet(self, answers: list[WalletEffect]) -> list[AccountingEffect]:
+        return [_translate(answer) for answer in answers]
 
-    def _ask_blocks(self, missing: BlocksMissing) -> list[AccountingEffect]:
-        """Ask who told of them; if that was in vain or its link is gone, everybody in turn."""
-        peer = missing.peer
-        if peer not in self._links or missing.first == self._asked_height:
-            peer = next(iter(self._links), peer)
-        if peer not in self._links:
-            return []
-        self._asked_height = missing.first
-        self._links[peer] = self._links.pop(peer)
-        last = min(missing.last, missing.first + words.BLOCKS_TOLD_MAX - 1)
-        return [SendMessage(peer, words.BlocksWanted(missing.first, last))]
-
-    def _tell_fork(self, found: ForkFound) -> list[AccountingEffect]:
-        told = _make_fork_told(found)
-        fact = ForkProved(found.first.header.height, found.first.block_id, found.second.block_id)
-        return [Report(fact), *(SendMessage(peer, told) for peer in self._links)]
-
-    def _on_told(self, told: LedgerTold, now: Moment) -> list[AccountingEffect]:
-        self._applied_at = now
-        self._relay.on_facts(told.facts)
-        return [Report(fact) for fact in pick_facts(told.facts, self._own, self._chain.ledger)]
+    def _carry_payments(self, answers: list[PaymentsEffect], now: Moment) -> list[AccountingEffect]:
+        effects: list[AccountingEffect] = []
+        for answer in answers:
+            match answer:
+                case SubmitHold() | KeepPreimage() | ClaimHold() | HoldOver():
+                    effects += self._tell_wallet(_translate_hold(answer), now)
+                case ForwardHold(feed):
+                    effects += self._pass_all(self._desk.bring_until_final(feed, now), now)
+                case CountsDiffer(executor, model, permille):
+                    effects.append(Report(TokenCountsDiffer(executor, model, permille)))
+                case _:
+                    effects.append(answer)
+        return effects
 
 
-def _make_fork_told(found: ForkFound) -> words.ForkTold:
-    return words.ForkTold(strip_list(found.first.sealed), strip_list(found.second.sealed))
+def _translate(answer: WalletEffect) -> AccountingEffect:
+    """What the wallet asks, in the peer's words."""
+    match answer:
+        case Persist():
+            return answer
+        case SubmitFeed(feed, lane):
+            return OpenFeed(feed, lane)
+        case OrderSigned(order, feed_id, seq, lane):
+            return AnswerOrder(order, feed_id, seq, is_final=False, refusal="", lane=lane)
+        case OrderRefused(order, rule, detail):
+            refusal = f"{rule}: {detail}"
+            return AnswerOrder(order, b"", 0, is_final=False, refusal=refusal, lane=Lane.FEED)
+        case OrderSettled(order, feed_id, seq, denied):
+            refusal = "; ".join(f"op {one.position + 1}: {one.detail}" for one in denied)
+            return AnswerOrder(order, feed_id, seq, is_final=True, refusal=refusal, lane=Lane.FEED)
+        case _:
+            assert_never(answer)
+
+
+def _translate_hold(answer: SubmitHold | KeepPreimage | ClaimHold | HoldOver) -> WalletEvent:
+    """What payments ask of the wallet, in the wallet's words."""
+    match answer:
+        case SubmitHold(hold_id):
+            return SubmitSigned(hold_id)
+        case KeepPreimage(hold_id, depth, preimage, worth):
+            return WritePreimage(hold_id, depth, preimage, worth)
+        case ClaimHold(hold_id):
+            return ClaimKept(hold_id)
+        case HoldOver(hold_id, depth):
+            return CloseHold(hold_id, depth)
+        case _:
+            assert_never(answer)
+
+
+def _list_held(ledger: Ledger, own: NodeId) -> Mapping[bytes, int]:
+    """This account's own open holds, with what each locks."""
+    return {hold_id: hold.locked for hold_id, hold in ledger.holds.items() if hold.payer == own}

@@ -15,6 +15,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Accept, Decline, Message, Offer
 from wwwserve.wire.chain import ChainRecord
+from wwwserve.wire.ledger import SealedFeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,34 @@ class PublishBlock:
     """
 
     record: ChainRecord
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFeed:
+    """Open a feed block of this node's own, as if a peer had told it; answered by `FeedTold`."""
+
+    feed: SealedFeed
+    lane: Lane
+    """Not before this lane's pending writes are durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOrder:
+    """Tell whoever gave the wallet an order (`OrderOps`) what became of it.
+
+    It is signed, then in the log; or it is refused, and is over.
+    """
+
+    order: int
+    feed_id: bytes
+    """Of the feed block it is in; empty if it was not signed."""
+    seq: int
+    is_final: bool
+    """Whether that is in the log."""
+    refusal: str
+    """Why it, or a part of it, came to nothing; empty if all is well."""
+    lane: Lane
+    """Not before this lane's pending writes are durable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +237,8 @@ Effect = (
     | CloseLink
     | Persist
     | PublishBlock
+    | OpenFeed
+    | AnswerOrder
     | StartLocal
     | StartRemote
     | StopSession

@@ -11,13 +11,14 @@ from enum import Enum
 from wwwserve.core.engines import EngineReading
 from wwwserve.core.lanes import Lane
 from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.pricing import PriceTable
 from wwwserve.core.sessions import Route, ServedModel, SessionId
 from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Envelope, Message, Offer, RequestSummary, Usage
-from wwwserve.wire.ledger import OpenedBlock, OpenedFeed
+from wwwserve.wire.ledger import Op, OpenedBlock, OpenedFeed
 from wwwserve.wire.paying import OpenedHold
 
 # -- time and disk -------------------------------------------------------------------------------
@@ -292,6 +293,13 @@ class SetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPrices:
+    """Command: from now on this is asked; what was quoted holds."""
+
+    prices: PriceTable
+
+
+@dataclass(frozen=True, slots=True)
 class SetModels:
     """Command: from now on these models are served here."""
 
@@ -320,6 +328,15 @@ class Join:
 
     addresses: tuple[str, ...]
     expected: NodeId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOps:
+    """Command: have the wallet say this to the ledger; answered by `AnswerOrder`."""
+
+    order: int
+    """The caller's number for it."""
+    ops: tuple[Op, ...]
 
 
 class Departure(Enum):
@@ -368,10 +385,12 @@ Event = (
     | StreamEnded
     | StreamFailed
     | SetPolicy
+    | SetPrices
     | SetModels
     | SetGroups
     | SetAddresses
     | Join
+    | OrderOps
     | Depart
 )
 """The closed set: every `match` over it ends in `assert_never`."""

@@ -194,6 +194,16 @@ class ForkProved:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCountsDiffer:
+    """An executor's tokens have other sizes than those of others with the same model."""
+
+    executor: NodeId
+    model: str
+    permille: int
+    """Its bytes per token, in thousandths of theirs: below 1 000 it counts more tokens."""
+
+
+@dataclass(frozen=True, slots=True)
 class FactsDropped:
     """A watcher was too slow; so many facts were not told to it."""
 
@@ -216,6 +226,7 @@ Fact = (
     | PeerRefused
     | LedgerBegun
     | ForkProved
+    | TokenCountsDiffer
     | LedgerFact
     | FactsDropped
 )

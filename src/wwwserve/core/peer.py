@@ -9,22 +9,12 @@ as its genesis is known here.
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from wwwserve.core.accounting import Accounting, AccountingEffect, AccountingEvent
-from wwwserve.core.chain import ChainNews, GenesisSearch, LedgerView, Loaded, begin_chain
+from wwwserve.core.accounting import Accounting, AccountingEffect, PaidEvent
+from wwwserve.core.chain import DeskEvent, LedgerView, Loaded
 from wwwserve.core.effects import (
-    AcceptOffer,
-    CloseLink,
     DeclineOffer,
-    Dial,
     Effect,
-    EndRequest,
-    Persist,
-    PublishBlock,
     Report,
-    SendMessage,
-    StartLocal,
-    StartRemote,
-    StopSession,
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
@@ -49,6 +39,7 @@ from wwwserve.core.events import (
     LocalTimeRead,
     OfferCancelled,
     OfferReceived,
+    OrderOps,
     PaymentProgressed,
     Persisted,
     SendFailed,
@@ -56,6 +47,7 @@ from wwwserve.core.events import (
     SetGroups,
     SetModels,
     SetPolicy,
+    SetPrices,
     Started,
     StreamEnded,
     StreamFailed,
@@ -66,9 +58,13 @@ from wwwserve.core.events import (
 from wwwserve.core.facts import OpeningChanged
 from wwwserve.core.gossip import Described, Gossip, GossipEffect, GossipEvent, MemberUpdated
 from wwwserve.core.lanes import Lane
+from wwwserve.core.ledger_door import LedgerDoor
+from wwwserve.core.paying import WorkUnpaid
+from wwwserve.core.payments import OfferDeclined
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
+    LedgerUnknown,
     PeersLost,
     ProbeFailed,
     ProbeReceived,
@@ -83,8 +79,8 @@ from wwwserve.core.setup import PeerSetup
 from wwwserve.core.snapshot import OpeningView, Snapshot
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
-from wwwserve.values.moments import NEVER, Moment
-from wwwserve.values.parameters import compute_network_id
+from wwwserve.values.moments import Moment
+from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import Probe, Quote
 from wwwserve.wire.chain import ChainMessage
 
@@ -110,14 +106,9 @@ class Peer:
             payments=Unpaid(),
             entropy=entropy.split("requests"),
         )
-        self._signer = setup.signer
-        self._loaded = loaded
-        """Until the peer is started."""
-        self._accounting: Accounting | None = None
-        self._search: GenesisSearch | None = None
-        if setup.genesis_id and loaded is None:
-            parameters = compute_network_id(setup.parameters)
-            self._search = GenesisSearch(setup.genesis_id, parameters)
+        self._ledger = LedgerDoor(setup, loaded, entropy.split("ledger"), self._on_ledger)
+        if self._ledger.is_paid:
+            self._requests.set_payments(LedgerUnknown())
         self._gossip_deadline = self._gossip.next_deadline()
         """Moved by what gossip is told alone, so not asked for after each event of a request."""
         self._is_resting = False
@@ -146,7 +137,7 @@ class Peer:
             self._gossip_deadline,
             self._requests.next_deadline(),
             self._policy.opening.turn_at,
-            self._get_ledger_deadline(),
+            self._ledger.next_deadline(),
         )
 
     # -- a look from outside ---------------------------------------------------------------------
@@ -158,7 +149,7 @@ class Peer:
     @property
     def ledger(self) -> LedgerView | None:
         """The network's ledger as it is here; None where there is none, or none known yet."""
-        return self._accounting.ledger if self._accounting else None
+        return self._ledger.view
 
     def get_snapshot(self, now: Moment) -> Snapshot:
         """The whole peer as it is now."""
@@ -178,7 +169,8 @@ class Peer:
                 hours_change_us=self._policy.opening.compute_rest_us(now),
                 is_resting=self._is_resting,
             ),
-            ledger=self._accounting.get_status(now) if self._accounting else None,
+            ledger=self._ledger.get_status(now),
+            wallet=self._ledger.get_wallet(),
         )
 
     # -- who is told what ------------------------------------------------------------------------
@@ -190,20 +182,26 @@ class Peer:
                 EngineRead()
                 | SubmitRequest()
                 | CancelRequest()
-                | OfferReceived()
                 | OfferCancelled()
-                | StreamOpened()
-                | FirstOutput()
                 | StreamProgressed()
-                | StreamEnded()
-                | StreamFailed()
             ):
                 return self._requests.handle(event, now)
-            case PaymentProgressed() | HoldRunsOut() | ExtensionReceived():
-                return []  # Without a ledger nobody pays.
+            case OfferReceived() | StreamOpened() | FirstOutput() | StreamEnded() | StreamFailed():
+                return self._tell_session(event, now)
             case EnvelopeReceived() | SendFailed():
                 return self._tell_message(event, now)
-            case FeedTold() | BlockTold() | HeadTold() | ForkTold() | Persisted():
+            case (
+                Persisted()
+                | FeedTold()
+                | BlockTold()
+                | HeadTold()
+                | ForkTold()
+                | PaymentProgressed()
+                | HoldRunsOut()
+                | ExtensionReceived()
+                | OrderOps()
+                | SetPrices()
+            ):
                 return self._tell_books(event, now)
             case (
                 LinkOpened()
@@ -222,12 +220,12 @@ class Peer:
                 assert_never(event)
 
     def _tell_books(
-        self, event: ChainNews | Persisted, now: Moment
+        self, event: DeskEvent | PaidEvent | OrderOps, now: Moment
     ) -> Iterable[GossipEffect | AccountingEffect]:
         """The book of peers is gossip's, all others belong to the ledger."""
         if isinstance(event, Persisted) and event.lane is Lane.BOOK:
             return self._tell_gossip(event, now)
-        return self._tell_accounting(event, now)
+        return self._ledger.handle(event, now)
 
     def _tell_surroundings(
         self,
@@ -236,16 +234,33 @@ class Peer:
     ) -> Iterable[_Inner]:
         match event:
             case LinkOpened():
-                return [*self._tell_gossip(event, now), *self._tell_accounting(event, now)]
+                return [*self._tell_gossip(event, now), *self._ledger.handle(event, now)]
             case DeadlineReached() if now < min(
                 self._gossip_deadline, self._requests.next_deadline()
             ):
                 # A block is applied in many slices, which concern nobody else.
-                return self._tell_accounting(event, now)
+                return self._ledger.handle(event, now)
             case LinkClosed() | DeadlineReached():
                 return self._tell_in_turn(event, now)
             case _:
                 return self._tell_gossip(event, now)
+
+    def _tell_session(
+        self,
+        event: OfferReceived | StreamOpened | FirstOutput | StreamEnded | StreamFailed,
+        now: Moment,
+    ) -> list[_Inner]:
+        """What a run has taught of its price is known before requests choose another."""
+        if not isinstance(event, OfferReceived):
+            return [*self._ledger.handle(event, now), *self._requests.handle(event, now)]
+        answers: list[_Inner] = [*self._requests.handle(event, now)]
+        for answer in tuple(answers):
+            if not isinstance(answer, DeclineOffer) or event.hold is None:
+                continue
+            if answer.session == event.session and answer.decline.reason != DeclineReason.UNPAID:
+                # Payments liked the hold, or never saw it, and owe it to its payer.
+                answers += self._ledger.handle(OfferDeclined(event.hold), now)
+        return answers
 
     def _tell_gossip(self, event: GossipEvent, now: Moment) -> list[GossipEffect]:
         answers = self._gossip.handle(event, now)
@@ -255,7 +270,7 @@ class Peer:
     def _tell_in_turn(self, event: LinkClosed | DeadlineReached, now: Moment) -> Iterator[_Inner]:
         """Gossip's news is passed on before requests decide: they must not choose who is lost."""
         yield from self._tell_gossip(event, now)
-        yield from self._tell_accounting(event, now)
+        yield from self._ledger.handle(event, now)
         then = PeersLost((event.peer,)) if isinstance(event, LinkClosed) else event
         yield from self._requests.handle(then, now)
 
@@ -278,7 +293,7 @@ class Peer:
                     case Quote() as quote:
                         return self._requests.handle(QuoteReceived(envelope.sender, quote), now)
                     case message if isinstance(message, ChainMessage):
-                        return self._tell_accounting(event, now)
+                        return self._ledger.handle(event, now)
                     case _:
                         return self._tell_gossip(event, now)
             case SendFailed(peer, Probe() as probe):
@@ -299,7 +314,7 @@ class Peer:
                     *self._tell_gossip(self._describe(), now),
                     *self._note_opening(now),
                     *self._tell_gossip(event, now),
-                    *self._begin_ledger(self._loaded, now),
+                    *self._ledger.start(now),
                 ]
             case SetPolicy(policy):
                 self._policy.set(policy)
@@ -333,33 +348,6 @@ class Peer:
         departure = Departure.RESUME if is_open else Departure.DRAIN
         return [Report(fact), *self._tell_gossip(Depart(departure), now)]
 
-    # -- the ledger ------------------------------------------------------------------------------
-
-    def _tell_accounting(self, event: AccountingEvent, now: Moment) -> Iterable[AccountingEffect]:
-        """The ledger's part of an event: nothing where the network has none."""
-        if self._accounting is not None:
-            return self._accounting.handle(event, now)
-        if self._search is None:
-            return []
-        asked = self._search.handle(event, now)
-        genesis = self._search.found
-        # Once in a node's life, and then the ledger is as small as it ever is.
-        return [*asked, *self._begin_ledger(begin_chain(genesis) if genesis else None, now)]
-
-    def _begin_ledger(self, loaded: Loaded | None, now: Moment) -> list[AccountingEffect]:
-        if loaded is None:
-            return []
-        links = self._search.links if self._search else ()
-        self._loaded = self._search = None
-        self._accounting = Accounting(loaded, self._signer, now)
-        self._routing.set_seats(self._accounting.seats)
-        return self._accounting.start(links, now)
-
-    def _get_ledger_deadline(self) -> Moment:
-        if self._accounting is not None:
-            return self._accounting.next_deadline()
-        return self._search.next_deadline() if self._search else NEVER
-
     # -- who hears of whose answers --------------------------------------------------------------
 
     def _pass_on(self, answers: Iterable[_Inner], now: Moment) -> list[Effect]:
@@ -367,35 +355,35 @@ class Peer:
         effects: list[Effect] = []
         lost: list[NodeId] = []
         for answer in answers:
+            if isinstance(answer, Effect):
+                effects.append(answer)
+                continue
             match answer:
-                case (
-                    # The most frequent first: each is compared with those before it.
-                    Report()
-                    | SendMessage()
-                    | StartLocal()
-                    | EndRequest()
-                    | StartRemote()
-                    | StopSession()
-                    | AcceptOffer()
-                    | DeclineOffer()
-                    | Dial()
-                    | CloseLink()
-                    | Persist()
-                    | PublishBlock()
-                ):
-                    effects.append(answer)
                 case MemberUpdated(member):
                     self._routing.set_member(member)
                     if self._has_lost(member.node):
                         lost.append(member.node)
                 case OfferSent() | RunMeasured() | ExecutorFailed():
                     self._routing.learn(answer, now)
+                case WorkUnpaid():
+                    effects += self._pass_on(self._requests.handle(answer, now), now)
                 case _:
                     assert_never(answer)
+        return effects + self._follow_up(tuple(lost), now)
+
+    def _follow_up(self, lost: tuple[NodeId, ...], now: Moment) -> list[Effect]:
+        """What requests asked of payments, payments ask of others; requests hear who is lost."""
+        asked = self._ledger.take_effects(now)
+        effects = self._pass_on(asked, now) if asked else []
         if lost:
             # Now all of them are known to routing: no request goes from one to another.
-            effects += self._pass_on(self._requests.handle(PeersLost(tuple(lost)), now), now)
+            effects += self._pass_on(self._requests.handle(PeersLost(lost), now), now)
         return effects
+
+    def _on_ledger(self, accounting: Accounting) -> None:
+        """The network's ledger is known here: from now on requests are paid, and stake weighs."""
+        self._requests.set_payments(accounting.payments)
+        self._routing.set_seats(accounting.seats)
 
     def _has_lost(self, node: NodeId) -> bool:
         """Whether a node that was asked about a request cannot be asked any more."""

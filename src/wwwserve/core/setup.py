@@ -4,11 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.pricing import PRICE_TABLE_DEFAULT, PriceTable
 from wwwserve.core.sessions import ServedModel
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.parameters import Parameters
 from wwwserve.wire import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class WalletChoices:
+    """What this node's own account is born with; without a ledger it means nothing."""
+
+    stored: Mapping[bytes, bytes] = field(default_factory=dict)
+    """The `FEED` lane as it was on disk."""
+    is_clean_boot: bool = True
+    """False if the machine went down since the lane was last written, and not in order: then the
+    newest writes may be lost."""
+    reserve: int = 0
+    """Micro-credits that requests never spend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,9 @@ class PeerSetup:
     """The `BOOK` lane as it was on disk."""
     genesis_id: bytes = b""
     """Names the network's ledger, 32 bytes; empty: requests are not paid."""
+    prices: PriceTable = PRICE_TABLE_DEFAULT
+    """What is asked of other nodes."""
+    wallet: WalletChoices = field(default_factory=WalletChoices)
     region: str = ""
     software: str = ""
 

@@ -18,10 +18,12 @@ from wwwserve.adapters.host import (
 )
 from wwwserve.adapters.storage import SqliteStore
 from wwwserve.adapters.transports import TcpTransport
+from wwwserve.core.events import OrderOps
 from wwwserve.core.lanes import Lane
 from wwwserve.core.peer import Peer
-from wwwserve.core.setup import PeerSetup
+from wwwserve.core.setup import PeerSetup, WalletChoices
 from wwwserve.node.bodies import BodyStore
+from wwwserve.node.boot_mark import BootMark
 from wwwserve.node.carrier import NodeCarrier
 from wwwserve.node.chain_mail import ChainMail
 from wwwserve.node.config import Config, LoadedConfig, validate_exposure
@@ -45,12 +47,15 @@ from wwwserve.node.setup_parts import (
     make_groups,
     make_parameters,
     make_policy,
+    make_prices,
 )
 from wwwserve.node.state_folder import StateFolder
 from wwwserve.node.streams import Replies, TillFinder, Works
 from wwwserve.node.verifying import RememberingVerifier
+from wwwserve.node.wallet_orders import WalletOrders
 from wwwserve.ports.store import RangeStore
 from wwwserve.ports.transport import Transport
+from wwwserve.values.credits import parse_credits
 from wwwserve.values.parameters import compute_network_id
 from wwwserve.wire import Signer
 
@@ -105,13 +110,17 @@ class Parts:
     engines: EngineTable
     ledger: HomeLedger | None = None
     """None where nothing is paid."""
+    is_clean_boot: bool = True
+    """Whether the machine has run on since the node did, or was shut down in order."""
 
 
 async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) -> Parts:
     """Open disk, key, engines and network; the stack closes them in reverse order."""
     key = NodeKey.load(home.node_key_file)
+    mark = BootMark(home)
+    is_clean_boot = mark.set()
     store = SqliteStore(home.store_folder)
-    stack.push_async_callback(store.close)
+    stack.push_async_callback(_close_store, store, mark)
     engines = EngineTable()
     stack.push_async_callback(engines.close)
     for engine in config.engines:
@@ -119,7 +128,12 @@ async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) 
     ledger = await open_ledger(home, config, store)
     transport = TcpTransport(key, _find_network_id(config, ledger))
     stack.push_async_callback(transport.close)
-    return Parts(key, store, transport, engines, ledger)
+    return Parts(key, store, transport, engines, ledger, is_clean_boot)
+
+
+async def _close_store(store: SqliteStore, mark: BootMark) -> None:
+    await store.close()
+    mark.clear()
 
 
 def _find_network_id(config: Config, ledger: HomeLedger | None) -> bytes:
@@ -175,6 +189,7 @@ async def connect(
         _make_setup(config, parts, addresses), parts.ledger.loaded if parts.ledger else None
     )
     links.log_words = mail = ChainMail(
+        own=parts.key.node_id,
         verifier=verifier,
         points=verifier,
         store=parts.store,
@@ -183,7 +198,10 @@ async def connect(
         links=links,
         deliver=runner.deliver,
     )
-    carrier = NodeCarrier(runner, links, replies, works, facts, mail)
+    orders = WalletOrders()
+    if parts.ledger is not None:
+        orders.send = lambda number, ops: runner.deliver(OrderOps(number, ops))
+    carrier = NodeCarrier(runner, links, replies, works, facts, mail, orders)
     handle = NodeHandle(
         node_id=parts.key.node_id,
         peer=peer,
@@ -195,6 +213,7 @@ async def connect(
         opening=make_opening_watch(config.policy, parts.store, clock, runner.deliver),
         request_stop=stop.set,
         genesis=parts.ledger.genesis_id if parts.ledger else b"",
+        wallet_orders=orders,
     )
     return Node(config, runner, carrier, parts.engines, engines, door, handle, tasks)
 
@@ -211,6 +230,12 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
         bootstrap=make_bootstrap(config),
         restored=parts.store.read(Lane.BOOK),
         genesis_id=parts.ledger.genesis_id if parts.ledger else b"",
+        prices=make_prices(config.price),
+        wallet=WalletChoices(
+            stored=parts.store.read(Lane.FEED) if parts.ledger else {},
+            is_clean_boot=parts.is_clean_boot,
+            reserve=parse_credits("wallet.reserve", config.wallet.reserve),
+        ),
         region=config.network.region,
         software=f"wwwserve {__version__}",
     )

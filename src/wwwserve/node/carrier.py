@@ -5,12 +5,14 @@ from typing import assert_never
 
 from wwwserve.core.effects import (
     AcceptOffer,
+    AnswerOrder,
     CloseLink,
     DeclineOffer,
     Dial,
     Effect,
     EndRequest,
     ExtendPayment,
+    OpenFeed,
     Persist,
     PublishBlock,
     ReleaseOutput,
@@ -28,6 +30,7 @@ from wwwserve.node.fact_hub import FactHub
 from wwwserve.node.links import LinkTable
 from wwwserve.node.runner import Runner
 from wwwserve.node.streams import Replies, Works
+from wwwserve.node.wallet_orders import WalletOrders
 from wwwserve.ports.transport import CloseReason
 
 
@@ -41,6 +44,7 @@ class NodeCarrier:
     works: Works
     facts: FactHub
     mail: ChainMail
+    orders: WalletOrders
 
     def carry(self, effect: Effect) -> None:
         """See `Carrier`."""
@@ -54,10 +58,21 @@ class NodeCarrier:
                 self._carry_to_requests(effect)
             case AcceptOffer() | DeclineOffer() | ReleaseOutput() | TakeExtension():
                 self._carry_to_works(effect)
-            case PublishBlock(record):
-                self.mail.publish(record)
+            case PublishBlock() | OpenFeed() | AnswerOrder():
+                self._carry_to_books(effect)
             case Persist():
                 raise AssertionError("the runner writes to disk itself")
+            case _:
+                assert_never(effect)
+
+    def _carry_to_books(self, effect: PublishBlock | OpenFeed | AnswerOrder) -> None:
+        match effect:
+            case PublishBlock(record):
+                self.mail.publish(record)
+            case OpenFeed(feed):
+                self.mail.open_own(feed)
+            case AnswerOrder():
+                self.orders.on_answer(effect)
             case _:
                 assert_never(effect)
 

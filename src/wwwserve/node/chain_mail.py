@@ -28,13 +28,14 @@ from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Verifier, encode_message
 from wwwserve.wire.chain import (
     BLOCKS_TOLD_MAX,
+    FEED_HOPS_MAX,
     BlocksWanted,
     BlockTold,
     ChainRecord,
     FeedTold,
     read_chain_record,
 )
-from wwwserve.wire.ledger import FeedOpener, PointChecker
+from wwwserve.wire.ledger import FeedOpener, PointChecker, SealedFeed
 
 WORDS_QUEUED_MAX: Final = 4_096
 """Words of one peer that wait to be opened: four full blocks. Further ones are dropped, and the
@@ -80,6 +81,7 @@ class _Desk:
 class ChainMail:
     """The log's words on all links of one node."""
 
+    own: NodeId
     verifier: Verifier
     points: PointChecker
     store: RangeReader
@@ -108,6 +110,10 @@ class ChainMail:
         desk.word_bytes += size
         if desk.opening is None:
             desk.opening = self.tasks.create_task(self._open(peer, desk))
+
+    def open_own(self, feed: SealedFeed) -> None:
+        """Open a feed block of this node's own, as one that a peer told."""
+        self.receive(self.own, FeedTold(feed, FEED_HOPS_MAX), len(feed.ops))
 
     def publish(self, record: ChainRecord) -> None:
         """Tell all links of a block that this node made."""

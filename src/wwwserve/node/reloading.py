@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from wwwserve.core.events import Event, Join, SetGroups, SetPolicy
+from wwwserve.core.events import Event, Join, SetGroups, SetPolicy, SetPrices
 from wwwserve.node.config import Config, LoadedConfig, list_changes, validate_exposure
 from wwwserve.node.doors import Doors, join_address
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.engines import make_settings, open_engine
 from wwwserve.node.logs import NodeLog
-from wwwserve.node.setup_parts import make_bootstrap, make_groups, make_policy
+from wwwserve.node.setup_parts import make_bootstrap, make_groups, make_policy, make_prices
 from wwwserve.ports.engine import Engine
 from wwwserve.ports.peer_handle import ConfigChange
 from wwwserve.values.refusals import BadInput
@@ -113,6 +113,8 @@ class Reloader:
     def _tell_peer(self, old: Config, new: Config) -> None:
         if new.policy != old.policy:
             self.deliver(SetPolicy(make_policy(new.policy)))
+        if new.price != old.price:
+            self.deliver(SetPrices(make_prices(new.price)))
         if new.groups != old.groups:
             self.deliver(SetGroups(make_groups(new)))
         known = make_bootstrap(old)

@@ -10,7 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from wwwserve.core.effects import Effect, ExtendPayment, Persist, SendMessage, StartRemote
+from wwwserve.core.effects import (
+    AnswerOrder,
+    Effect,
+    ExtendPayment,
+    OpenFeed,
+    Persist,
+    SendMessage,
+    StartRemote,
+)
 from wwwserve.core.events import DeadlineReached, Event, Persisted
 from wwwserve.core.lanes import Lane
 from wwwserve.ports.clock import Clock
@@ -115,6 +123,8 @@ class Runner:
                     SendMessage(lane=Lane() as lane)
                     | StartRemote(lane=Lane() as lane)
                     | ExtendPayment(lane=lane)
+                    | OpenFeed(lane=lane)
+                    | AnswerOrder(lane=lane)
                 ) if self._gates[lane].is_waiting:
                     self._gates[lane].hold(effect)
                 case _:

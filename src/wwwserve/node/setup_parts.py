@@ -5,9 +5,11 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from wwwserve.core.policy_settings import PolicySettings
-from wwwserve.node.config import AUTO, Config, PolicyConfig
+from wwwserve.core.pricing import Prices, PriceTable
+from wwwserve.node.config import AUTO, Config, PolicyConfig, PriceConfig
 from wwwserve.node.hours import parse_hours
 from wwwserve.ports.interfaces import InterfaceAddress
+from wwwserve.values.credits import parse_credits
 from wwwserve.values.ids import NodeId, parse_node_id
 from wwwserve.values.limits import RECORD_ADDRESSES_MAX
 from wwwserve.values.model_names import ModelId, parse_model_id
@@ -42,6 +44,22 @@ def make_policy(policy: PolicyConfig) -> PolicySettings:
         deny_models=_models(policy.deny_models),
         offload_nodes=_nodes(policy.offload_nodes),
     )
+
+
+def make_prices(price: PriceConfig) -> PriceTable:
+    """What is asked for a million tokens, in micro-credits."""
+    default = Prices(
+        parse_credits("policy.price.prompt", price.prompt),
+        parse_credits("policy.price.completion", price.completion),
+    )
+    models = {
+        parse_model_id(model): Prices(
+            default.prompt if one.prompt is None else parse_credits(model, one.prompt),
+            default.completion if one.completion is None else parse_credits(model, one.completion),
+        )
+        for model, one in price.models.items()
+    }
+    return PriceTable(default, models)
 
 
 def make_groups(config: Config) -> Mapping[str, tuple[ModelId, ...]]:

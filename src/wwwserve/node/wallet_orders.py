@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from wwwserve.core.effects import AnswerOrder
 from wwwserve.ports.peer_handle import SignedOrder
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire.ledger import Op
@@ -54,6 +55,15 @@ class WalletOrders:
             return await _wait(order)
         finally:
             del self._orders[number]
+
+    def on_answer(self, answer: AnswerOrder) -> None:
+        """Take what the peer says of an order."""
+        if answer.refusal:
+            self.on_refused(answer.order, answer.refusal)
+        elif answer.is_final:
+            self.on_settled(answer.order, answer.feed_id, answer.seq)
+        else:
+            self.on_signed(answer.order, answer.feed_id, answer.seq)
 
     def on_signed(self, number: int, feed_id: bytes, seq: int) -> None:
         """The order is signed and durable."""

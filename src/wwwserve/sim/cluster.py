@@ -12,31 +12,42 @@ import msgspec
 
 from wwwserve.core.effects import (
     AcceptOffer,
+    AnswerOrder,
     CloseLink,
     DeclineOffer,
     Dial,
     Effect,
     EndRequest,
+    ExtendPayment,
+    OpenFeed,
     Persist,
+    PublishBlock,
+    ReleaseOutput,
     Report,
     RequestErrorCode,
     SendMessage,
     StartLocal,
     StartRemote,
     StopSession,
+    TakeExtension,
 )
 from wwwserve.core.events import CancelRequest, Event, Persisted, SubmitRequest
 from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.lanes import Lane
+from wwwserve.core.peer import Peer
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Route
-from wwwserve.core.setup import PeerSetup
+from wwwserve.core.setup import PeerSetup, WalletChoices
+from wwwserve.sim.carriages import compute_body_digest
 from wwwserve.sim.checkers import Checkers
 from wwwserve.sim.disk import PretendDisk
 from wwwserve.sim.engines import PretendEngine
 from wwwserve.sim.faults import Faults
 from wwwserve.sim.hosts import AnyPeer, Host
 from wwwserve.sim.keys import PretendSigner, PretendVerifier
+from wwwserve.sim.ledger_checker import LedgerChecker
+from wwwserve.sim.ledgers import PretendLedger
+from wwwserve.sim.log_words import LogWords
 from wwwserve.sim.network import Network
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
@@ -65,6 +76,7 @@ INSPECTION_PERIOD_US = SECOND
 _NODE_LISTS = ("allow_nodes", "deny_nodes", "offload_nodes")
 _REFUSALS = (
     RequestErrorCode.NO_CAPACITY,
+    RequestErrorCode.OUT_OF_CREDITS,
     RequestErrorCode.QUEUE_FULL,
     RequestErrorCode.MODEL_UNKNOWN,
     RequestErrorCode.LEAVING,
@@ -91,13 +103,17 @@ class Cluster:
         self._parameters = MAIN if scenario.parameters == "main" else TINY
         self._secret = entropy.bytes(32)
         self.world = World(entropy.split("world"))
-        self.network = Network(
-            self.world,
-            scenario.network,
-            PretendVerifier(self._secret),
-            compute_network_id(self._parameters),
-        )
         self._signers = {name: PretendSigner(self._secret, name) for name in scenario.nodes}
+        verifier, network_id = PretendVerifier(self._secret), compute_network_id(self._parameters)
+        self.ledger: PretendLedger | None = None
+        """The network's; None: nothing is paid."""
+        if scenario.ledger is not None:
+            accounts = tuple(signer.node_id for signer in self._signers.values())
+            self.ledger = PretendLedger(scenario.ledger, accounts, network_id, verifier)
+            network_id = self.ledger.genesis_id
+        self.network = Network(self.world, scenario.network, verifier, network_id)
+        self.log_words = LogWords(self.network, self.ledger.opener) if self.ledger else None
+        self.ledger_checker = LedgerChecker()
         self.hosts = {
             name: self._create_host(index, name, plan)
             for index, (name, plan) in enumerate(scenario.nodes.items())
@@ -106,7 +122,11 @@ class Cluster:
             self.network.add(host)
         self._validate()
         self.streams = Streams(
-            self.network, self.requests.get, on_output=lambda _: None, on_end=self._on_end
+            self.network,
+            self.requests.get,
+            on_output=lambda _: None,
+            on_end=self._on_end,
+            opener=self.ledger.opener if self.ledger else None,
         )
         self.checkers = Checkers(
             self.requests.get, lambda request: self.streams.get_answerer(request) is not None
@@ -168,7 +188,14 @@ class Cluster:
             self._finish(request, Outcome.REFUSED)
             return
         route = Route.LOCAL if self._strategy == "single" else request.route
-        host.tell(SubmitRequest(self._create_summary(request), route, request.allowed_executors))
+        host.tell(
+            SubmitRequest(
+                self._create_summary(request),
+                route,
+                request.allowed_executors,
+                body_digest=compute_body_digest(request) if self.ledger else b"",
+            )
+        )
         if request.patience_us:
             host.do_later(request.patience_us, lambda: self._go_away(host, request))
 
@@ -225,19 +252,23 @@ class Cluster:
         policy = self.create_policy(plan.policy)
         models = create_models(plan)
         self.checkers.on_birth(host, policy, models)
+        self.ledger_checker.on_birth(host)
         first = next(iter(self.hosts.values()))
-        return self._create_core(
-            PeerSetup(
-                signer=self._signers[host.name],
-                parameters=self._parameters,
-                entropy_seed=self._entropy.split(f"peer {host.name} {host.life}").bytes(32),
-                addresses=(host.address,),
-                models=models,
-                policy=policy,
-                bootstrap=() if host is first else ((first.address, first.node_id),),
-                restored=host.disk.read(Lane.BOOK),
-            )
+        setup = PeerSetup(
+            signer=self._signers[host.name],
+            parameters=self._parameters,
+            entropy_seed=self._entropy.split(f"peer {host.name} {host.life}").bytes(32),
+            addresses=(host.address,),
+            models=models,
+            policy=policy,
+            bootstrap=() if host is first else ((first.address, first.node_id),),
+            restored=host.disk.read(Lane.BOOK),
+            genesis_id=self.ledger.genesis_id if self.ledger else b"",
+            wallet=WalletChoices(stored=host.disk.read(Lane.FEED)),
         )
+        if self.ledger is None:
+            return self._create_core(setup)
+        return Peer(setup, self.ledger.load(host.disk, is_founder=plan.start_us == 0))
 
     def _create_starter(self, host: Host) -> Callable[[], None]:
         return lambda: self.faults.start(host)
@@ -271,24 +302,42 @@ class Cluster:
                 return False
         return True
 
+    def has_one_log(self, core: Sequence[Host]) -> bool:
+        """Whether all of these nodes stand at one block of the log, if the network has one."""
+        heads = [
+            snapshot.ledger.head if snapshot and snapshot.ledger else None
+            for snapshot in (host.get_snapshot() for host in core)
+        ]
+        return self.ledger is None or (None not in heads and len(set(heads)) == 1)
+
     # -- effects ---------------------------------------------------------------------------------
 
     def _carry_out(self, host: Host, effect: Effect) -> None:
         self.checkers.on_effect(host, effect)
+        self.ledger_checker.on_effect(host, effect)
         match effect:
             case SendMessage() | Dial() | CloseLink():
                 self._carry_out_link(host, effect)
             case Report():
                 for watcher in self.watchers:
                     watcher(host, effect.fact)
+            case PublishBlock() | OpenFeed() | AnswerOrder():
+                assert self.log_words is not None, "only who has a ledger asks for this"
+                self.log_words.carry_out(host, effect)
             case Persist():
                 host.disk.write(effect, lambda done: host.tell(Persisted(done.lane, done.number)))
-            case StartLocal() | StartRemote() | StopSession() | EndRequest():
-                self._carry_out_own(host, effect)
-            case AcceptOffer():
-                self.streams.accept(host, effect)
-            case DeclineOffer():
-                self.streams.decline(host, effect)
+            case (
+                StartLocal()
+                | StartRemote()
+                | ExtendPayment()
+                | StopSession()
+                | EndRequest()
+                | AcceptOffer()
+                | ReleaseOutput()
+                | TakeExtension()
+                | DeclineOffer()
+            ):
+                self.streams.carry_out(host, effect)
             case _:
                 assert_never(effect)
 
@@ -300,21 +349,6 @@ class Cluster:
                 self.network.dial(host, effect.address, effect.expected)
             case CloseLink():
                 self.network.end_link(host, effect)
-            case _:
-                assert_never(effect)
-
-    def _carry_out_own(
-        self, host: Host, effect: StartLocal | StartRemote | StopSession | EndRequest
-    ) -> None:
-        match effect:
-            case StartLocal():
-                self.streams.start_local(host, effect)
-            case StartRemote():
-                self.streams.start_remote(host, effect)
-            case StopSession():
-                self.streams.stop(host, effect.session)
-            case EndRequest():
-                self.streams.end_request(host, effect)
             case _:
                 assert_never(effect)
 

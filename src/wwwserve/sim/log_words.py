@@ -4,7 +4,10 @@ The same rules as of a real node's mail, but that opening takes no time: a peer'
 in the order in which they arrive.
 """
 
+from typing import assert_never
+
 from wwwserve.core.chain import ChainWord, Receiver, read_blocks
+from wwwserve.core.effects import AnswerOrder, OpenFeed, PublishBlock
 from wwwserve.core.events import EnvelopeReceived
 from wwwserve.core.lanes import Lane
 from wwwserve.sim.hosts import Host
@@ -14,6 +17,7 @@ from wwwserve.values.moments import MILLISECOND
 from wwwserve.wire import Envelope
 from wwwserve.wire.chain import (
     BLOCKS_TOLD_MAX,
+    FEED_HOPS_MAX,
     BlocksWanted,
     BlockTold,
     ChainRecord,
@@ -46,8 +50,23 @@ class LogWords:
         self._receivers: dict[tuple[int, int, NodeId], Receiver] = {}
         """By host, life of its process, and peer."""
         network.open_envelope = self._receive
+        self.answers: list[tuple[int, AnswerOrder]] = []
+        """What became of orders to wallets, by host."""
 
-    def publish(self, host: Host, record: ChainRecord) -> None:
+    def carry_out(self, host: Host, effect: PublishBlock | OpenFeed | AnswerOrder) -> None:
+        """Do what a host's peer asks concerning the log."""
+        match effect:
+            case PublishBlock(record):
+                self._publish(host, record)
+            case OpenFeed(feed, lane):
+                word = FeedTold(feed, FEED_HOPS_MAX)
+                host.disk.hold(lane, lambda: self._open(host, host.node_id, word))
+            case AnswerOrder():
+                self.answers.append((host.index, effect))
+            case _:
+                assert_never(effect)
+
+    def _publish(self, host: Host, record: ChainRecord) -> None:
         """Tell all links of a host of a block it made."""
         for link in self._network.get_links(host):
             self._tell(host, link.get_other(host).node_id, record)

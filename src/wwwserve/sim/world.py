@@ -12,17 +12,23 @@ import msgspec
 
 from wwwserve.core.effects import (
     AcceptOffer,
+    AnswerOrder,
     CloseLink,
     DeclineOffer,
     Dial,
     Effect,
     EndRequest,
+    ExtendPayment,
+    OpenFeed,
     Persist,
+    PublishBlock,
+    ReleaseOutput,
     Report,
     SendMessage,
     StartLocal,
     StartRemote,
     StopSession,
+    TakeExtension,
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.values.moments import NEVER, Moment
@@ -46,6 +52,12 @@ _EFFECT_TAGS: dict[type[Effect], bytes] = {
             AcceptOffer,
             DeclineOffer,
             Report,
+            PublishBlock,
+            OpenFeed,
+            AnswerOrder,
+            ReleaseOutput,
+            ExtendPayment,
+            TakeExtension,
         )
     )
 }

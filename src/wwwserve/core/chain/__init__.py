@@ -10,11 +10,13 @@ Rules:
 4. What an export holds is enough for anybody to come to the same state, or to name the first
    record that breaks a rule (`Audit`).
 
-`Chain` is the machine; `load_chain` finds it again on disk; `Audit` believes nothing.
+`Chain` is the machine, and `ChainDesk` speaks for it to the neighbours; `load_chain` finds it again
+on disk; `Audit` believes nothing.
 """
 
 from wwwserve.core.chain.admission import ACCOUNT_WAITING_MAX, Admission
 from wwwserve.core.chain.audit import Audit, Broken, Totals
+from wwwserve.core.chain.desk import ChainDesk, DeskEffect, DeskEvent
 from wwwserve.core.chain.effects import (
     BlocksMissing,
     ChainEffect,
@@ -50,12 +52,15 @@ __all__ = [
     "BlocksMissing",
     "Broken",
     "Chain",
+    "ChainDesk",
     "ChainEffect",
     "ChainEvent",
     "ChainNews",
     "ChainStatus",
     "ChainTick",
     "ChainWord",
+    "DeskEffect",
+    "DeskEvent",
     "EntryView",
     "Export",
     "FeedRelay",

@@ -10,7 +10,6 @@ from wwwserve.core.effects import Report, SendMessage
 from wwwserve.core.events import (
     DeadlineReached,
     EnvelopeReceived,
-    Event,
     LinkClosed,
     LinkOpened,
 )
@@ -55,7 +54,7 @@ class GenesisSearch:
         """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
         return self._again_at
 
-    def handle(self, event: Event, now: Moment) -> list[SendMessage | Report]:
+    def handle(self, event: object, now: Moment) -> list[SendMessage | Report]:
         """Take in what happened; other events than those of links mean nothing here."""
         match event:
             case LinkOpened(peer):

@@ -30,12 +30,11 @@ from wwwserve.core.payments.events import (
     OfferDeclined,
     PaymentsEvent,
     PromptMeasured,
-    SetPrices,
 )
 from wwwserve.core.payments.machine import Payments, PaymentsSetup
 from wwwserve.core.payments.meters import PayeeMeter, PayerMeter
-from wwwserve.core.payments.prices import PRICE_MAX, PRICES_DEFAULT, Prices, PriceTable
 from wwwserve.core.payments.questions import AsksWallet
+from wwwserve.core.pricing import PRICE_MAX, PRICES_DEFAULT, Prices, PriceTable
 
 __all__ = [
     "PRICES_DEFAULT",
@@ -58,7 +57,6 @@ __all__ = [
     "PriceTable",
     "Prices",
     "PromptMeasured",
-    "SetPrices",
     "SubmitHold",
     "count_completion",
 ]

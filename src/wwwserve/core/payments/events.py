@@ -8,12 +8,12 @@ from wwwserve.core.events import (
     FirstOutput,
     HoldRunsOut,
     PaymentProgressed,
+    SetPrices,
     StreamEnded,
     StreamFailed,
     StreamOpened,
 )
 from wwwserve.core.ledger_facts import LedgerFact
-from wwwserve.core.payments.prices import PriceTable
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.wire.paying import OpenedHold
@@ -24,13 +24,6 @@ class BlockApplied:
     """The ledger went on by a block, which changed this; an empty one counts too."""
 
     facts: tuple[LedgerFact, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetPrices:
-    """Command: from now on this is asked."""
-
-    prices: PriceTable
 
 
 @dataclass(frozen=True, slots=True)

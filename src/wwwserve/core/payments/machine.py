@@ -10,6 +10,7 @@ from wwwserve.core.events import (
     FirstOutput,
     HoldRunsOut,
     PaymentProgressed,
+    SetPrices,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -27,12 +28,11 @@ from wwwserve.core.payments.events import (
     PaymentsEvent,
     PromptMeasured,
     SessionEvent,
-    SetPrices,
 )
 from wwwserve.core.payments.payee import Payee
 from wwwserve.core.payments.payer import Payer
-from wwwserve.core.payments.prices import PRICE_TABLE_DEFAULT, PriceTable
 from wwwserve.core.payments.questions import AsksWallet
+from wwwserve.core.pricing import PRICE_TABLE_DEFAULT, PriceTable
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId

@@ -19,10 +19,11 @@ from wwwserve.core.payments.admission import (
 from wwwserve.core.payments.counts import AnswerLengths, PromptCounts
 from wwwserve.core.payments.effects import ClaimHold, ForwardHold, KeepPreimage, PaymentsEffect
 from wwwserve.core.payments.meters import Gauge
-from wwwserve.core.payments.prices import PriceTable, choose_lead
+from wwwserve.core.payments.prices import choose_lead
 from wwwserve.core.payments.quoting import QUOTE_LIFE_MS, Quotes
 from wwwserve.core.payments.risk import Risk
 from wwwserve.core.payments.trust import PendingHold
+from wwwserve.core.pricing import PriceTable
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import WORKS_OPEN_MAX

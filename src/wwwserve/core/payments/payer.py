@@ -21,12 +21,12 @@ from wwwserve.core.payments.counts import LENGTH_PRIOR_TOKENS, AnswerLengths, Pr
 from wwwserve.core.payments.effects import HoldOver, PaymentsEffect, SubmitHold
 from wwwserve.core.payments.prices import (
     HoldPlan,
-    Prices,
     compute_cost,
     plan_extension,
     plan_hold,
 )
 from wwwserve.core.payments.questions import AsksWallet
+from wwwserve.core.pricing import Prices
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.credits import credits_text
 from wwwserve.values.ids import NodeId
@@ -46,8 +46,6 @@ from wwwserve.wire.paying import (
 
 RUNS_MAX: Final = REQUESTS_OPEN_MAX
 """Runs of own requests that are paid at once: no more can be open; of more, the oldest is over."""
-LENGTH_FACTOR: Final = 2
-"""A hold covers an answer of twice the expected length: few need another."""
 EXTENSIONS_MAX: Final = 64
 """Further holds of one run; then no more is paid, and its executor goes no further."""
 
@@ -230,16 +228,11 @@ class Payer:
             raise Refusal("quote-lead", "a node without a seat is not paid ahead")
 
     def _plan(self, firm: FirmQuote, summary: RequestSummary, budget: int) -> HoldPlan | Unpayable:
-        """A hold for twice the expected answer; where that is too much, for less, not below it."""
-        parameters, model = self._ledger.parameters, ModelId(firm.model)
-        prices, prompt = _read_prices(firm), self._count_prompt(summary, model)
-        expected = self._predict_tokens(summary, model)
-        longest = summary.completion_tokens_max or expected * LENGTH_FACTOR
-        plan = plan_hold(
-            prices, prompt, min(expected * LENGTH_FACTOR, longest), expected, parameters
-        )
-        if plan.locked > budget:
-            plan = plan_hold(prices, prompt, expected, expected, parameters)
+        """A hold for the expected answer; where it turns out longer, another follows."""
+        expected = self._predict_tokens(summary, ModelId(firm.model))
+        prompt = self._count_prompt(summary, ModelId(firm.model))
+        parameters = self._ledger.parameters
+        plan = plan_hold(_read_prices(firm), prompt, expected, expected, parameters)
         if plan.locked <= budget:
             return plan
         needed, can = credits_text(plan.locked), credits_text(budget)
@@ -258,8 +251,6 @@ class Payer:
             further = min(further, longest - completion_tokens)
         newest = run.terms.first + (run.terms.units_max - 1) * run.terms.unit
         budget = min(self._wallet.spendable, run.order.cost_max - run.spent - newest)
-        # Those in the hold before that are not paid yet are paid by this one, too.
-        further += run.terms.units_max * run.terms.unit_tokens // LENGTH_FACTOR
         plan = plan_extension(run.plan, further, self._ledger.parameters)
         return plan if plan.locked <= budget and not self._ledger.is_halted else None
 

@@ -4,18 +4,15 @@ All amounts are whole micro-credits, rounded up, and none is above `MICROCREDITS
 one function, used by both sides of a hold: what its payer writes is what its payee expects.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isqrt
 from typing import Final
 
 from wwwserve.core.paying import AHEAD
-from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
+from wwwserve.core.pricing import Prices
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ledger_parameters import LedgerParameters
-from wwwserve.values.model_names import ModelId
 
-PRICE_MAX: Final = 1_000_000 * CREDIT
-"""The highest price of a million tokens: a credit a token. More in a quote is not paid."""
 UNIT_TOKENS_MIN: Final = 4
 """The finest unit the ledger takes."""
 UNIT_TOKENS_MAX: Final = 256
@@ -23,38 +20,6 @@ UNIT_TOKENS_MAX: Final = 256
 UNITS_PER_ANSWER: Final = 8
 """A unit is about so much of the answer: half a unit of rounding is then some 6 % at most."""
 _MILLION: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What a million tokens cost, in micro-credits; 0 is free."""
-
-    prompt: int
-    completion: int
-
-    @property
-    def is_payable(self) -> bool:
-        """Whether they are prices at all, and none beyond the highest."""
-        return 0 <= self.prompt <= PRICE_MAX and 0 <= self.completion <= PRICE_MAX
-
-
-PRICES_DEFAULT: Final = Prices(prompt=667 * CREDIT, completion=2_667 * CREDIT)
-"""At which the reference request, 500 prompt and 250 completion tokens, costs a credit."""
-
-
-@dataclass(frozen=True, slots=True)
-class PriceTable:
-    """What a provider asks, as its operator set it."""
-
-    default: Prices = PRICES_DEFAULT
-    models: Mapping[ModelId, Prices] = field(default_factory=dict)
-
-    def find(self, model: ModelId) -> Prices:
-        """The prices of a model."""
-        return self.models.get(model, self.default)
-
-
-PRICE_TABLE_DEFAULT: Final = PriceTable()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from wwwserve.core.requests.questions import AsksPayments, AsksPolicy, AsksRouti
 from wwwserve.core.requests.rewriting import CHOICES_MAX, StreamRewriter
 from wwwserve.core.requests.runs import TextRun
 from wwwserve.core.requests.sse import EventSplitter, StreamMeter, read_usage
-from wwwserve.core.requests.unpaid import Unpaid
+from wwwserve.core.requests.unpaid import LedgerUnknown, Unpaid
 
 __all__ = [
     "CHOICES_MAX",
@@ -59,6 +59,7 @@ __all__ = [
     "AsksRouting",
     "Chunk",
     "EventSplitter",
+    "LedgerUnknown",
     "Payment",
     "PeersLost",
     "ProbeFailed",

@@ -57,7 +57,7 @@ class Requests:
     ) -> None:
         self._capacity = Capacity(models)
         self._tally = Tally()
-        strangers = Strangers(policy, routing, payments)
+        self._strangers = strangers = Strangers(policy, routing, payments)
         self._origin = Origin(
             own,
             capacity=self._capacity,
@@ -80,6 +80,10 @@ class Requests:
         self._dispatch(event, now)
         self._origin.work(now)
         return self._executor.take_effects() + self._origin.book.take_effects()
+
+    def set_payments(self, payments: AsksPayments) -> None:
+        """From now on these are asked."""
+        self._strangers.payments = payments
 
     def next_deadline(self) -> Moment:
         """When this machine wants to be called again."""

@@ -119,9 +119,9 @@ class AsksPayments(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Strangers:
-    """All three that are asked."""
+    """All three that are asked; payments change once, when the network's ledger is known."""
 
     policy: AsksPolicy
     routing: AsksRouting

@@ -45,3 +45,37 @@ class Unpaid:
     ) -> PayeeTerms | DeclineReason | None:
         """Everybody may come, and whatever a hold says is not read."""
         return None
+
+
+class LedgerUnknown:
+    """`AsksPayments` of a network that pays, while its ledger is not known here yet."""
+
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+        """No price: nobody is quoted anything."""
+        return b""
+
+    def refuse(self, peer: NodeId) -> DeclineReason | None:
+        """Nobody can pay here yet."""
+        return DeclineReason.UNPAID
+
+    def weigh(
+        self, peer: NodeId, quote: Quote, summary: RequestSummary, cost_max: int
+    ) -> Payable | Unpayable:
+        """Nothing can be paid yet."""
+        return Unpayable("the network's ledger is not known here yet", is_out_of_credits=True)
+
+    def pay(self, order: PayOrder, now: Moment) -> Payment | None:
+        """Nothing is paid."""
+        return None
+
+    def admit(
+        self,
+        session: SessionId,
+        peer: NodeId,
+        summary: RequestSummary,
+        model: ModelId,
+        hold: OpenedHold | None,
+        now: Moment,
+    ) -> PayeeTerms | DeclineReason | None:
+        """Nobody's hold can be judged."""
+        return DeclineReason.UNPAID

@@ -27,6 +27,7 @@ from wwwserve.core.facts import (
     RequestFinished,
     RequestQueued,
     RequestReceived,
+    TokenCountsDiffer,
     WorkDeclined,
     WorkFinished,
     WorkStarted,
@@ -87,7 +88,7 @@ class NodeMetrics:
 
     def on_fact(self, fact: Fact) -> None:
         """Count one fact."""
-        if isinstance(fact, (LedgerFact, LedgerBegun, ForkProved)):
+        if isinstance(fact, (LedgerFact, LedgerBegun, ForkProved, TokenCountsDiffer)):
             return  # a look at the peer says what the ledger has come to
         match fact:
             case RequestReceived() | RequestQueued() | AttemptStarted() | AttemptFailed():

@@ -7,7 +7,7 @@ from dataclasses import fields
 from enum import Enum
 from typing import Final
 
-from wwwserve.core.facts import ForkProved, LedgerBegun
+from wwwserve.core.facts import ForkProved, LedgerBegun, TokenCountsDiffer
 from wwwserve.core.ledger_facts import (
     Circulated,
     FeedVoid,
@@ -22,7 +22,8 @@ from wwwserve.core.ledger_facts import (
     Unbonded,
 )
 
-BOOK_FACTS: Final = (LedgerFact, LedgerBegun, ForkProved)
+BookFact = LedgerFact | LedgerBegun | ForkProved | TokenCountsDiffer
+BOOK_FACTS: Final = (LedgerFact, LedgerBegun, ForkProved, TokenCountsDiffer)
 """What `describe_ledger` describes."""
 _PREFIX_BYTES: Final = 6
 """Of an id: enough to find the other line about it."""
@@ -32,7 +33,7 @@ Value = str | int | None
 
 
 def describe_ledger(
-    fact: LedgerFact | LedgerBegun | ForkProved,
+    fact: BookFact,
 ) -> tuple[int, str, Mapping[str, Value]]:
     """Level, event and fields of a fact; the event is its name, in words."""
     words = _WORD.sub(" ", type(fact).__name__).lower()
@@ -40,11 +41,11 @@ def describe_ledger(
     return _find_level(fact), words, shown
 
 
-def _find_level(fact: LedgerFact | LedgerBegun | ForkProved) -> int:
+def _find_level(fact: BookFact) -> int:
     match fact:
         case LedgerHalted() | ForkProved():
             return logging.ERROR
-        case FeedVoid() | OpRefused() | Fined():
+        case FeedVoid() | OpRefused() | Fined() | TokenCountsDiffer():
             return logging.WARNING
         case LedgerBegun() | Transferred() | StakeChanged() | Unbonded() | Joined():
             return logging.INFO

@@ -13,12 +13,14 @@ import msgspec
 
 from wwwserve.core.effects import (
     AcceptOffer,
+    AnswerOrder,
     CloseLink,
     DeclineOffer,
     Dial,
     Effect,
     EndRequest,
     ExtendPayment,
+    OpenFeed,
     Persist,
     PublishBlock,
     ReleaseOutput,
@@ -240,6 +242,8 @@ class Crowd:
                 | TakeExtension()
                 | DeclineOffer()
                 | PublishBlock()
+                | OpenFeed()
+                | AnswerOrder()
             ):
                 raise AssertionError("nobody asks for anything in a crowd")
             case _:

@@ -1,0 +1,43 @@
+"""Whether the machine went down since the node ran, and not in order: what was new may be lost.
+
+A write to the wallet's lane survives the death of the process at once, and the loss of power a
+moment later. So a node leaves a mark with the name of this boot of its host, and takes it away
+when it has ended in order.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from wwwserve.node.state_folder import StateFolder
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+"""Linux gives each boot another name."""
+_UNKNOWN: Final = "unknown"
+
+
+class BootMark:
+    """The mark in one state folder."""
+
+    def __init__(self, home: StateFolder, boot_id_file: Path = _BOOT_ID) -> None:
+        """`boot_id_file` is where the host names its boot."""
+        self._home = home
+        self._path = home.path / "boot"
+        self._boot_id_file = boot_id_file
+
+    def set(self) -> bool:
+        """The node begins: mark it, and say whether all it ever wrote is there."""
+        boot_id = self._read_boot_id()
+        before = self._path.read_text(encoding="ascii") if self._path.exists() else None
+        self._home.write_private(self._path, boot_id.encode("ascii"))
+        # Where a host has no name for its boot, any end without order counts as a lost machine.
+        return before is None or (before == boot_id and boot_id != _UNKNOWN)
+
+    def clear(self) -> None:
+        """The node has ended in order, and all is on disk."""
+        self._path.unlink(missing_ok=True)
+
+    def _read_boot_id(self) -> str:
+        try:
+            return self._boot_id_file.read_text(encoding="ascii").strip() or _UNKNOWN
+        except (OSError, UnicodeDecodeError):
+            return _UNKNOWN

@@ -1,0 +1,100 @@
+"""One log in three real node processes: blocks reach all, over kills, and a joiner needs a ticket.
+
+The first node begins a ledger and orders it; the others know nothing but a ticket to it. So each
+test goes through genesis, links, disk and commands, as an operator uses them.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.network import Network, RunningNode, open_network, run_json
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def network(tmp_path: Path) -> AsyncIterator[Network]:
+    async with open_network(tmp_path) as opened:
+        yield opened
+
+
+async def start_founder(network: Network, folder: Path) -> RunningNode:
+    """The node that begins a ledger, and orders it."""
+    home = folder / "founder"
+    made = await run_json("init", "--home", str(home), "--ledger", "dev", "--json")
+    engine = await network.start_engine()
+    founder = await network.start_node_again(home, str(made["api_key"]), engine=engine)
+    network.nodes.append(founder)
+    return founder
+
+
+async def start_joiner(network: Network, home: Path, founder: RunningNode) -> RunningNode:
+    """A node that has a ticket of the founder's."""
+    told = await run_json("invite", "--home", str(founder.home), "--json")
+    made = await run_json("init", "--home", str(home), "--join", str(told["ticket"]), "--json")
+    return await network.start_node_again(home, str(made["api_key"]), engine=founder.engine)
+
+
+def is_at(height: int) -> Callable[[Any], bool]:
+    """Whether a status page shows the log at a height or above it."""
+
+    def is_met(status: Any) -> bool:
+        return status["ledger"] is not None and status["ledger"]["height"] >= height
+
+    return is_met
+
+
+async def audit(node: RunningNode) -> Any:
+    """What the log of a node comes to, by an audit of its export."""
+    file = node.home / "ledger.export"
+    await run_json("ledger", "export", str(file), "--home", str(node.home), "--json")
+    return await run_json("ledger", "audit", str(file), "--json")
+
+
+async def test_blocks_reach_everybody_and_whoever_was_away_catches_up(
+    network: Network, tmp_path: Path
+) -> None:
+    founder = await start_founder(network, tmp_path)
+    first = await start_joiner(network, tmp_path / "first", founder)
+    second = await start_joiner(network, tmp_path / "second", founder)
+    # Neither had the genesis: the founder told it, and the ticket proved it.
+    network_id = (await founder.wait_status(is_at(1)))["ledger"]["network_id"]
+    for node in (first, second):
+        assert (await node.wait_status(is_at(1)))["ledger"]["network_id"] == network_id
+
+    second.kill()
+    missed = (await founder.get("/status"))["ledger"]["height"] + 2
+    await founder.wait_status(is_at(missed))
+    again = await network.start_node_again(
+        second.home, second.api_key, engine=second.engine
+    )
+    await again.wait_status(is_at(missed))
+
+    founder.kill()
+    await founder.process.wait()
+    back = await network.start_node_again(
+        founder.home, founder.api_key, f"links.listen={founder.links[0]}", engine=founder.engine
+    )
+    grown = missed + 2
+    await first.wait_status(is_at(grown))
+    heads = {}
+    for node in (back, first, again):
+        status = await node.wait_status(is_at(grown))
+        assert status["ledger"]["fork"] is None
+        found = await audit(node)
+        assert found["height"] >= grown
+        heads[node.node] = found["network_id"]
+        assert found["supply"] == status["ledger"]["supply"]
+    assert list(heads.values()) == [network_id] * 3
+
+
+async def test_a_damaged_log_is_named_with_what_to_do(network: Network, tmp_path: Path) -> None:
+    founder = await start_founder(network, tmp_path)
+    await founder.wait_status(is_at(1))
+    founder.kill()
+    await founder.process.wait()
+    json.dumps({})
