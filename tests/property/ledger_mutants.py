@@ -85,9 +85,9 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 @contextmanager
-def infected(module: str, source: str) -> Iterator[None]:
-    """While it lasts, imports give the ledger with this source for one of its modules."""
-    kept = {name: sys.modules[name] for name in sys.modules if name.startswith(FRESH)}
+def infected(module: str, source: str, fresh: tuple[str, ...] = FRESH) -> Iterator[None]:
+    """While it lasts, imports give this source for a module; what begins so is loaded afresh."""
+    kept = {name: sys.modules[name] for name in sys.modules if name.startswith(fresh)}
     parents = {name: sys.modules.get(name.rpartition(".")[0]) for name in kept}
     finder = _Finder(module, source)
     for name in kept:
@@ -97,7 +97,7 @@ def infected(module: str, source: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name.startswith(FRESH)]:
+        for name in [name for name in sys.modules if name.startswith(fresh)]:
             del sys.modules[name]
         sys.modules.update(kept)
         for name, parent in parents.items():

@@ -8,115 +8,23 @@ then compared with what was delivered.
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.payments_world import (
-    EXECUTOR,
-    NEWCOMER,
-    OTHER,
-    RICH,
-    SEATED,
-    STRANGER,
-    Stream,
-    Town,
+from tests.property.payments_walk import (
+    EXECUTORS,
+    NUMBER_MAX,
+    PAYERS,
+    STEPS,
+    check_bounds,
+    flow,
+    take_step,
 )
+from tests.property.payments_world import Town
 from wwwserve.core.paying import AHEAD
 
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                "start",
-                "deliver",
-                "arrive",
-                "pay",
-                "flow",
-                "block",
-                "finish",
-                "cancel",
-                "mute",
-                "silence",
-                "kill_payer",
-                "kill_executor",
-                "stall",
-            ]
-        ),
-        st.integers(0, 11),
-    ),
-    max_size=60,
-)
-PAYERS = (STRANGER, SEATED, RICH)
-EXECUTORS = (EXECUTOR, OTHER, NEWCOMER)
-
-
-def flow(town: Town, stream: Stream, tokens: int) -> None:
-    """Tokens and units go to and fro."""
-    for _ in range(tokens):
-        town.deliver(stream)
-        town.arrive(stream)
-        town.pay(stream)
-
-
-def begin(town: Town, number: int) -> None:
-    """Somebody asks somebody."""
-    limit = (0, 40)[number % 2]
-    town.start(PAYERS[number % 3], EXECUTORS[number // 3 % 3], completion_max=limit)
-
-
-def cut(town: Town, stream: Stream, step: str) -> None:
-    """One end stops, in one way or another."""
-    match step:
-        case "mute":
-            stream.is_paying = False
-        case "silence":
-            stream.is_working = False
-        case "cancel":
-            town.close_payer(stream)
-            town.close_executor(stream)
-        case "kill_payer":
-            town.kill(stream.payer)
-        case _:
-            town.kill(stream.executor)
-
-
-def take_step(town: Town, step: str, number: int) -> None:
-    """Do one thing."""
-    match step:
-        case "start":
-            begin(town, number)
-        case "block":
-            town.block((50, 200, 1_200)[number % 3])
-        case "stall":
-            town.is_stalled = not town.is_stalled
-        case "deliver" | "arrive" | "pay" | "finish" | "flow" if town.streams:
-            stream = town.streams[number % len(town.streams)]
-            if step == "flow":
-                flow(town, stream, 3 * number)
-            else:
-                getattr(town, step)(stream)
-        case _ if town.streams:
-            cut(town, town.streams[number % len(town.streams)], step)
-        case _:
-            pass
-
-
-def check_bounds(town: Town) -> None:
-    """Nobody lost more than is stated."""
-    for stream in town.streams:
-        paid = town.paid(stream)
-        first, unit = stream.first, stream.unit
-        assert paid - stream.worth(stream.arrived) <= first + unit
-        if stream.arrived >= 0:
-            assert paid - stream.worth(stream.arrived) <= unit
-        if stream.executor in town.dead:
-            continue
-        lost = stream.worth(stream.delivered) - paid
-        if stream.receiver.terms.lead_units == AHEAD:
-            assert lost <= 0
-        else:
-            assert lost <= first + 3 * unit
+WALKS = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, NUMBER_MAX)), max_size=80)
 
 
 @settings(deadline=None, max_examples=60)
-@given(steps=STEPS)
+@given(steps=WALKS)
 def test_neither_side_loses_more_than_is_stated(steps: list[tuple[str, int]]) -> None:
     town = Town()
     for step, number in steps:

@@ -90,6 +90,15 @@ def test_a_reply_that_its_first_unit_covers_is_delivered_whole() -> None:
     assert not meter.is_due(10_000)
 
 
+@pytest.mark.parametrize("lead", [2, AHEAD])
+def test_an_executor_goes_no_further_than_its_lead_beyond_a_hold_that_is_used_up(lead: int) -> None:
+    payer, payee = make_terms(lead=lead, units_max=4)
+    meter = PayeeMeter(payee)
+    meter.take(Unit(4, payer.links[128:]))
+    stop = 12 if lead == AHEAD else 24
+    assert [count for count in range(40) if meter.may_deliver(count)] == list(range(stop))
+
+
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_unit_that_pays_nothing_new_is_refused(depth: int) -> None:
     payer, payee = make_terms()
