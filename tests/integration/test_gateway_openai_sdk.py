@@ -15,9 +15,11 @@ from openai.types.chat import ChatCompletionChunk
 from tests.fakes.peer_handle import ALIAS, MODEL, FakePeerHandle
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.frontends.gateway import start_gateway
+from wwwserve.node.streams.transcript import open_reply_transcript
 from wwwserve.ports.keys import KeyRules
 from wwwserve.ports.peer_handle import RequestFailed, UserRequest
 from wwwserve.values.limits import BODY_BYTES_MAX
+from wwwserve.wire import Endpoint
 
 MESSAGES: list[dict[str, str]] = [{"role": "user", "content": "Say hello."}]
 GOOD_KEY = "sk-www-good"
@@ -318,3 +320,61 @@ async def test_a_client_that_leaves_stops_the_work(
         asking.cancel()
         await handle.replies[0].cancelled.wait()
     assert handle.replies[0].is_cancelled
+
+
+async def test_what_an_answer_cost_is_in_its_header(
+    client: openai.AsyncOpenAI, target: Target, handle: FakePeerHandle
+) -> None:
+    handle.cost = 1_070_000
+    answer = await client.chat.completions.with_raw_response.create(
+        model=target.model, messages=[{"role": "user", "content": "Hello"}]
+    )
+    assert answer.headers["x-wwwserve-cost"] == "1.07"
+    handle.cost = None
+    answer = await client.chat.completions.with_raw_response.create(
+        model=target.model, messages=[{"role": "user", "content": "Hello"}]
+    )
+    assert "x-wwwserve-cost" not in answer.headers, "where nothing is ever paid"
+
+
+async def test_the_client_skips_the_comment_that_says_what_a_stream_cost(
+    client: openai.AsyncOpenAI, target: Target, handle: FakePeerHandle
+) -> None:
+    # [REQUESTS-PAID.16]
+    asked = UserRequest(Endpoint.CHAT, (MODEL,), MODEL, b"", 5, is_streamed=True, shows_usage=True)
+    transcript = open_reply_transcript(asked, MODEL, shows_cost=True)
+    usage = b'{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}'
+    head = b'{"id":"1","object":"chat.completion.chunk","created":1,"model":"x","choices":['
+    word = head + b'{"index":0,"delta":{"content":"Hello"}}]}'
+    pieces = [
+        transcript.feed(b"data: " + word + b"\n\n"),
+        transcript.feed(b"data: " + head + b'],"usage":' + usage + b"}\n\ndata: [DONE]\n\n"),
+    ]
+    pieces.append(transcript.show_cost(transcript.finish(), 107))
+    assert b"\n\n: x-wwwserve-cost 0.000107\n\ndata: [DONE]" in b"".join(pieces)
+    handle.script = lambda _: [piece for piece in pieces if piece]
+    stream = await client.chat.completions.create(
+        model=target.model,
+        messages=[{"role": "user", "content": "Hello"}],
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Hello"
+    told = chunks[-1].usage
+    assert told is not None
+    assert told.completion_tokens == 1
+    assert told.model_extra == {"x-wwwserve-cost": 0.000107}
+
+
+async def test_a_request_may_say_what_it_may_cost(
+    client: openai.AsyncOpenAI, target: Target, handle: FakePeerHandle
+) -> None:
+    await client.chat.completions.create(
+        model=target.model,
+        messages=[{"role": "user", "content": "Hello"}],
+        extra_body={"x-wwwserve-max-cost": 0.25},
+        extra_headers={"x-wwwserve-max-price": "2667"},
+    )
+    assert handle.requests[-1].cost_max == 250_000
+    assert handle.requests[-1].price_max == 2_667_000_000
