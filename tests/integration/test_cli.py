@@ -47,7 +47,8 @@ def test_help_names_every_command(wwwserve: Wwwserve) -> None:
     assert done.returncode == 0
     verbs = (
         *("demo", "init", "up", "engine", "config", "keys", "doctor", "status", "peers", "models"),
-        *("ask", "invite", "join", "pause", "resume", "drain", "ledger", "sim", "bench", "version"),
+        *("ask", "invite", "join", "pause", "resume", "drain", "wallet", "ledger", "sim", "bench"),
+        "version",
     )
     assert [verb for verb in verbs if f" {verb} " not in done.stdout] == []
 

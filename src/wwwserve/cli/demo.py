@@ -22,12 +22,16 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from wwwserve.cli.demo_credits import wait_settled
 from wwwserve.cli.demo_engines import EMULATED_PROFILES, EngineName
 from wwwserve.cli.demo_network import DemoNetwork, DemoNode, join_all, open_network
 from wwwserve.cli.demo_traffic import plan_questions, send_burst
 from wwwserve.cli.engine import fetch_with_progress
+from wwwserve.cli.genesis_text import ONE_SEQUENCER
 from wwwserve.cli.narration import NAME_LENGTH, Narrator
 from wwwserve.cli.terminal import JsonFlag, open_console, print_json
+from wwwserve.values.credits import credits_text
+from wwwserve.values.ids import node_text
 
 NODES = 4
 NODES_MAX = 16
@@ -46,6 +50,8 @@ It is yours now; every node takes the same key. Ctrl-C ends the demo and removes
     -d '{{"model": "auto", "max_tokens": 48, "messages": [{{"role": "user", "content": "Hi!"}}]}}'
 
   {command} ask --home {home} "Hi!"
+  {command} wallet --home {home}
+  {command} ledger status --home {home}
 
   from openai import OpenAI  # pip install openai
   client = OpenAI(base_url="{base_url}", api_key="{api_key}")
@@ -151,6 +157,7 @@ async def _run(count: int, engine: EngineName, exit_after: float | None) -> None
                 if engine == "emulated":
                     console.print("The answers are words without meaning, at those GPUs' pace.\n")
                 await _show_traffic(console, network)
+                await _show_balances(console, network, narrator)
                 _show_usage(console, network)
                 await _wait(exit_after)
             if console.is_terminal:
@@ -246,6 +253,22 @@ async def _show_traffic(console: Console, network: DemoNetwork) -> None:
     for failure in burst.failures:
         console.print(Text(failure, style="red"))
     console.print(f"[bold]{burst.answered} of {burst.sent} answered.[/]\n")
+
+
+async def _show_balances(console: Console, network: DemoNetwork, narrator: Narrator) -> None:
+    """Who has what, once the first requests are paid, and that nothing was made or lost."""
+    balances = await wait_settled(network.nodes[0].folder)
+    console.print(f"[bold]Who has what, at block {balances.height}:[/]")
+    for one in balances.nodes:
+        line = Text("  ").append_text(narrator.name(node_text(one.node)))
+        sign = "+" if one.change > 0 else ""
+        line.append(f"  {credits_text(one.total)}  ({sign}{credits_text(one.change)})")
+        console.print(line)
+    console.print(f"  the pool, fees included: {credits_text(balances.pool)}")
+    if balances.held:
+        console.print(f"  in open holds: {credits_text(balances.held)}")
+    adds_up = "all of it" if balances.adds_up else "[bold red]which does not add up to[/]"
+    console.print(f"  {adds_up} {credits_text(balances.supply)}. There is {ONE_SEQUENCER}.\n")
 
 
 def _show_usage(console: Console, network: DemoNetwork) -> None:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from wwwserve.cli.admin_client import AdminClient
+from wwwserve.cli.demo_credits import begin_ledger
 from wwwserve.cli.demo_engines import DemoEngine, EngineName, open_engines
 from wwwserve.cli.init import make_node
 from wwwserve.cli.terminal import CommandFailed
@@ -79,6 +80,7 @@ async def open_network(
             # One key for the whole demo; only its hash is in the file.
             shutil.copy(folders[0].api_keys_file, folder.api_keys_file)
             make_node(folder)
+        begin_ledger(folders)
         engines = await open_engines(stack, engine, count)
         processes: list[asyncio.subprocess.Process] = []
         stack.push_async_callback(_end_all, processes)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
+from wwwserve.values.credits import credits_text
+
 NAME_LENGTH = 5
 """Characters of a node's name that tell a few nodes apart."""
 NEWS_REMEMBERED_MAX = 1_024
@@ -52,9 +54,8 @@ class Narrator:
                 line = self._tell_member(fact)
             case "EngineChanged":
                 line = self._tell_engine(node, fact)
-            case "PeerRefused":
-                line = Text("refused a message of ").append_text(self.name(_text(fact, "peer")))
-                line.append(f": {_text(fact, 'detail')}")
+            case "HoldSettled" | "PeerRefused":
+                line = self._tell_peer(node, fact)
             case _:
                 pass
         return None if line is None else Text.assemble(self.name(node), " ", line)
@@ -79,6 +80,25 @@ class Narrator:
         line.append_text(self.name(_text(fact, "executor")))
         reason = fact.get("decline") or fact.get("kind")
         return line.append(f" ({str(reason).lower()}): looking for another place")
+
+    def _tell_peer(self, node: str, fact: Json) -> Text | None:
+        """What one node has with another beside requests."""
+        if fact.get("event") == "HoldSettled":
+            return self._tell_payment(node, fact)
+        line = Text("refused a message of ").append_text(self.name(_text(fact, "peer")))
+        return line.append(f": {_text(fact, 'detail')}")
+
+    def _tell_payment(self, node: str, fact: Json) -> Text | None:
+        """Who paid whom; both know it, and the payer tells."""
+        if _text(fact, "payer") != node:
+            return None
+        paid, returned = _number(fact, "paid"), _number(fact, "returned")
+        payee = self.name(_text(fact, "payee"))
+        if not paid:
+            return Text("has back what it set aside for ").append_text(payee)
+        line = Text(f"paid {credits_text(paid)} to ", style="green").append_text(payee)
+        line.append(" for an answer", style="green")
+        return line.append(f" ({credits_text(returned)} of what it set aside is back)", style="dim")
 
     def _tell_finished(self, node: str, fact: Json) -> Text:
         if error := _text(fact, "error"):
