@@ -135,7 +135,7 @@ MUTANTS: Final = (
     _bug("a stall opens every line", "risk",
          "if not self._is_lent(payer, account, locked):", "if False:"),
     _bug("a hold is waited for for ever", "payee",
-         "            self._waits.append(_Wait(until, session, hold.hold_id))\n",
+         "            self._waits.append(Wait(until, session, hold.hold_id))\n",
          "            pass\n"),
     _bug("a hold that lost its number goes unnoticed", "payee",
          "            self._lose(pending)\n\n    def note_settled",

@@ -1,7 +1,6 @@
 """The payee's side: what is quoted to whom, which holds are worked for, and what is claimed."""
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 from wwwserve.core.effects import ReleaseOutput, Report, TakeExtension
@@ -23,6 +22,7 @@ from wwwserve.core.payments.prices import choose_lead
 from wwwserve.core.payments.quoting import QUOTE_LIFE_MS, Quotes
 from wwwserve.core.payments.risk import Risk
 from wwwserve.core.payments.trust import PendingHold
+from wwwserve.core.payments.works import Wait, Work
 from wwwserve.core.pricing import PriceTable
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
@@ -31,7 +31,7 @@ from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import MILLISECOND, NEVER, Moment, after
 from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
 from wwwserve.wire import RequestSummary
-from wwwserve.wire.ledger import FirmQuote, Hold, HoldAccept
+from wwwserve.wire.ledger import FirmQuote, HoldAccept
 from wwwserve.wire.paying import OpenedHold, seal_payment
 from wwwserve.wire.signing import Signer
 
@@ -40,47 +40,8 @@ WORKS_MAX: Final = 2 * WORKS_OPEN_MAX
 oldest is claimed as it stands."""
 EXTENSIONS_MAX: Final = 64
 """Further holds of one work; one more, and it is ended."""
-
-
-@dataclass(slots=True)
-class _Work:
-    """Another node's request, and the hold that pays for it."""
-
-    payer: NodeId
-    quote: FirmQuote
-    summary: RequestSummary
-    hold_id: bytes
-    """Of the newest hold."""
-    op: Hold
-    gauge: Gauge
-    is_released: bool
-    """Whether output may leave."""
-    depth: int = 0
-    """How deep the newest hold is paid, as far as it was told."""
-    extensions: int = 0
-    has_output: bool = False
-    completion_tokens: int | None = None
-    """Of the whole answer, once there is one."""
-    is_overdue: bool = False
-    """Whether a unit was waited for in vain."""
-    is_stopped: bool = False
-    """Whether it was ended because its hold pays nothing."""
-
-    @property
-    def is_unpaid(self) -> bool:
-        """Whether its payer owes something for what was delivered, when no unit comes any more."""
-        if self.completion_tokens is not None:
-            return self.depth < self.gauge.compute_settled(self.completion_tokens)
-        return self.is_overdue or (self.has_output and self.depth == 0 and not self.extensions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wait:
-    """A work whose output waits for a hold to be final."""
-
-    until: Moment
-    session: SessionId
-    hold_id: bytes
+WAITS_PER_CALL: Final = 256
+"""Waits looked at in one call; with more it asks to be called again at once."""
 
 
 class Payee:
@@ -103,10 +64,10 @@ class Payee:
         self._lengths = lengths
         self._quotes = Quotes()
         self._risk = Risk(ledger)
-        self._works: dict[SessionId, _Work] = {}
+        self._works: dict[SessionId, Work] = {}
         self._sessions: dict[bytes, SessionId] = {}
         """Whose newest hold it is."""
-        self._waits: deque[_Wait] = deque()
+        self._waits: deque[Wait] = deque()
         """All wait equally long, so the first is the next to be looked at."""
         self.effects: list[PaymentsEffect] = []
 
@@ -172,7 +133,7 @@ class Payee:
         if len(self._works) >= WORKS_MAX:
             self._finish(next(iter(self._works)))
         terms = self._make_terms(hold, quote)
-        self._works[session] = _Work(
+        self._works[session] = Work(
             payer=peer,
             quote=quote,
             summary=summary,
@@ -301,7 +262,9 @@ class Payee:
 
     def work(self, now: Moment) -> None:
         """End what has waited too long, unless the ledger stands still and its payer has a line."""
-        while self._waits and self._waits[0].until <= now:
+        for _ in range(WAITS_PER_CALL):
+            if self.next_deadline() > now:
+                return
             wait = self._waits.popleft()
             if self._sessions.get(wait.hold_id) != wait.session:
                 continue
@@ -363,7 +326,7 @@ class Payee:
         self.effects.append(ForwardHold(hold.opened))
         if not is_covered:
             until = after(now, self._ledger.parameters.hold_wait_ms * MILLISECOND)
-            self._waits.append(_Wait(until, session, hold.hold_id))
+            self._waits.append(Wait(until, session, hold.hold_id))
 
     def _release(self, hold_id: bytes) -> None:
         session = self._sessions.get(hold_id)
@@ -381,12 +344,12 @@ class Payee:
         if session is not None:
             self._stop(session, self._works[session])
 
-    def _stop(self, session: SessionId, work: _Work) -> None:
+    def _stop(self, session: SessionId, work: Work) -> None:
         if not work.is_stopped:
             work.is_stopped = True
             self.effects.append(WorkUnpaid(session))
 
-    def _claim(self, work: _Work) -> None:
+    def _claim(self, work: Work) -> None:
         """No unit of a work's newest hold comes any more."""
         self._sessions.pop(work.hold_id, None)
         if work.depth == 0:

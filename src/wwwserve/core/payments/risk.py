@@ -36,14 +36,13 @@ class Risk:
 
     def note_taken(self, hold: OpenedHold) -> None:
         """A hold that was judged is worked for."""
-        self._exposure.add(_make_pending(hold, is_worked_for=True))
+        self._add(hold, is_worked_for=True)
 
     def note_declined(self, hold: OpenedHold) -> None:
         """A hold is not worked for, and yet may become final."""
-        if self._exposure.find(hold.hold_id) is None and self._exposure.has_room(
-            hold.opened.account
-        ):
-            self._exposure.add(_make_pending(hold, is_worked_for=False))
+        has_room = self._exposure.has_room(hold.opened.account)
+        if has_room and self._exposure.find(hold.hold_id) is None:
+            self._add(hold, is_worked_for=False)
 
     def note_final(self, hold_id: bytes) -> PendingHold | None:
         """A hold is in the log; answers with what was known of it."""
@@ -111,34 +110,28 @@ class Risk:
         line = self._compute_line(payer, account)
         if line > 0:
             return self._exposure.compute_total(payer) + more <= line
-        lent = sum(
-            self._exposure.compute_total(other)
-            for other in self._exposure.list_payers()
-            if self._is_stranger(other)
-        )
-        return lent + more <= self._ledger.parameters.stall_line_max // STRANGERS_SHARE
-
-    def _is_stranger(self, payer: NodeId) -> bool:
-        account = self._ledger.find_account(payer)
-        return account is None or self._compute_line(payer, account) == 0
+        budget = self._ledger.parameters.stall_line_max // STRANGERS_SHARE
+        return self._exposure.strangers_total + more <= budget
 
     def _compute_line(self, payer: NodeId, account: AccountView) -> int:
         parameters = self._ledger.parameters
         return self._trust.compute_line(payer, account, parameters, self._ledger.time_ms)
 
+    def _add(self, hold: OpenedHold, *, is_worked_for: bool) -> None:
+        payer, header = hold.opened.account, hold.opened.header
+        account = self._ledger.find_account(payer)
+        pending = PendingHold(
+            hold_id=hold.hold_id,
+            payer=payer,
+            seq=header.seq,
+            op=hold.hold,
+            locked=_compute_locked(hold),
+            valid_until_ms=header.valid_until_ms,
+            is_worked_for=is_worked_for,
+            is_stranger=account is None or self._compute_line(payer, account) == 0,
+        )
+        self._exposure.add(pending)
+
 
 def _compute_locked(hold: OpenedHold) -> int:
     return hold.hold.first + (hold.hold.units_max - 1) * hold.hold.unit
-
-
-def _make_pending(hold: OpenedHold, *, is_worked_for: bool) -> PendingHold:
-    header = hold.opened.header
-    return PendingHold(
-        hold_id=hold.hold_id,
-        payer=hold.opened.account,
-        seq=header.seq,
-        op=hold.hold,
-        locked=_compute_locked(hold),
-        valid_until_ms=header.valid_until_ms,
-        is_worked_for=is_worked_for,
-    )

@@ -102,6 +102,8 @@ class PendingHold:
     valid_until_ms: int
     is_worked_for: bool
     """False: it was declined, and is only to be given back."""
+    is_stranger: bool
+    """Whether its payer had no line of its own when it was offered."""
 
 
 class Exposure:
@@ -110,6 +112,8 @@ class Exposure:
     def __init__(self) -> None:
         self._payers: dict[NodeId, dict[bytes, PendingHold]] = {}
         self._holds: dict[bytes, PendingHold] = {}
+        self.strangers_total = 0
+        """What the pending holds of strangers lock together."""
 
     def find(self, hold_id: bytes) -> PendingHold | None:
         """A hold, if it is known and pending."""
@@ -125,6 +129,7 @@ class Exposure:
         assert self.has_room(hold.payer), "no room was looked for"
         self._holds[hold.hold_id] = hold
         self._payers.setdefault(hold.payer, {})[hold.hold_id] = hold
+        self.strangers_total += hold.locked if hold.is_stranger else 0
 
     def drop(self, hold_id: bytes) -> PendingHold | None:
         """A hold is final, or will never be."""
@@ -134,6 +139,7 @@ class Exposure:
             del of_payer[hold_id]
             if not of_payer:
                 del self._payers[hold.payer]
+            self.strangers_total -= hold.locked if hold.is_stranger else 0
         return hold
 
     def compute_total(self, payer: NodeId) -> int:
@@ -147,7 +153,3 @@ class Exposure:
     def list_expired(self, time_ms: int) -> list[PendingHold]:
         """Holds whose feed blocks can enter the log no more."""
         return [hold for hold in self._holds.values() if hold.valid_until_ms < time_ms]
-
-    def list_payers(self) -> list[NodeId]:
-        """Whoever has pending holds."""
-        return list(self._payers)
