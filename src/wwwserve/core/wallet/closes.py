@@ -14,7 +14,8 @@ from wwwserve.values.ledger_parameters import MINUTE
 from wwwserve.wire.ledger import Close, Hold
 
 CLAIM_PATIENCE_MS: Final = MINUTE
-"""How long, on the ledger clock, a payee may take to claim before its hold is closed."""
+"""How long, on the ledger clock, a payee may take to claim before its hold is closed; where the
+window of a close is short, half of that."""
 OWN_HOLDS_MAX: Final = 8_192
 """Own holds remembered: twice what the ledger lets one payer have open. The oldest is forgotten."""
 
@@ -56,7 +57,7 @@ class Closes:
         own = self._own.get(hold_id)
         if own is not None and own.depth is None:
             own.depth = depth
-            self._due[hold_id] = self._ledger.time_ms + CLAIM_PATIENCE_MS
+            self._due[hold_id] = self._compute_due_ms()
 
     def is_void(self, hold_id: bytes) -> bool:
         """Whether nothing was ever paid with a hold, and nothing will be."""
@@ -80,7 +81,7 @@ class Closes:
             if hold is not None and hold.close_depth < 0:
                 self._ready[hold_id] = None
             elif hold is None and is_waiting(hold_id):
-                self._due[hold_id] = self._ledger.time_ms + CLAIM_PATIENCE_MS
+                self._due[hold_id] = self._compute_due_ms()
             else:
                 self.forget(hold_id)
 
@@ -94,7 +95,11 @@ class Closes:
     def note_unsigned(self, close: Close) -> None:
         """A signed close will not enter the log."""
         if close.hold_id in self._own:
-            self._due.setdefault(close.hold_id, self._ledger.time_ms + CLAIM_PATIENCE_MS)
+            self._due.setdefault(close.hold_id, self._compute_due_ms())
+
+    def _compute_due_ms(self) -> int:
+        window_ms = self._ledger.parameters.claim_window_ms
+        return self._ledger.time_ms + min(CLAIM_PATIENCE_MS, window_ms // 2)
 
     def _write(self, hold_id: bytes) -> Close:
         own = self._own[hold_id]

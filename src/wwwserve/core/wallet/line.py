@@ -73,7 +73,7 @@ class _OwnWords:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerView:
+class LedgerMoment:
     """What of the ledger decides about signing, after one whole block.
 
     Asked in the middle of a block, the ledger may be past an instant whose words it has not all
@@ -171,7 +171,7 @@ class Line:
 
     # -- following the log -----------------------------------------------------------------------
 
-    def sync(self, view: LedgerView, applied: Sequence[bytes], *, is_caught_up: bool) -> Synced:
+    def sync(self, view: LedgerMoment, applied: Sequence[bytes], *, is_caught_up: bool) -> Synced:
         """Compare with the ledger, in which the blocks of these ids are new."""
         self._time_ms, account = view.time_ms, view.account
         heads, lowest_seq = self._list_known()

@@ -159,10 +159,14 @@ class Wallet:
     # -- the door --------------------------------------------------------------------------------
 
     def start(self, now: Moment) -> list[WalletEffect]:
-        """Compare what is on disk with the ledger, before anything else is asked of the wallet."""
+        """Compare what is on disk with the ledger, before anything else is asked of the wallet.
+
+        That the machine went down is to be remembered with what is written here, and no later.
+        """
         for block in self._line.blocks:
             self._books.note_signed(block)
         self._books.claims.look_round(KEPT_MAX)
+        self._write_at = now
         return self._finish(self._follow((), now), now)
 
     def handle(self, event: WalletEvent, now: Moment) -> list[WalletEffect]:

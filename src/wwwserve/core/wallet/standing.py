@@ -4,7 +4,7 @@ from typing import Final
 
 from wwwserve.core.ledger_view import AccountView, AsksLedger
 from wwwserve.core.wallet.budget import Budget, compute_budget
-from wwwserve.core.wallet.line import LINE_LENGTH_MAX, LedgerView, Line
+from wwwserve.core.wallet.line import LINE_LENGTH_MAX, LedgerMoment, Line
 from wwwserve.values.ids import NodeId
 from wwwserve.wire.ledger import NO_DIGEST
 
@@ -109,9 +109,9 @@ class Standing:
         self._told_height = max(self._told_height or 0, height)
         self._note_heights()
 
-    def _look(self) -> LedgerView:
+    def _look(self) -> LedgerMoment:
         ledger = self._ledger
-        return LedgerView(ledger.height, ledger.time_ms, ledger.find_account(self._own))
+        return LedgerMoment(ledger.height, ledger.time_ms, ledger.find_account(self._own))
 
     def _note_heights(self) -> None:
         behind = (self._told_height or 0) - self.view.height
