@@ -18,8 +18,9 @@ from wwwserve.adapters.host import (
 )
 from wwwserve.adapters.storage import SqliteStore
 from wwwserve.adapters.transports import TcpTransport
-from wwwserve.core.events import OrderOps
+from wwwserve.core.events import Event, OrderOps
 from wwwserve.core.lanes import Lane
+from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.peer import Peer
 from wwwserve.core.setup import PeerSetup, WalletChoices
 from wwwserve.node.bodies import BodyStore
@@ -53,6 +54,7 @@ from wwwserve.node.state_folder import StateFolder
 from wwwserve.node.streams import Replies, TillFinder, Works
 from wwwserve.node.verifying import RememberingVerifier
 from wwwserve.node.wallet_orders import WalletOrders
+from wwwserve.ports.clock import Clock
 from wwwserve.ports.store import RangeStore
 from wwwserve.ports.transport import Transport
 from wwwserve.values.credits import parse_credits
@@ -147,6 +149,7 @@ async def connect(
     """Introduce the parts to each other: the peer in the middle, and what carries its effects."""
     clock, facts, bodies = MonotonicClock(), FactHub(), BodyStore()
     runner = Runner(clock, parts.store)
+    loop = _Loop(clock, tasks, runner.deliver)
     engines = EngineWatch(parts.engines, config, tasks, runner.deliver)
     verifier = LibsodiumVerifier()
     tills = TillFinder(parts.key, verifier, verifier, lambda: peer.ledger)
@@ -160,17 +163,7 @@ async def connect(
         report_fault=_report_fault,
         find_till=tills.find,
     )
-    links = LinkTable(
-        own=parts.key.node_id,
-        network_id=_find_network_id(config, parts.ledger),
-        transport=parts.transport,
-        verifier=RememberingVerifier(verifier),
-        clock=clock,
-        tasks=tasks,
-        deliver=runner.deliver,
-        tell=facts.tell,
-        on_stream=works.on_stream,
-    )
+    links = _make_links(config, parts, loop, facts, works)
     replies = Replies(
         own=parts.key.node_id,
         engines=parts.engines,
@@ -188,19 +181,8 @@ async def connect(
     peer = Peer(
         _make_setup(config, parts, addresses), parts.ledger.loaded if parts.ledger else None
     )
-    links.log_words = mail = ChainMail(
-        own=parts.key.node_id,
-        verifier=verifier,
-        points=verifier,
-        store=parts.store,
-        tasks=tasks,
-        get_ledger=lambda: peer.ledger,
-        links=links,
-        deliver=runner.deliver,
-    )
-    orders = WalletOrders()
-    if parts.ledger is not None:
-        orders.send = lambda number, ops: runner.deliver(OrderOps(number, ops))
+    mail = _make_mail(parts, links, loop, lambda: peer.ledger)
+    orders = _make_orders(parts, runner)
     carrier = NodeCarrier(runner, links, replies, works, facts, mail, orders)
     handle = NodeHandle(
         node_id=parts.key.node_id,
@@ -216,6 +198,56 @@ async def connect(
         wallet_orders=orders,
     )
     return Node(config, runner, carrier, parts.engines, engines, door, handle, tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """What every part has of the node's one loop."""
+
+    clock: Clock
+    tasks: asyncio.TaskGroup
+    deliver: Callable[[Event], None]
+
+
+def _make_links(
+    config: Config, parts: Parts, loop: _Loop, facts: FactHub, works: Works
+) -> LinkTable:
+    return LinkTable(
+        own=parts.key.node_id,
+        network_id=_find_network_id(config, parts.ledger),
+        transport=parts.transport,
+        verifier=RememberingVerifier(LibsodiumVerifier()),
+        clock=loop.clock,
+        tasks=loop.tasks,
+        deliver=loop.deliver,
+        tell=facts.tell,
+        on_stream=works.on_stream,
+    )
+
+
+def _make_mail(
+    parts: Parts, links: LinkTable, loop: _Loop, get_ledger: Callable[[], AsksLedger | None]
+) -> ChainMail:
+    """What takes the log's words on all links; links are told of it."""
+    verifier = LibsodiumVerifier()
+    mail = ChainMail(
+        own=parts.key.node_id,
+        verifier=verifier,
+        points=verifier,
+        store=parts.store,
+        tasks=loop.tasks,
+        get_ledger=get_ledger,
+        links=links,
+        deliver=loop.deliver,
+    )
+    links.log_words = mail
+    return mail
+
+
+def _make_orders(parts: Parts, runner: Runner) -> WalletOrders:
+    if parts.ledger is None:
+        return WalletOrders()
+    return WalletOrders(send=lambda number, ops: runner.deliver(OrderOps(number, ops)))
 
 
 def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> PeerSetup:

@@ -5,10 +5,7 @@ users' requests and notes what became of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from typing import assert_never
-
-import msgspec
 
 from wwwserve.core.effects import (
     AcceptOffer,
@@ -51,6 +48,7 @@ from wwwserve.sim.log_words import LogWords
 from wwwserve.sim.network import Network
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
+from wwwserve.sim.policies import create_policy
 from wwwserve.sim.serving import create_models
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.truth import Outcome, UserRequest
@@ -73,7 +71,6 @@ CreateCore = Callable[[PeerSetup], AnyPeer]
 
 INSPECTION_PERIOD_US = SECOND
 """How often checkers look at every peer's snapshot."""
-_NODE_LISTS = ("allow_nodes", "deny_nodes", "offload_nodes")
 _REFUSALS = (
     RequestErrorCode.NO_CAPACITY,
     RequestErrorCode.OUT_OF_CREDITS,
@@ -201,18 +198,7 @@ class Cluster:
 
     def create_policy(self, values: dict[str, PolicyValue]) -> PolicySettings:
         """A policy from a plan's words. Raises `BadInput`."""
-        known = [entry.name for entry in fields(PolicySettings)]
-        for name in values:
-            if name not in known:
-                raise BadInput("policy", name, ", ".join(known), "correct the name")
-        words: dict[str, object] = dict(values)
-        for name in _NODE_LISTS:
-            if name in words:
-                words[name] = [self._find_node_id(node) for node in _as_names(values[name])]
-        try:
-            return msgspec.convert(words, PolicySettings)
-        except msgspec.ValidationError as error:
-            raise BadInput("policy", str(values), str(error), "correct the value") from error
+        return create_policy(values, self._find_node_id)
 
     # -- nodes -----------------------------------------------------------------------------------
 
@@ -301,14 +287,6 @@ class Cluster:
             if not wanted - {host.node_id} <= alive:
                 return False
         return True
-
-    def has_one_log(self, core: Sequence[Host]) -> bool:
-        """Whether all of these nodes stand at one block of the log, if the network has one."""
-        heads = [
-            snapshot.ledger.head if snapshot and snapshot.ledger else None
-            for snapshot in (host.get_snapshot() for host in core)
-        ]
-        return self.ledger is None or (None not in heads and len(set(heads)) == 1)
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -417,9 +395,3 @@ class Cluster:
         for request in self.requests.values():
             if request.origin == host.index and request.outcome is Outcome.OPEN:
                 self._finish(request, Outcome.LOST)
-
-
-def _as_names(value: PolicyValue) -> tuple[str, ...]:
-    if isinstance(value, tuple):
-        return value
-    raise BadInput("policy", str(value), "a list of node names", "write it as a list")

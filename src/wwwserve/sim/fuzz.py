@@ -21,6 +21,7 @@ from wwwserve.sim.plans import (
     EnginePlan,
     Fault,
     FaultKind,
+    LedgerPlan,
     NetworkPlan,
     NodePlan,
     PolicyValue,
@@ -62,6 +63,7 @@ def create_fuzz_scenario(seed: int) -> Scenario:
         network=_calm(network) if is_tiny else network,
         workload=_draw_workload(entropy.split("workload")),
         faults=_draw_faults(entropy.split("faults"), names),
+        ledger=_draw_ledger(entropy.split("ledger")),
         parameters="tiny" if is_tiny else "main",
         join_us=_JOIN_US,
         duration_us=_SAFETY_US,
@@ -100,6 +102,7 @@ class _Fuzz:
         self._wait("safety", end_us, lambda: cluster.world.now_us >= end_us, str)
         core = self._heal()
         self._wait_for("converge", CONVERGENCE_US, lambda: cluster.has_converged(core), "apart")
+        self._wait_for("one log", CONVERGENCE_US, lambda: self._has_one_log(core), "behind")
         self._wait_for("end", ENDING_US, cluster.is_quiet, "open")
         for _ in range(FRESH_REQUESTS):
             for host in core:
@@ -145,7 +148,11 @@ class _Fuzz:
                 )
 
     def _wait_for(self, phase: str, span_us: int, is_done: Callable[[], bool], what: str) -> None:
-        describe = self._describe_apart if what == "apart" else self._describe_open
+        describe = {
+            "apart": self._describe_apart,
+            "behind": self._describe_behind,
+            "open": self._describe_open,
+        }[what]
         self._wait(phase, self._cluster.world.now_us + span_us, is_done, describe)
 
     def _wait(
@@ -160,6 +167,17 @@ class _Fuzz:
 
     def _describe_open(self) -> str:
         return describe_open(self._cluster)
+
+    def _has_one_log(self, core: list[Host]) -> bool:
+        return self._cluster.ledger_checker.is_one_log(core)
+
+    def _describe_behind(self) -> str:
+        views = []
+        for host in self._cluster.hosts.values():
+            snapshot = host.get_snapshot()
+            if snapshot is not None and snapshot.ledger is not None:
+                views.append(f"{host.name} stands at {snapshot.ledger.height}")
+        return "the logs do not come together: " + "; ".join(views)
 
     def _describe_apart(self) -> str:
         views = []
@@ -227,6 +245,13 @@ def _draw_network(entropy: Entropy) -> NetworkPlan:
 def _calm(network: NetworkPlan) -> NetworkPlan:
     """The tiny parameters wait 40 ms for an answer, so they claim nothing about longer ways."""
     return replace(network, latency_us=1_000, jitter_permille=200, loss_permille=0)
+
+
+def _draw_ledger(entropy: Entropy) -> LedgerPlan | None:
+    """Every third network pays, and in some of those there is hardly anything to pay with."""
+    if not entropy.chance(330):
+        return None
+    return LedgerPlan(credits_each=entropy.pick((5, 100, 1_000)), seats_each=entropy.below(4))
 
 
 def _draw_workload(entropy: Entropy) -> WorkloadPlan:

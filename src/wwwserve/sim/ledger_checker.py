@@ -5,6 +5,7 @@ ledger's memory cannot hide one in its log.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,6 +37,14 @@ class _Book:
     amounts: dict[bytes, int] = field(default_factory=dict)
     total: int = 0
     height: int = 0
+    """Of the newest block that was written."""
+
+    def compute_state(self) -> bytes:
+        """A digest of the state below that block."""
+        digest = hashlib.sha256()
+        for key in sorted(self.entries):
+            digest.update(key + b"\0" + self.entries[key])
+        return digest.digest()
 
 
 @dataclass(slots=True)
@@ -61,17 +70,12 @@ class LedgerChecker:
             self._note(host, book, key, value)
         self._check_sum(host, book)
 
-    def get_height(self, host: Host) -> int:
-        """Of the newest block that a host has written."""
-        return self._books[host.index].height
-
-    def compute_state(self, host: Host) -> bytes:
-        """A digest of the state below that block."""
-        entries = self._books[host.index].entries
-        digest = hashlib.sha256()
-        for key in sorted(entries):
-            digest.update(key + b"\0" + entries[key])
-        return digest.digest()
+    def is_one_log(self, hosts: Sequence[Host]) -> bool:
+        """Whether all of these stand at one block, and have written the same state below it."""
+        books = [self._books.get(host.index, _Book()) for host in hosts]
+        if len({book.height for book in books}) != 1:
+            return False
+        return len({book.compute_state() for book in books}) == 1
 
     def _note(self, host: Host, book: _Book, key: bytes, value: bytes | None) -> None:
         if key.startswith(_BLOCK) and value is not None:
