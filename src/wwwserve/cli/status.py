@@ -8,6 +8,7 @@ import msgspec
 from rich.text import Text
 
 from wwwserve.cli.admin_client import AdminClient, find_running_node
+from wwwserve.cli.ledger_status import describe_status
 from wwwserve.cli.opening import Opening, describe_opening
 from wwwserve.cli.terminal import (
     HomeFlag,
@@ -17,7 +18,9 @@ from wwwserve.cli.terminal import (
     print_json,
     print_table,
 )
+from wwwserve.cli.wallet import WalletShown
 from wwwserve.node import RunInfo, find_state_folder
+from wwwserve.values.credits import credits_text
 
 _HEALTH_STYLES = {"ready": "green", "loading": "yellow", "unavailable": "red"}
 
@@ -58,6 +61,9 @@ class _Status(msgspec.Struct):
     works_open: int = 0
     totals: _Totals = msgspec.field(default_factory=_Totals)
     opening: Opening = msgspec.field(default_factory=Opening)
+    ledger: dict[str, object] | None = None
+    wallet: WalletShown | None = None
+    entry: str = ""
 
 
 def status(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
@@ -98,6 +104,8 @@ def _show(info: RunInfo, status: _Status) -> None:
             ),
         ],
     )
+    if status.ledger is not None:
+        print_facts_of("\nLedger", _describe_ledger(status))
     if not status.engines:
         open_console().print(
             "\nNo engine has been read yet; look again in a moment. "
@@ -109,6 +117,28 @@ def _show(info: RunInfo, status: _Status) -> None:
         ("engine", "health", ">own", ">for others", ">slots", ">waiting in it", "software"),
         [_make_row(engine) for engine in status.engines],
     )
+
+
+def _describe_ledger(status: _Status) -> list[tuple[str, str]]:
+    """Where the ledger stands, and what this node has in it; `wallet` and `ledger` have more."""
+    shown = dict(describe_status(status.ledger or {}))
+    rows = [
+        (name, shown[name]) for name in ("stands at", "order", "STALLED", "HALTED") if name in shown
+    ]
+    if status.wallet is not None:
+        wallet = status.wallet
+        rows.append(
+            (
+                "wallet",
+                f"{credits_text(wallet.spendable)} to spend, {credits_text(wallet.held)} in open "
+                f"holds, {wallet.seats} seats",
+            )
+        )
+        if not wallet.is_ready:
+            rows.append(("cannot sign", f"it waits for {wallet.waits_for}"))
+    if status.entry:
+        rows.append(("coming in", status.entry))
+    return rows
 
 
 def _make_row(engine: _Engine) -> tuple[str | Text, ...]:

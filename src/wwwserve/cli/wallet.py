@@ -193,7 +193,7 @@ def history(
 
 def describe_wallet(wallet: WalletShown, node: str, entry: str) -> list[tuple[str, str]]:
     """Names with their values, one a line."""
-    ready = "yes" if wallet.is_ready else f"no: {wallet.waits_for or 'not yet'}"
+    ready = "yes" if wallet.is_ready else f"no: it waits for {wallet.waits_for or 'its start'}"
     rows = [
         ("account", node),
         ("to spend", credits_text(wallet.spendable)),

@@ -31,6 +31,7 @@ from wwwserve.core.effects import (
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
+    BlockTold,
     DeadlineReached,
     ExtensionReceived,
     FeedTold,
@@ -208,7 +209,7 @@ class Accounting:
                 return self._on_deadline(event, now)
             case FeedTold(sender=sender, feed=feed) if sender == self._own:
                 return self._pass_all(self._desk.bring(feed, now), now)
-            case HeadTold(head=head):
+            case HeadTold(head=head) | BlockTold(block=head):
                 effects = self._pass_all(self._desk.handle(event, now), now)
                 if head.leader != self._desk.sequencer:
                     return effects

@@ -20,6 +20,7 @@ from typing import assert_never
 from wwwserve.core.chain import EntryView, LedgerView
 from wwwserve.node.config import DoorChoice
 from wwwserve.node.logs import NodeLog
+from wwwserve.node.wallet_orders import WAITS_RULE
 from wwwserve.ports.peer_handle import SignedOrder
 from wwwserve.values.ids import NodeId, node_text
 from wwwserve.values.refusals import BadInput
@@ -157,13 +158,18 @@ class Entering:
 
     async def _join(self, op: Join) -> bool:
         """Say it; whether it was refused or is not final, so that the next epoch may bring more."""
-        self._wait(f"the log, with a Join by door {op.door.name.lower()}")
         try:
             signed = await self.sign((op,))
         except BadInput as refused:
-            self._wait(f"door {op.door.name.lower()} did not open: {refused.found}")
+            if refused.found.startswith(WAITS_RULE):
+                # The wallet itself is not ready: that has nothing to do with the door.
+                self._wait(refused.found.removeprefix(f"{WAITS_RULE}: the wallet waits for "))
+                return False
+            self._wait(f"the next epoch: door {op.door.name.lower()} is shut ({refused.found})")
             return True
-        if signed.is_final:
+        if not signed.is_final:
+            self._wait(f"a block with its Join by door {op.door.name.lower()}")
+        else:
             self.log.logger.info("came into the ledger", door=op.door.name.lower())
         return not signed.is_final
 

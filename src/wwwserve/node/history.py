@@ -73,7 +73,7 @@ class History:
             case Joined(account, door, granted) if account == self._own:
                 return self._entry(f"came in by door {door.name.lower()}", granted)
             case StakeChanged(account, seats) if account == self._own:
-                return self._entry(f"stake is now {seats} seats", 0)
+                return self._entry(f"stake is now {seats} {'seat' if seats == 1 else 'seats'}", 0)
             case Unbonded(account, amount) if account == self._own:
                 return self._entry("stake came free", amount)
             case Fined(account, _, taken, _) if account == self._own:

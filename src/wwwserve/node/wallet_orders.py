@@ -11,6 +11,8 @@ from wwwserve.wire.ledger import Op
 
 ORDERS_OPEN_MAX = 64
 """Orders waited for at once; one more is refused. People and scripts give them one by one."""
+WAITS_RULE = "wallet-waits"
+"""With what a refusal begins if the wallet cannot sign anything yet (`core.wallet`)."""
 SIGN_WAIT_S = 5.0
 """How long the wallet may take to sign: it answers at once, or when its disk does."""
 FINAL_WAIT_S = 15.0
