@@ -23,6 +23,8 @@ KEPT_MAX: Final = 8_192
 kept; none is reached while claims are taken."""
 CLAIM_TRIES_MAX: Final = 3
 """Refusals of a claim after which it is not tried again: each cost its fee."""
+WRITTEN_AT_ONCE_MAX: Final = 1_024
+"""Preimages in one write; of more, the rest is written by the next call."""
 LOOKED_AT_MAX: Final = 64
 """Kept preimages looked at again at each block, in turn: what no news led to is found so."""
 
@@ -173,10 +175,10 @@ class Claims:
         return Claim(hold_id, kept.depth, kept.preimage)
 
     def take_changes(self) -> Changes:
-        """What is to be written."""
-        changed, self._changes = self._changes, {}
+        """What is to be written: of much, the first part."""
         changes: Changes = {}
-        for hold_id in changed:
+        for hold_id in list(self._changes)[:WRITTEN_AT_ONCE_MAX]:
+            del self._changes[hold_id]
             kept = self._kept.get(hold_id)
             place = kept_place(hold_id)
             changes[place] = None if kept is None else _encode(kept)

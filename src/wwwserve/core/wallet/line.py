@@ -247,16 +247,17 @@ class Line:
         assert not self.silence
         assert not self._is_dead
         assert len(self._blocks) < LINE_LENGTH_MAX
-        tail = self._blocks[-1] if self._blocks else None
+        seq, until_ms = self.seq + 1, self._time_ms + self._ledger.parameters.feed_life_ms
+        previous = self._blocks[-1].feed_id if self._blocks else self._base[1]
         sealed = seal_feed(
             ops,
-            seq=self.seq + 1,
-            previous=tail.feed_id if tail else self._base[1],
-            valid_until_ms=self._time_ms + self._ledger.parameters.feed_life_ms,
+            seq=seq,
+            previous=previous,
+            valid_until_ms=until_ms,
             signer=self._signer,
             network_id=self._ledger.network_id,
         )
-        block = self._open(sealed)
+        block = self._describe(sealed, ops, (seq, previous, until_ms))
         block.order = order
         self._blocks.append(block)
         self._changes[feed_place(block.seq)] = encode(sealed)
@@ -287,17 +288,23 @@ class Line:
 
     def _open(self, sealed: SealedFeed) -> Signed:
         signed = read_feed(sealed, _OwnWords(self._signer), self._ledger.network_id)
-        header, op = signed.header, signed.ops[0]
-        hold_id = None
-        if isinstance(op, Hold):
-            hold_id = compute_hold_id(signed.account, header.seq, op.n)
+        header = signed.header
+        place = (header.seq, header.previous, header.valid_until_ms)
+        return self._describe(sealed, signed.ops, place)
+
+    def _describe(
+        self, sealed: SealedFeed, ops: tuple[Op, ...], place: tuple[int, bytes, int]
+    ) -> Signed:
+        """What the line knows of a feed block; `place`: its number, predecessor, last instant."""
+        seq, previous, valid_until_ms = place
+        own, op = self._signer.node_id, ops[0]
         return Signed(
-            seq=header.seq,
-            feed_id=signed.feed_id,
-            previous=header.previous,
-            valid_until_ms=header.valid_until_ms,
+            seq=seq,
+            feed_id=sealed.compute_id(),
+            previous=previous,
+            valid_until_ms=valid_until_ms,
             sealed=sealed,
-            ops=signed.ops,
-            expense=compute_expense(signed.ops, self._ledger.parameters),
-            hold_id=hold_id,
+            ops=ops,
+            expense=compute_expense(ops, self._ledger.parameters),
+            hold_id=compute_hold_id(own, seq, op.n) if isinstance(op, Hold) else None,
         )

@@ -111,7 +111,7 @@ class Wallet:
         block = self._sign((hold, *claims), now)
         hold_id = compute_hold_id(self._own, seq, hold.n)
         self._books.closes.note_hold(hold_id, seq, hold)
-        return SignedHold(hold_id, block.sealed, 0, links, tuple(self._write()))
+        return SignedHold(hold_id, block.sealed, 0, links, tuple(self._write(now)))
 
     def _complete(self, draft: HoldDraft) -> Hold:
         """A hold without its anchor."""
@@ -211,7 +211,7 @@ class Wallet:
         if self._write_at is None and (self._line.has_changes or self._books.claims.has_changes):
             self._write_at = after(now, WRITE_US)
         is_due = self._write_at is not None and self._write_at <= now
-        return [*self._write(), *effects] if is_due else effects
+        return [*self._write(now), *effects] if is_due else effects
 
     def _on_hold(self, event: HoldOver | KeepPreimage | ClaimHold) -> None:
         match event:
@@ -348,10 +348,10 @@ class Wallet:
             block.submit_at = after(now, SUBMIT_US)
         return [SubmitFeed(block.sealed, Lane.FEED) for block in due]
 
-    def _write(self) -> list[Persist]:
-        """All that is not on disk yet, as one write."""
-        self._write_at = None
+    def _write(self, now: Moment) -> list[Persist]:
+        """What is not on disk yet, as one write: all that was signed, and preimages."""
         changes = {**self._line.take_changes(), **self._books.claims.take_changes()}
+        self._write_at = now if self._books.claims.has_changes else None
         if not changes:
             return []
         self._number += 1
