@@ -119,12 +119,11 @@ def _show(info: RunInfo, status: _Status) -> None:
     )
 
 
-def _describe_ledger(status: _Status) -> list[tuple[str, str]]:
+def _describe_ledger(status: _Status) -> list[tuple[str, str | Text]]:
     """Where the ledger stands, and what this node has in it; `wallet` and `ledger` have more."""
     shown = dict(describe_status(status.ledger or {}))
-    rows = [
-        (name, shown[name]) for name in ("stands at", "order", "STALLED", "HALTED") if name in shown
-    ]
+    wanted = ("stands at", "order", "STALLED", "HALTED")
+    rows: list[tuple[str, str | Text]] = [(name, shown[name]) for name in wanted if name in shown]
     if status.wallet is not None:
         wallet = status.wallet
         rows.append(
