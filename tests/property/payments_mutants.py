@@ -12,6 +12,7 @@ from tests.property.ledger_mutants import Mutant, infected
 FRESH: Final = (
     "wwwserve.core.payments",
     "tests.fakes.honest_wallet",
+    "tests.property.payments_stream",
     "tests.property.payments_walk",
     "tests.property.payments_world",
     "tests.property.test_meters",
@@ -21,6 +22,8 @@ FRESH: Final = (
 SUITES: Final = (
     "tests.unit.core.payments.test_meters",
     "tests.unit.core.payments.test_admission",
+    "tests.unit.core.payments.test_works",
+    "tests.unit.core.payments.test_paying",
     "tests.unit.core.payments.test_prices",
     "tests.unit.core.payments.test_counts",
     "tests.unit.core.payments.test_trust",

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Final
 
-from tests.property.payments_world import (
+from tests.property.payments_stream import (
     EXECUTOR,
     NEWCOMER,
     OTHER,
@@ -11,8 +11,8 @@ from tests.property.payments_world import (
     SEATED,
     STRANGER,
     Stream,
-    Town,
 )
+from tests.property.payments_world import Town
 from wwwserve.core.paying import AHEAD
 
 STEPS: Final = (

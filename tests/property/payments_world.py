@@ -5,14 +5,18 @@ says so; either end may die, fall silent or lie at any moment. Afterwards `settl
 come to its end, and `judge` compares, in micro-credits, what was delivered with what was paid.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Final, cast
-
-from msgspec.structs import replace
+from typing import cast
 
 from tests.fakes.honest_wallet import HonestWallet
-from tests.property.ledger_world import Anyone, Pen, make_genesis, name
+from tests.property.ledger_world import Anyone, Pen, name
+from tests.property.payments_stream import (
+    DIGEST,
+    MODEL,
+    Stream,
+    make_summary,
+    make_town_genesis,
+)
 from wwwserve.core.chain import Chain, LedgerView
 from wwwserve.core.effects import ExtendPayment, Persist, ReleaseOutput, Report, TakeExtension
 from wwwserve.core.entropy import Entropy
@@ -45,28 +49,19 @@ from wwwserve.core.payments import (
     SubmitHold,
 )
 from wwwserve.core.sessions import Role, SessionId
-from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
-from wwwserve.values.ids import NodeId
-from wwwserve.values.model_names import ModelId
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.moments import MILLISECOND, Moment
-from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
-from wwwserve.wire import Endpoint, Quote, RequestSummary, Usage
+from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire import Quote, RequestSummary, Usage
 from wwwserve.wire.ledger import (
     FeedOpener,
-    GenesisAccount,
     OpenedFeed,
     SealedFeed,
-    compute_genesis_held,
     compute_genesis_id,
     seal_block,
 )
 from wwwserve.wire.paying import OpenedHold, open_paid_offer
 from wwwserve.wire.requests import Unit
-
-MODEL: Final = ModelId("org/small")
-STRANGER, SEATED, RICH, EXECUTOR, OTHER, NEWCOMER = 5, 2, 3, 6, 7, 4
-"""Members by number: two payers with seats and one without, three executors, one without a seat."""
-DIGEST: Final = bytes(32)
 
 
 @dataclass
@@ -89,74 +84,11 @@ class Node:
     effects: list[PaymentsEffect] = field(default_factory=list)
 
 
-def make_summary(
-    *, prompt_tokens: int = 100, completion_max: int = 0, endpoint: Endpoint = Endpoint.CHAT
-) -> RequestSummary:
-    return RequestSummary(
-        request=bytes(16),
-        endpoint=endpoint,
-        models=(MODEL,),
-        prompt_tokens=prompt_tokens,
-        completion_tokens_max=completion_max,
-        body_bytes=prompt_tokens * 4,
-    )
-
-
-@dataclass
-class Stream:
-    """One paid request between two nodes."""
-
-    payer: int
-    executor: int
-    number: int
-    sender: PayerMeter
-    receiver: PayeeMeter
-    is_released: bool
-    holds: list[bytes]
-    first: int
-    unit: int
-    unit_tokens: int
-    outputs: deque[int] = field(default_factory=deque)
-    frames: deque[Unit | ExtendPayment] = field(default_factory=deque)
-    delivered: int = -1
-    arrived: int = -1
-    is_paying: bool = True
-    is_working: bool = True
-    is_low_told: bool = False
-    is_payer_over: bool = False
-    is_executor_over: bool = False
-    has_waited: bool = False
-    """Whether an extension is with the executor's core."""
-
-    @property
-    def run(self) -> SessionId:
-        return SessionId(Role.ORIGIN, self.number)
-
-    @property
-    def work(self) -> SessionId:
-        return SessionId(Role.EXECUTOR, self.number)
-
-    def worth(self, tokens: int) -> int:
-        return 0 if tokens < 0 else self.first + self.unit * (tokens // self.unit_tokens)
-
-
 class Town:
     """The ledger, its members and their streams."""
 
     def __init__(self) -> None:
-        genesis = make_genesis()
-        accounts = (
-            *genesis.accounts[:2],
-            GenesisAccount(name(SEATED), 40 * CREDIT, seats=2),
-            GenesisAccount(name(RICH), 40 * CREDIT, seats=1),
-            GenesisAccount(name(NEWCOMER), 10 * CREDIT),
-            GenesisAccount(name(STRANGER), 40 * CREDIT),
-            GenesisAccount(name(EXECUTOR), CREDIT, seats=1),
-            GenesisAccount(name(OTHER), CREDIT, seats=1),
-        )
-        parameters = replace(genesis.parameters, rate_ops=1_000)
-        genesis = replace(genesis, accounts=accounts, parameters=parameters)
-        self.genesis = replace(genesis, supply=compute_genesis_held(genesis) + CREDIT)
+        self.genesis = make_town_genesis()
         self.network_id = compute_genesis_id(self.genesis)
         self.ledger = Ledger.from_genesis(self.genesis)
         self.view = LedgerView(cast("Chain", _Chain(self.ledger)))
@@ -461,6 +393,3 @@ class Town:
         """What the executor got for a stream."""
         facts = [self.settled[hold_id] for hold_id in stream.holds if hold_id in self.settled]
         return sum(fact.paid for fact in facts)
-
-
-__all__ = ["MODEL", "Node", "NodeId", "Refusal", "Stream", "Town"]
