@@ -272,6 +272,9 @@ async def test_an_extended_hold_goes_on_where_the_first_ended() -> None:
     assert mine.hold_id == second.terms.hold_id
     assert [news.hold_id for news in before] == [first.terms.hold_id]
     (paid,) = before
+    told = pair.at_executor[: pair.at_executor.index(offered)]
+    shown = [news for news in told if isinstance(news, PaymentProgressed)][-1]
+    assert get_paid(shown) == get_paid(paid), "all of the first is known before it is claimed"
     units = paid.depth - 1 + mine.depth
     assert units == (2 * 200 + UNIT_TOKENS) // (2 * UNIT_TOKENS)
 

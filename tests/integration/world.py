@@ -10,6 +10,7 @@ from wwwserve.adapters.engines import MockEngineServer, MockSettings
 from wwwserve.adapters.host import NodeKey
 from wwwserve.adapters.storage import MemoryStore
 from wwwserve.adapters.transports import LoopbackNetwork, LoopbackTransport
+from wwwserve.core.chain import begin_chain
 from wwwserve.core.sessions import Route
 from wwwserve.node.assemble import Parts, connect
 from wwwserve.node.config import (
@@ -22,11 +23,13 @@ from wwwserve.node.config import (
 )
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engines import open_engine
+from wwwserve.node.ledger_home import HomeLedger
 from wwwserve.node.living import Node
 from wwwserve.node.setup_parts import make_parameters
 from wwwserve.ports.peer_handle import Reply, UserRequest
 from wwwserve.values.parameters import compute_network_id
 from wwwserve.wire import Endpoint
+from wwwserve.wire.ledger import Genesis, compute_genesis_id
 
 if TYPE_CHECKING:
     from wwwserve.core.facts import Fact
@@ -40,8 +43,11 @@ READ_WAIT_S = 30
 class World:
     """Nodes of one loopback network, each with its mock engine and all facts it told."""
 
-    def __init__(self, stack: AsyncExitStack, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, stack: AsyncExitStack, tasks: asyncio.TaskGroup, genesis: Genesis | None
+    ) -> None:
         self._stack = stack
+        self._genesis = genesis
         self._tasks = tasks
         self.network = LoopbackNetwork()
         self.nodes: list[Node] = []
@@ -58,14 +64,18 @@ class World:
             engines=(EngineConfig(url=mock.url, kind=EngineKind.OPENAI, slots=SLOTS),),
             policy=PolicyConfig(target_utilisation=1.0),
         )
-        key = NodeKey(bytes([len(self.nodes) + 1]) * 32)
+        key = get_node_key(len(self.nodes) + 1)
         network_id = compute_network_id(make_parameters(config))
+        ledger = None
+        if self._genesis is not None:
+            network_id = compute_genesis_id(self._genesis)
+            ledger = HomeLedger(network_id, begin_chain(self._genesis))
         transport = LoopbackTransport(self.network, key.node_id, network_id)
         self._stack.push_async_callback(transport.close)
         opened = EngineTable()
         self._stack.push_async_callback(opened.close)
         opened.put(open_engine(config.engines[0]))
-        parts = Parts(key, MemoryStore(), transport, opened)
+        parts = Parts(key, MemoryStore(), transport, opened, ledger)
         node = await connect(config, parts, self._tasks, asyncio.Event())
         told: list[Fact] = []
         node.carrier.facts.listen(told.append)
@@ -87,10 +97,16 @@ class World:
         return len(ready) == len(self.nodes) - 1
 
 
+def get_node_key(number: int) -> NodeKey:
+    """The key of the node that is added so many-th."""
+    return NodeKey(bytes([number]) * 32)
+
+
 @asynccontextmanager
-async def open_world() -> AsyncIterator[World]:
+async def open_world(genesis: Genesis | None = None) -> AsyncIterator[World]:
+    """A network; with a genesis, whose sequencer is its first node, one that pays."""
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-        opened = World(stack, tasks)
+        opened = World(stack, tasks, genesis)
         yield opened
         for node in opened.nodes:
             node.end()

@@ -224,8 +224,9 @@ class StreamProgressed:
 class PaymentProgressed:
     """How deep the newest hold of a session is paid: what was released, or what was shown.
 
-    An executor's data plane tells it at most every 100 ms while units come; both sides' tell it of
-    a hold before another takes its place, and once, as the last news, when all is over.
+    An executor's data plane tells it at most every 100 ms while units come, and before it tells of
+    an extension; an origin's when another hold takes the place of one; both once, as the last news,
+    when all is over.
     """
 
     session: SessionId

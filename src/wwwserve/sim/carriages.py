@@ -240,8 +240,10 @@ class Carriage:
     def _take_hold(self, payment: bytes) -> None:
         hold = self.open_hold(payment)
         assert self.executor is not None
-        if hold is not None:
-            self.executor.host.tell(ExtensionReceived(self.executor.session, hold))
+        if hold is not None and self.earnings is not None:
+            session, host = self.executor.session, self.executor.host
+            self.earnings.note_extension()
+            host.later(0, ExtensionReceived(session, hold))
 
     def _take(self, take: Action) -> None:
         """Something of the origin arrived; what breaks a rule ends the work (rule 15)."""

@@ -107,10 +107,13 @@ class Earnings:
 
     def extend(self, payment: PayeeTerms) -> None:
         """Units from now on are those of another hold. Raises `Refusal`."""
-        self._report(is_last=False)
         self.meter.extend(payment)
         self.is_released = payment.is_covered
         self._flush()
+
+    def note_extension(self) -> None:
+        """Another hold is offered: the one before is paid as deep as it ever will be."""
+        self._report(is_last=False)
 
     def await_last(self, completion_tokens: int) -> None:
         """The answer has left: wait for its last unit, not for long."""

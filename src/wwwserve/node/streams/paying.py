@@ -260,15 +260,18 @@ class Earnings:
         self.is_released = True
         self._changed.set()
 
-    def count_extension(self) -> None:
-        """Another hold is offered. Raises `Refusal` for one too many."""
+    def note_extension(self) -> None:
+        """Another hold is offered: the one before is paid as deep as it ever will be.
+
+        Raises `Refusal` for one too many.
+        """
+        self._report()
         self._extensions += 1
         if self._extensions > EXTENSIONS_MAX:
             raise Refusal("extension-count", f"more than {EXTENSIONS_MAX} extensions")
 
     def extend(self, payment: PayeeTerms) -> None:
         """Units from now on are those of another hold. Raises `Refusal` if it comes too early."""
-        self._report()
         self.meter.extend(payment)
         self.salt = payment.salt
         self.is_released = payment.is_covered

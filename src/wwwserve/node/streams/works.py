@@ -376,7 +376,7 @@ class Works:
             case Unit() as unit:
                 earnings.take(unit)
             case Extension(payment):
-                earnings.count_extension()
+                earnings.note_extension()
                 hold = self._open_payment(work, payment)
                 assert hold is not None, "who earns has a till"
                 self.deliver(ExtensionReceived(work.session, hold))
