@@ -14,12 +14,14 @@ from tests.property.payments_stream import (
 )
 from tests.property.payments_world import Town
 from wwwserve.core.paying import AHEAD
+from wwwserve.core.payments import KeepPreimage
 
 STEPS: Final = (
     *("start", "start", "deliver", "arrive", "pay"),
     *("flow",) * 8,
     *("block",) * 6,
     *("finish", "finish", "cancel", "mute", "silence", "kill_payer", "kill_executor", "stall"),
+    *("inflate", "forge"),
 )
 """What happens, as often as it is named."""
 NUMBER_MAX: Final = 11
@@ -52,10 +54,24 @@ def cut(town: Town, stream: Stream, step: str) -> None:
         case "cancel":
             town.close_payer(stream)
             town.close_executor(stream)
+        case "inflate":
+            town.finish(stream, stated=100_000)
+        case "forge":
+            forge(town, stream)
         case "kill_payer":
             town.kill(stream.payer)
         case _:
             town.kill(stream.executor)
+
+
+def forge(town: Town, stream: Stream) -> None:
+    """The executor claims more than it was shown; what it loses by that is its own fault."""
+    hold_id = stream.receiver.terms.hold_id
+    depth = stream.receiver.terms.units_max
+    wallet = town.nodes[stream.executor].wallet
+    wallet.kept[hold_id] = KeepPreimage(hold_id, depth, b"f" * 32, 0)
+    wallet.claimable[hold_id] = None
+    town.dead.add(stream.executor)
 
 
 def take_step(town: Town, step: str, number: int) -> None:

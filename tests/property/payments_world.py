@@ -2,7 +2,8 @@
 
 Requests run between a payer and an executor over two pipes. What is on its way arrives when a test
 says so; either end may die, fall silent or lie at any moment. Afterwards `settle` lets everything
-come to its end, and `judge` compares, in micro-credits, what was delivered with what was paid.
+come to its end, and `payments_walk` compares, in micro-credits, what was delivered with what was
+paid.
 """
 
 from dataclasses import dataclass, field
