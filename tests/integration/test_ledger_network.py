@@ -4,14 +4,16 @@ The first node begins a ledger and orders it; the others know nothing but a tick
 test goes through genesis, links, disk and commands, as an operator uses them.
 """
 
-import json
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.network import Network, RunningNode, open_network, run_json
+from tests.integration.network import CLI, Network, RunningNode, open_network, run_json
 
 pytestmark = pytest.mark.slow
 
@@ -67,11 +69,9 @@ async def test_blocks_reach_everybody_and_whoever_was_away_catches_up(
         assert (await node.wait_status(is_at(1)))["ledger"]["network_id"] == network_id
 
     second.kill()
-    missed = (await founder.get("/status"))["ledger"]["height"] + 2
+    missed = (await founder.get("/status"))["ledger"]["height"] + 1
     await founder.wait_status(is_at(missed))
-    again = await network.start_node_again(
-        second.home, second.api_key, engine=second.engine
-    )
+    again = await network.start_node_again(second.home, second.api_key, engine=second.engine)
     await again.wait_status(is_at(missed))
 
     founder.kill()
@@ -79,7 +79,7 @@ async def test_blocks_reach_everybody_and_whoever_was_away_catches_up(
     back = await network.start_node_again(
         founder.home, founder.api_key, f"links.listen={founder.links[0]}", engine=founder.engine
     )
-    grown = missed + 2
+    grown = missed + 1
     await first.wait_status(is_at(grown))
     heads = {}
     for node in (back, first, again):
@@ -97,4 +97,14 @@ async def test_a_damaged_log_is_named_with_what_to_do(network: Network, tmp_path
     await founder.wait_status(is_at(1))
     founder.kill()
     await founder.process.wait()
-    json.dumps({})
+    lane = founder.home / "state" / "chain.sqlite"
+    with closing(sqlite3.connect(lane)) as connection:
+        connection.execute("UPDATE entries SET value = x'00' WHERE key = CAST('sl' AS BLOB)")
+        connection.commit()
+    process = await asyncio.create_subprocess_exec(
+        *(*CLI, "up", "--home", str(founder.home)), stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    assert process.returncode != 0
+    assert b"chain.sqlite" in said
+    assert b"ledger audit" in b" ".join(said.split())
