@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from wwwserve.core.requests import compute_prefixes, estimate_prompt_tokens
-from wwwserve.frontends.gateway.budgets import find_cost_max
+from wwwserve.frontends.gateway.budgets import explain_short, find_cost_max
 from wwwserve.frontends.gateway.checking import apply_controls, check_body
 from wwwserve.frontends.gateway.controls import read_controls
 from wwwserve.frontends.gateway.errors import (
@@ -155,7 +155,7 @@ class GatewayService:
             return await send(request, outlet, reply, extra)
         except RequestFailed as failed:
             self._limits.release(lease, 0, _get_now())
-            refused = explain_failure(failed)
+            refused = self._explain_short(lease.rules, failed) or explain_failure(failed)
             headers = {**make_headers(reply.info), **refused.headers}
             raise replace(refused, headers=headers) from failed
         finally:
@@ -166,6 +166,13 @@ class GatewayService:
             if (usage := reply.info.usage) is not None:
                 used = usage.prompt_tokens + usage.completion_tokens
                 self._limits.release(lease, used, _get_now())
+
+    def _explain_short(self, rules: KeyRules, failed: RequestFailed) -> Refused | None:
+        """What is said of a key's budget, if that was too little."""
+        wallet = self._handle.get_snapshot().wallet if rules.budget else None
+        if wallet is None:
+            return None
+        return explain_short(self._spending, rules, failed, wallet.spendable)
 
     def _authenticate(self, request: web.BaseRequest) -> KeyRules:
         """Who asks; raises `Refused` (401, or 403 for a strange `Host` where all may come in)."""

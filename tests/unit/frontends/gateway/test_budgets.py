@@ -16,6 +16,7 @@ from tests.fakes.peer_handle import MODEL, FakePeerHandle
 from wwwserve.adapters.host import FileSpending
 from wwwserve.adapters.host import spending as spending_module
 from wwwserve.core.effects import RequestErrorCode
+from wwwserve.core.snapshot import WalletView
 from wwwserve.frontends.gateway import start_gateway
 from wwwserve.ports.keys import BudgetPeriod, KeyRules
 from wwwserve.ports.peer_handle import RequestFailed
@@ -165,3 +166,26 @@ def test_a_budget_says_when_it_is_renewed(
     left = FileSpending(file, calendar).find_left(replace(SAVER, budget_period=period))
     assert left is not None
     assert left.renews == renews
+
+
+async def test_what_is_left_but_does_not_cover_a_request_is_told_as_the_budgets_end(
+    session: aiohttp.ClientSession, handle: FakePeerHandle
+) -> None:
+    short = RequestFailed(RequestErrorCode.OUT_OF_CREDITS, "it needs 9 cr, and 5 cr can be spent")
+    handle.script = lambda _: [short]
+    handle.wallet = make_wallet(spendable=100 * CREDIT)
+    status, text, _ = await ask(session)
+    assert status == 429
+    assert "it needs 9 cr" in text
+    # Where the node itself has no more, the key is not to blame.
+    handle.wallet = make_wallet(spendable=2 * CREDIT)
+    assert (await ask(session))[0] == 503
+    assert (await ask(session, "other"))[0] == 503
+
+
+def make_wallet(spendable: int) -> WalletView:
+    return WalletView(
+        is_ready=True, waits_for="", avail=spendable, spendable=spendable, held=0, bond=0,
+        unbonding=0, seats=0, debt=0, seq=0, waiting=0, claimable=0, earned=0, spent=0,
+        forecast_ms=None,
+    )  # fmt: skip
