@@ -66,7 +66,8 @@ class Delivery:
         earnings = self.earnings
         if earnings is None:
             self.has_answered = True
-            await self._send_output(output)
+            if not self._try_send(output):
+                await self._send_output(output)
             return
         self._held.extend(cut_by_tokens(output, before, after, earnings.unit_tokens))
         self._held_bytes += len(output)
@@ -85,7 +86,8 @@ class Delivery:
                 await earnings.wait_released()
                 await earnings.wait_paid(before)
                 self._take_piece()
-                await self._send_output(piece)
+                if not self._try_send(piece):
+                    await self._send_output(piece)
         except UnitOverdue as overdue:
             raise EngineFailure(FailureKind.UNPAID, "a unit is overdue") from overdue
         finally:
@@ -98,10 +100,10 @@ class Delivery:
         earnings.release()
         while self._held and not self._is_flushing:
             piece, before = self._held[0]
-            if len(piece) > OUTPUT_BYTES_MAX or not earnings.meter.may_deliver(before):
+            if not earnings.meter.may_deliver(before):
                 return
             try:
-                if not self._stream.try_send(encode_frame(Output(piece))):
+                if not self._try_send(piece):
                     return
             except StreamEnded:
                 return
@@ -121,6 +123,11 @@ class Delivery:
         piece, _ = self._held.popleft()
         self._held_bytes -= len(piece)
         self.has_answered = True
+
+    def _try_send(self, output: bytes) -> bool:
+        """Send a piece of output if it fits one frame and there is room, as mostly."""
+        fits = len(output) <= OUTPUT_BYTES_MAX
+        return fits and self._stream.try_send(encode_frame(Output(output)))
 
     async def _send_output(self, data: bytes) -> None:
         for start in range(0, len(data), OUTPUT_BYTES_MAX):
