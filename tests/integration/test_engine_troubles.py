@@ -142,6 +142,22 @@ async def test_an_engine_that_loads_for_a_while(
     assert list_messages(capfd.readouterr().err, node) == ["", detail, ""]
 
 
+async def test_a_lone_node_whose_engine_is_not_there_yet_asks_for_patience(
+    street: Street,
+) -> None:
+    engine = await street.start_engine()
+    await engine.__aexit__(None, None, None)
+    node = await street.start_node(describe(engine))
+    await wait_engine(node, "unavailable")
+    async with node.ask(MODEL) as answer:
+        assert answer.status == 503, "a client tries that again by itself, and a 404 never"
+        assert "retry-after" in answer.headers
+    port = int(engine.url.rpartition(":")[2])
+    await street.start_engine(port=port)
+    await wait_engine(node, "ready")
+    assert await ask_all(node) == [(200, "local")] * REQUESTS
+
+
 async def test_an_engine_that_goes_and_comes_back(
     street: Street, capfd: pytest.CaptureFixture[str]
 ) -> None:

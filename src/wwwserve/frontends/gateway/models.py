@@ -3,7 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from wwwserve.core.snapshot import ModelView, Snapshot
-from wwwserve.frontends.gateway.errors import Refused
+from wwwserve.frontends.gateway.errors import (
+    RETRY_AFTER_US,
+    SERVER,
+    Refused,
+    format_seconds,
+)
 from wwwserve.ports.keys import KeyRules
 from wwwserve.ports.peer_handle import FoundModels, PeerHandle
 from wwwserve.values.model_names import AUTO, ModelId, fold_model_name
@@ -14,7 +19,8 @@ Json = dict[str, object]
 def find_allowed_models(handle: PeerHandle, rules: KeyRules, name: str) -> tuple[ModelId, ...]:
     """What a name stands for, as far as the key allows it.
 
-    Raises `Refused`: 404 for a name nobody serves, 403 for one this key may not ask for.
+    Raises `Refused`: 404 for a name nobody serves, 503 while nobody serves anything, 403 for a name
+    this key may not ask for.
     """
     found = handle.find_models(name)
     if not found.models:
@@ -92,9 +98,10 @@ def _list_names(view: ModelView) -> Iterator[str]:
 
 def _refuse_unknown(name: str, found: FoundModels) -> Refused:
     if not [suggestion for suggestion in found.suggestions if suggestion != AUTO]:
-        # Nobody serves anything: another name would not help.
+        # Nobody serves anything (yet): another name would not help, and a moment may.
         message = "no model is ready, here or on any node in reach. Try: `wwwserve status`"
-        raise Refused(404, message, "model_not_found", param="model")
+        headers = {"retry-after": format_seconds(RETRY_AFTER_US)}
+        return Refused(503, message, "no_model_ready", type=SERVER, headers=headers)
     fix = " or ".join(found.suggestions)
     message = f"the model {name!r} is not served here or by any node in reach. Try: {fix}"
     return Refused(404, message, "model_not_found", param="model")
