@@ -14,13 +14,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from wwwserve.core.chain import ChainNews, ChainWord, Receiver, read_blocks
 from wwwserve.core.events import Event
 from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.node.ledger_home import make_reader
-from wwwserve.node.links import LinkTable
 from wwwserve.ports.store import RangeReader
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import KIB, MIB
@@ -62,6 +61,22 @@ BLOCKS_READ_MAX: Final = 8
 """Blocks of an answer in memory at once: 40 MiB at the very most."""
 
 
+class MailLinks(Protocol):
+    """What the mail needs of a node's links (`node.links.LinkTable`)."""
+
+    def send_payload(self, peer: NodeId, payload: bytes) -> bool:
+        """Queue an encoded message; False if there is no room, or no link."""
+        ...
+
+    def list_peers(self) -> tuple[NodeId, ...]:
+        """Everybody there is a link to."""
+        ...
+
+    def refuse(self, peer: NodeId, refusal: Refusal) -> None:
+        """A peer said what breaks a rule."""
+        ...
+
+
 @dataclass(slots=True)
 class _Desk:
     """What is under way with one peer."""
@@ -88,7 +103,7 @@ class ChainMail:
     tasks: asyncio.TaskGroup
     get_ledger: Callable[[], AsksLedger | None]
     """The ledger, once its genesis is known here; before, nothing is understood."""
-    links: LinkTable
+    links: MailLinks
     deliver: Callable[[Event], None]
     _desks: dict[NodeId, _Desk] = field(default_factory=dict)
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

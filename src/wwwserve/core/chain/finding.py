@@ -58,7 +58,8 @@ class GenesisSearch:
         """Take in what happened; other events than those of links mean nothing here."""
         match event:
             case LinkOpened(peer):
-                self._links[peer] = None
+                # Nobody asked it yet, so it is the next.
+                self._links = {peer: None} | self._links
                 return [] if self._asked is not None else self._ask(now)
             case LinkClosed(peer):
                 self._links.pop(peer, None)
