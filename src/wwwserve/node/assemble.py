@@ -164,6 +164,7 @@ async def connect(
         find_till=tills.find,
     )
     links = _make_links(config, parts, loop, facts, works)
+    links.check_quote = tills.check_quote
     replies = Replies(
         own=parts.key.node_id,
         engines=parts.engines,
@@ -262,7 +263,7 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
         bootstrap=make_bootstrap(config),
         restored=parts.store.read(Lane.BOOK),
         genesis_id=parts.ledger.genesis_id if parts.ledger else b"",
-        prices=make_prices(config.price),
+        prices=make_prices(config.price, config.ledger),
         wallet=WalletChoices(
             stored=parts.store.read(Lane.FEED) if parts.ledger else {},
             is_clean_boot=parts.is_clean_boot,

@@ -21,7 +21,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LINKS_MAX, MIB
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Message, Verifier, encode_message, open_message
+from wwwserve.wire import Message, Quote, Verifier, encode_message, open_message
 from wwwserve.wire.chain import (
     BlocksWanted,
     BlockTold,
@@ -118,6 +118,8 @@ class LinkTable:
     on_stream: Callable[[NodeId, Stream], None]
     log_words: LogWords | None = None
     """Takes what is said about the ledger's log; None: nobody does."""
+    check_quote: Callable[[NodeId, Quote], None] | None = None
+    """Raises `Refusal` for a price that its executor did not sign; None: there are no prices."""
     is_open: bool = False
     """Links that come before the peer is ready are turned away; they will be dialled again."""
     _strangers: Strangers = field(default_factory=Strangers)
@@ -252,6 +254,8 @@ class LinkTable:
             envelope = open_message(
                 payload, sender=link.peer, verifier=held.verifier, network_id=self.network_id
             )
+            if isinstance(envelope.message, Quote) and self.check_quote is not None:
+                self.check_quote(link.peer, envelope.message)
         except Refusal as refusal:
             self.refuse(link.peer, refusal)
             return

@@ -25,7 +25,7 @@ from wwwserve.values.limits import (
 )
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Extension, Signer, Unit, Usage, Verifier, encode_frame
+from wwwserve.wire import Extension, Quote, Signer, Unit, Usage, Verifier, encode_frame
 from wwwserve.wire.ledger import FeedOpener, Final, PointChecker
 from wwwserve.wire.paying import (
     OpenedHold,
@@ -34,6 +34,7 @@ from wwwserve.wire.paying import (
     open_accept,
     open_final,
     open_paid_offer,
+    open_quote,
     seal_payment,
 )
 
@@ -101,6 +102,18 @@ class TillFinder:
             opener = FeedOpener(self.verifier, self.points, ledger.network_id, memory_log2)
             self._till = Till(self.signer, opener)
         return self._till
+
+    def check_quote(self, peer: NodeId, quote: Quote) -> None:
+        """Raise `Refusal` for a price that the peer did not sign."""
+        till = self.find()
+        if till is not None and quote.payment:
+            opener = till.opener
+            open_quote(
+                quote.payment,
+                executor=peer,
+                verifier=opener.verifier,
+                network_id=opener.network_id,
+            )
 
 
 class Purse:
