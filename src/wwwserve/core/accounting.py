@@ -131,15 +131,15 @@ class AccountingSetup:
 class _Purse:
     """The wallet as requests may spend of it (`AsksWallet`): its owner's reserve stays."""
 
-    __slots__ = ("_reserve", "_wallet")
+    __slots__ = ("_wallet", "reserve")
 
     def __init__(self, wallet: Wallet, reserve: int) -> None:
         self._wallet = wallet
-        self._reserve = reserve
+        self.reserve = reserve
 
     @property
     def spendable(self) -> int:
-        return max(self._wallet.spendable - self._reserve, 0)
+        return max(self._wallet.spendable - self.reserve, 0)
 
     @property
     def is_ready(self) -> bool:
@@ -164,10 +164,11 @@ class Accounting:
             held=_list_held(self._desk.state, self._own),
         )
         self._wallet = Wallet(wallet, self._desk.ledger)
+        self._purse = _Purse(self._wallet, setup.wallet.reserve)
         self._payments = Payments(
             PaymentsSetup(setup.signer, setup.entropy, setup.prices),
             ledger=self._desk.ledger,
-            wallet=_Purse(self._wallet, setup.wallet.reserve),
+            wallet=self._purse,
         )
 
     # -- a look from outside ---------------------------------------------------------------------
@@ -214,6 +215,9 @@ class Accounting:
                 if head.leader != self._desk.sequencer:
                     return effects
                 return effects + self._tell_wallet(HeadHeard(head.header.height), now)
+            case SetPrices(reserve=reserve):
+                self._purse.reserve = reserve
+                return self._tell_payments(event, now)
             case OrderOps(order, ops):
                 return self._tell_wallet(SignOps(order, ops), now)
             case _ if isinstance(event, DeskEvent):

@@ -298,6 +298,8 @@ class SetPrices:
     """Command: from now on this is asked; what was quoted holds."""
 
     prices: PriceTable
+    reserve: int = 0
+    """Micro-credits that requests never spend."""
 
 
 @dataclass(frozen=True, slots=True)

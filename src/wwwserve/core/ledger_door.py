@@ -5,6 +5,7 @@ for it. Else, and from then on, there is `Accounting`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from wwwserve.core.accounting import (
     Accounting,
@@ -71,9 +72,8 @@ class LedgerDoor:
         if isinstance(event, SetPrices):
             # Nobody was told others yet.
             before = self._setup
-            self._setup = AccountingSetup(
-                before.signer, before.entropy, before.wallet, event.prices
-            )
+            wallet = replace(before.wallet, reserve=event.reserve)
+            self._setup = AccountingSetup(before.signer, before.entropy, wallet, event.prices)
         if self._search is None:
             return []
         asked = self._search.handle(event, now)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from wwwserve.values.credits import CREDIT
+from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
 from wwwserve.values.model_names import ModelId
 
 PRICE_MAX: Final = 1_000_000 * CREDIT
@@ -34,6 +34,8 @@ class PriceTable:
 
     default: Prices = PRICES_DEFAULT
     models: Mapping[ModelId, Prices] = field(default_factory=dict)
+    line_max: int = MICROCREDITS_MAX
+    """The most it lends one payer while the ledger stands still; the network's bound holds too."""
 
     def find(self, model: ModelId) -> Prices:
         """The prices of a model."""

@@ -20,6 +20,7 @@ from wwwserve.node.logs import NodeLog
 from wwwserve.node.setup_parts import make_bootstrap, make_groups, make_policy, make_prices
 from wwwserve.ports.engine import Engine
 from wwwserve.ports.peer_handle import ConfigChange
+from wwwserve.values.credits import parse_credits
 from wwwserve.values.refusals import BadInput
 
 FIXED = ("network.name",)
@@ -113,8 +114,9 @@ class Reloader:
     def _tell_peer(self, old: Config, new: Config) -> None:
         if new.policy != old.policy:
             self.deliver(SetPolicy(make_policy(new.policy)))
-        if new.price != old.price:
-            self.deliver(SetPrices(make_prices(new.price)))
+        if (new.price, new.ledger, new.wallet) != (old.price, old.ledger, old.wallet):
+            reserve = parse_credits("wallet.reserve", new.wallet.reserve)
+            self.deliver(SetPrices(make_prices(new.price, new.ledger), reserve))
         if new.groups != old.groups:
             self.deliver(SetGroups(make_groups(new)))
         known = make_bootstrap(old)

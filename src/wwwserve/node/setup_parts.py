@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import Prices, PriceTable
-from wwwserve.node.config import AUTO, Config, PolicyConfig, PriceConfig
+from wwwserve.node.config import AUTO, Config, LedgerConfig, PolicyConfig, PriceConfig
 from wwwserve.node.hours import parse_hours
 from wwwserve.ports.interfaces import InterfaceAddress
 from wwwserve.values.credits import parse_credits
@@ -46,8 +46,8 @@ def make_policy(policy: PolicyConfig) -> PolicySettings:
     )
 
 
-def make_prices(price: PriceConfig) -> PriceTable:
-    """What is asked for a million tokens, in micro-credits."""
+def make_prices(price: PriceConfig, ledger: LedgerConfig) -> PriceTable:
+    """What is asked for a million tokens, and lent while the ledger stands, in micro-credits."""
     default = Prices(
         parse_credits("policy.price.prompt", price.prompt),
         parse_credits("policy.price.completion", price.completion),
@@ -59,7 +59,7 @@ def make_prices(price: PriceConfig) -> PriceTable:
         )
         for model, one in price.models.items()
     }
-    return PriceTable(default, models)
+    return PriceTable(default, models, parse_credits("ledger.line_max", ledger.line_max))
 
 
 def make_groups(config: Config) -> Mapping[str, tuple[ModelId, ...]]:

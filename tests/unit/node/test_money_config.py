@@ -49,15 +49,16 @@ def test_a_section_within_another_is_read_from_every_layer(tmp_path: Path) -> No
     rows = {key: (value, origin) for key, value, origin in list_values(loaded)}
     assert rows["policy.price.prompt"] == ("0.75", "flag")
     assert rows["wallet.reserve"] == ("1.5", str(path))
-    prices = make_prices(config.price)
+    prices = make_prices(config.price, config.ledger)
     other = prices.find(ModelId("a/b"))
     assert (other.prompt, other.completion) == (CREDIT * 3 // 4, CREDIT // 2)
+    assert prices.line_max == 10 * CREDIT
     own = prices.find(ModelId("Qwen/Qwen3-8B"))
     assert (own.prompt, own.completion) == (CREDIT * 3 // 4, 12 * CREDIT)
 
 
 def test_prices_without_a_word_are_the_reference_ones() -> None:
-    prices = make_prices(Config().price)
+    prices = make_prices(Config().price, Config().ledger)
     assert prices.default.prompt * 500 + prices.default.completion * 250 == pytest.approx(
         1_000_000 * CREDIT, rel=0.001
     )

@@ -63,7 +63,7 @@ class Payee:
         self._prompts = prompts
         self._lengths = lengths
         self._quotes = Quotes()
-        self._risk = Risk(ledger)
+        self._risk = Risk(ledger, prices.line_max)
         self._works: dict[SessionId, Work] = {}
         self._sessions: dict[bytes, SessionId] = {}
         """Whose newest hold it is."""
@@ -74,6 +74,7 @@ class Payee:
     def set_prices(self, prices: PriceTable) -> None:
         """From now on this is asked; what was quoted holds."""
         self._prices = prices
+        self._risk.line_max = prices.line_max
 
     # -- what is asked ---------------------------------------------------------------------------
 

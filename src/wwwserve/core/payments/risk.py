@@ -16,8 +16,10 @@ STALL_GRACE_MS: Final = 10_000
 class Risk:
     """Own experience with payers, and the holds of theirs that are not final."""
 
-    def __init__(self, ledger: AsksLedger) -> None:
+    def __init__(self, ledger: AsksLedger, line_max: int) -> None:
         self._ledger = ledger
+        self.line_max = line_max
+        """The most one payer is lent, by this node's operator."""
         self._trust = Trust()
         self._exposure = Exposure()
         self._block_at: Moment | None = None
@@ -109,8 +111,8 @@ class Risk:
     def _is_lent(self, payer: NodeId, account: AccountView, more: int) -> bool:
         line = self._compute_line(payer, account)
         if line > 0:
-            return self._exposure.compute_total(payer) + more <= line
-        budget = self._ledger.parameters.stall_line_max // STRANGERS_SHARE
+            return self._exposure.compute_total(payer) + more <= min(line, self.line_max)
+        budget = min(self._ledger.parameters.stall_line_max, self.line_max) // STRANGERS_SHARE
         return self._exposure.strangers_total + more <= budget
 
     def _compute_line(self, payer: NodeId, account: AccountView) -> int:
