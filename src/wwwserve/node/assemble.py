@@ -164,6 +164,7 @@ async def connect(
         find_till=tills.find,
     )
     links = _make_links(config, parts, loop, facts, works)
+    links.check_quote = tills.check_quote
     replies = Replies(
         own=parts.key.node_id,
         engines=parts.engines,
