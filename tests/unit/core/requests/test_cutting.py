@@ -1,4 +1,4 @@
-"""Output that came in one go is cut so that no piece is worth more than a unit, and nothing is lost.
+"""Output that came in one go is cut so that no piece is worth more than a unit; nothing is lost.
 
 Any number of events, with and without words in them, in any order.
 """
