@@ -41,7 +41,7 @@ from wwwserve.node.logs import NodeLog
 from wwwserve.node.opening import make_opening_watch
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
-from wwwserve.node.runner import Runner
+from wwwserve.node.runner import Runner, ignore_written
 from wwwserve.node.setup_parts import (
     list_addresses,
     make_bootstrap,
@@ -114,13 +114,15 @@ class Parts:
     """None where nothing is paid."""
     is_clean_boot: bool = True
     """Whether the machine has run on since the node did, or was shut down in order."""
+    on_written: Callable[[Lane], None] = ignore_written
+    """Hears of each write that is durable."""
 
 
 async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) -> Parts:
     """Open disk, key, engines and network; the stack closes them in reverse order."""
     key = NodeKey.load(home.node_key_file)
     mark = BootMark(home)
-    is_clean_boot = mark.set()
+    is_clean_boot = mark.open()
     store = SqliteStore(home.store_folder)
     stack.push_async_callback(_close_store, store, mark)
     engines = EngineTable()
@@ -130,7 +132,7 @@ async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) 
     ledger = await open_ledger(home, config, store)
     transport = TcpTransport(key, _find_network_id(config, ledger))
     stack.push_async_callback(transport.close)
-    return Parts(key, store, transport, engines, ledger, is_clean_boot)
+    return Parts(key, store, transport, engines, ledger, is_clean_boot, mark.on_written)
 
 
 async def _close_store(store: SqliteStore, mark: BootMark) -> None:
@@ -148,7 +150,7 @@ async def connect(
 ) -> Node:
     """Introduce the parts to each other: the peer in the middle, and what carries its effects."""
     clock, facts, bodies = MonotonicClock(), FactHub(), BodyStore()
-    runner = Runner(clock, parts.store)
+    runner = Runner(clock, parts.store, parts.on_written)
     loop = _Loop(clock, tasks, runner.deliver)
     engines = EngineWatch(parts.engines, config, tasks, runner.deliver)
     verifier = LibsodiumVerifier()

@@ -46,12 +46,20 @@ class Carrier(Protocol):
         ...
 
 
+def ignore_written(lane: Lane) -> None:
+    """For a node of which nobody needs to know when its writes are durable."""
+
+
 class Runner:
     """Drives one peer. A bug inside it stops the node: `wait_failed` raises it."""
 
-    def __init__(self, clock: Clock, store: Store) -> None:
+    def __init__(
+        self, clock: Clock, store: Store, on_written: Callable[[Lane], None] = ignore_written
+    ) -> None:
+        """`on_written` hears the lane of each write that is durable, before the peer does."""
         self._clock = clock
         self._store = store
+        self._on_written = on_written
         self._peer: Machine | None = None
         self._carrier: Carrier | None = None
         self._inbox: deque[Event] = deque()
@@ -138,8 +146,9 @@ class Runner:
             if failure is not None:
                 self._fail(failure)
                 return
-            self.deliver(Persisted(effect.lane, effect.number))
             try:
+                self._on_written(effect.lane)
+                self.deliver(Persisted(effect.lane, effect.number))
                 for held in gate.end():
                     carry(held)
             except Exception as error:

@@ -182,3 +182,16 @@ async def test_nothing_is_heard_before_the_start_nor_after_the_stop() -> None:
     runner.stop()
     runner.deliver(DeadlineReached())
     assert machine.heard == [Started()]
+
+
+async def test_who_listens_hears_of_a_write_before_what_waited_for_it() -> None:
+    def rule(event: Event) -> list[Effect]:
+        return [persist(1), send(1, Lane.BOOK)] if isinstance(event, Started) else []
+
+    recorder, store = Recorder(), HandStore()
+    order: list[Lane | Effect] = []
+    recorder.on_effect = order.append
+    Runner(HandClock(), store, order.append).start(ScriptedMachine(rule), recorder, Started())
+    assert order == [], "nothing is durable yet"
+    store.pending.pop()(None)
+    assert order == [Lane.BOOK, send(1, Lane.BOOK)]
