@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from wwwserve.core.chain import Loaded
 from wwwserve.core.effects import (
     AcceptOffer,
     Dial,
@@ -40,9 +41,9 @@ END_US = 40 * SECOND
 class Broken:
     """The production peer, and a fault for a subclass to add."""
 
-    def __init__(self, setup: PeerSetup) -> None:
+    def __init__(self, setup: PeerSetup, loaded: Loaded | None = None) -> None:
         self.setup = self.alter_setup(setup)
-        self.peer = Peer(self.setup)
+        self.peer = Peer(self.setup, loaded)
 
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
         return setup
@@ -224,7 +225,7 @@ BREAKAGES: list[tuple[str, Callable[[PeerSetup], Broken], Scenario]] = [
     ids=[f"{rule}-{number}" for number, (rule, _, _) in enumerate(BREAKAGES)],
 )
 def test_a_broken_peer_is_caught(
-    rule: str, create_core: Callable[[PeerSetup], Broken], scenario: Scenario
+    rule: str, create_core: CreateCore, scenario: Scenario
 ) -> None:
     with pytest.raises(Violation) as caught:
         play(scenario, create_core)

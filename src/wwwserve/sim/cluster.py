@@ -7,6 +7,7 @@ users' requests and notes what became of each.
 from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
+from wwwserve.core.chain import Loaded
 from wwwserve.core.effects import (
     AcceptOffer,
     AnswerOrder,
@@ -31,7 +32,6 @@ from wwwserve.core.effects import (
 from wwwserve.core.events import CancelRequest, Event, Persisted, SubmitRequest
 from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.lanes import Lane
-from wwwserve.core.peer import Peer
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Route
 from wwwserve.core.setup import PeerSetup, WalletChoices
@@ -66,7 +66,7 @@ from wwwserve.values.parameters import MAIN, TINY, compute_network_id
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire import Endpoint, RequestSummary
 
-CreateCore = Callable[[PeerSetup], AnyPeer]
+CreateCore = Callable[[PeerSetup, Loaded | None], AnyPeer]
 """Makes a peer: `core.peer.Peer`, or a scripted one in a test."""
 
 INSPECTION_PERIOD_US = SECOND
@@ -253,8 +253,9 @@ class Cluster:
             wallet=WalletChoices(stored=host.disk.read(Lane.FEED)),
         )
         if self.ledger is None:
-            return self._create_core(setup)
-        return Peer(setup, self.ledger.load(host.disk, is_founder=plan.start_us == 0))
+            return self._create_core(setup, None)
+        is_founder = plan.start_us == 0
+        return self._create_core(setup, self.ledger.load(host.disk, is_founder=is_founder))
 
     def _create_starter(self, host: Host) -> Callable[[], None]:
         return lambda: self.faults.start(host)

@@ -1,5 +1,6 @@
 """A small quiet world of scripted peers, to see what the simulator's shell tells them."""
 
+from wwwserve.core.chain import Loaded
 from wwwserve.core.effects import Effect, StartRemote
 from wwwserve.core.events import EngineRead, Event, Started
 from wwwserve.core.sessions import Role, ServedModel, SessionId
@@ -67,7 +68,8 @@ class Stage:
             host.person = Puppet()
         self.run(0)
 
-    def _create(self, setup: PeerSetup) -> StandIn:
+    def _create(self, setup: PeerSetup, loaded: Loaded | None) -> StandIn:
+        assert loaded is None
         peer = self.peers[setup.node_id] = StandIn(setup)
         return peer
 
