@@ -86,3 +86,21 @@ def test_what_is_not_worth_a_line_gets_none_and_strange_facts_do_no_harm() -> No
     assert tell(narrator) is None
     assert tell(narrator, event="RequestFinished", total_us="soon", executor=None) is not None
     assert tell(narrator, event="AttemptStarted", executor=THERE, alternatives="none") is not None
+
+
+def test_a_payment_is_told_once_by_who_paid() -> None:
+    fact: dict[str, object] = {
+        "event": "HoldSettled",
+        "payer": "aaaaaaaa",
+        "payee": "bbbbbbbb",
+        "paid": 71_555,
+        "returned": 85_344,
+    }
+    narrator = Narrator()
+    told = narrator.tell("aaaaaaaa", fact)
+    assert told is not None
+    assert told.plain.startswith("aaaaa paid 0.071555 cr to bbbbb for an answer")
+    assert narrator.tell("bbbbbbbb", fact) is None
+    back = narrator.tell("aaaaaaaa", {**fact, "paid": 0})
+    assert back is not None
+    assert "has back what it set aside" in back.plain
