@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wwwserve.sim import SCENARIOS, Verdict, run_fuzz, run_scenario
+from wwwserve.sim import ORDINARY, SCENARIOS, Scenario, Verdict, run_fuzz, run_scenario
 from wwwserve.sim.measures import measure
 
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
@@ -47,10 +47,10 @@ def test_new_seeds_are_good() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("scenario", ORDINARY, ids=lambda scenario: scenario.name)
 @pytest.mark.parametrize("strategy", ["wwwserve", "single"])
-def test_built_in_scenarios_keep_all_rules(name: str, strategy: str) -> None:
-    result = run_scenario(SCENARIOS[name], 1, strategy=strategy)
+def test_built_in_scenarios_keep_all_rules(scenario: Scenario, strategy: str) -> None:
+    result = run_scenario(scenario, 1, strategy=strategy)
     assert result.verdict is Verdict.OK, result.detail
 
 

@@ -9,6 +9,8 @@
 """
 
 import gzip
+import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ from cyclopts.validators import Number
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from wwwserve.adapters.engines import get_models_folder
+from wwwserve.bench import read_commit, read_machine
+from wwwserve.cli.sim_play import RunCache, Series, play_all
 from wwwserve.cli.terminal import (
     JsonFlag,
     open_console,
@@ -34,25 +39,32 @@ from wwwserve.sim import (
     STRATEGIES,
     Arrival,
     RunResult,
+    SavedRequest,
+    SavedRun,
     Scenario,
     Verdict,
     apply_settings,
     create_csv,
     create_fuzz_scenario,
+    create_page,
     create_report_json,
+    create_saved_tables,
     create_table,
-    fit_trace,
+    list_played,
+    parse_saved,
+    parse_saved_requests,
     parse_scenario,
     parse_trace,
-    prepare_trace,
     run_fuzz,
-    run_scenario,
 )
 from wwwserve.values.refusals import BadInput
 
 TRACE_BYTES_MAX = 256 * 1024 * 1024
 """An unpacked trace."""
 SEED_MAX = 2**63 - 1
+CORES_MAX = 1_024
+REPORTS_MAX = 1_000
+"""Saved reports read at once."""
 RUNS_MAX = 10_000
 """Seeds of one command."""
 REPORT_FILE = "report.json"
@@ -71,11 +83,12 @@ app = App(name="sim", help="Simulated networks: list, run, fuzz, replay.")
 def list_scenarios(*, as_json: JsonFlag = False) -> None:
     """The built-in scenarios and the strategies to compare."""
     scenarios = {name: scenario.about for name, scenario in SCENARIOS.items()}
+    strategies = {name: strategy.about for name, strategy in STRATEGIES.items()}
     if as_json:
-        print_json({"scenarios": scenarios, "strategies": STRATEGIES})
+        print_json({"scenarios": scenarios, "strategies": strategies})
         return
     print_table("scenarios", ("name", "what happens"), scenarios.items())
-    print_table("strategies", ("name", "what it is"), STRATEGIES.items())
+    print_table("strategies", ("name", "what it is"), strategies.items())
 
 
 @Parameter(name="*")
@@ -97,6 +110,10 @@ class RunFlags:
     """key=value: a field of the scenario by its path; give it again for each."""
     out: Path | None = None
     """A folder for the report and each run's requests."""
+    cores: Annotated[int, Parameter(validator=Number(gte=1, lte=CORES_MAX))] = os.cpu_count() or 1
+    """Runs played at once, each in a process of its own."""
+    again: Annotated[bool, Parameter(negative="")] = False
+    """Play every run, also those whose results are kept from before."""
 
 
 @app.command
@@ -117,13 +134,18 @@ def run(
         plan = apply_settings(
             plan, [f"workload.load_permille={load}", "workload.requests_per_hour=0"]
         )
-    _validate_strategies(flags.strategy)
+    list_played(flags.strategy)
     results = _run_all(plan, flags)
-    report = create_report_json(plan, results)
+    made = {
+        "command": _tell_command(scenario, flags),
+        "commit": read_commit(),
+        "machine": read_machine(),
+    }
+    found = create_report_json(results, made)
     if flags.out is not None:
-        _write_report(flags.out, report, results)
+        _write_report(flags.out, found, results)
     if as_json:
-        print_json(report)
+        print_json(found)
     else:
         _show_runs(plan, results)
     return max(result.verdict.value for result in results)
@@ -194,20 +216,42 @@ def replay(
     return result.verdict.value
 
 
+@app.command
+def report(folder: Path, *, html: Path | None = None, as_json: JsonFlag = False) -> None:
+    """Tables and figures from runs that were saved with --out.
+
+    Parameters
+    ----------
+    folder
+        Where they were saved; every report in it and in its folders is read.
+    html
+        Write one page with tables and figures to this file.
+    """
+    runs = [_read_saved(path) for path in _find_reports(folder)]
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(create_page(runs), encoding="utf-8")
+    if as_json:
+        print_json({"reports": [msgspec.to_builtins(run.report) for run in runs]})
+        return
+    for title, heads, rows in create_saved_tables(runs):
+        print_table(title, heads, rows)
+    if html is not None:
+        open_console().print(f"figures: {html}")
+
+
 def _run_all(plan: Scenario, flags: RunFlags) -> list[RunResult]:
-    trace = None if flags.trace is None else _read_trace(flags.trace)
-    is_fitted = bool(plan.workload.trace) or flags.load is not None
-    supply = prepare_trace(plan, trace) if is_fitted else None
     seeds = range(1, flags.seeds + 1) if flags.seed is None else range(flags.seed, flags.seed + 1)
-    results = []
-    for seed in seeds:
-        for strategy in flags.strategy:
-            with _show_progress(f"{plan.name} {strategy} seed {seed}") as move:
-                rows = trace if supply is None else fit_trace(supply, plan, seed)
-                results.append(
-                    run_scenario(plan, seed, strategy=strategy, trace=rows, on_progress=move)
-                )
-    return results
+    series = Series(
+        scenario=plan,
+        strategies=tuple(dict.fromkeys(flags.strategy)),
+        seeds=seeds,
+        trace=None if flags.trace is None else _read_trace(flags.trace),
+        is_fitted=bool(plan.workload.trace) or flags.load is not None,
+    )
+    cache = None if flags.again else RunCache(get_models_folder().parent / "sim")
+    with _show_progress(f"{plan.name}: {len(seeds)} x {', '.join(series.strategies)}") as move:
+        return play_all(series, cores=flags.cores, cache=cache, on_progress=move)
 
 
 # -- input ---------------------------------------------------------------------------------------
@@ -221,12 +265,6 @@ def _find_scenario(name: str) -> Scenario:
         return parse_scenario(path.read_text(encoding="utf-8"))
     known = ", ".join(SCENARIOS)
     raise BadInput("scenario", name, f"{known}, or a .toml file", "wwwserve sim list")
-
-
-def _validate_strategies(strategies: Sequence[str]) -> None:
-    for name in strategies:
-        if name not in STRATEGIES:
-            raise BadInput("--strategy", name, ", ".join(STRATEGIES), "wwwserve sim list")
 
 
 def _read_trace(path: Path) -> list[Arrival]:
@@ -276,19 +314,59 @@ def _show_progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 def _show_runs(plan: Scenario, results: Sequence[RunResult]) -> None:
     heads, rows = create_table(results)
-    load = plan.workload.load_permille / 1000
+    load = results[0].load
     print_table(f"{plan.name}: {plan.about} (load {load:.2f})", heads, rows)
     for result in results:
         if result.verdict is not Verdict.OK:
             open_side_console().print(_OUTCOMES[result.verdict], Text(result.detail))
 
 
-def _write_report(folder: Path, report: dict[str, object], results: Sequence[RunResult]) -> None:
+def _tell_command(scenario: str, flags: RunFlags) -> str:
+    """What to type to have the same runs again."""
+    words = ["wwwserve", "sim", "run", scenario]
+    for strategy in flags.strategy:
+        words += ["--strategy", strategy]
+    if flags.load is not None:
+        words += ["--load", f"{flags.load:g}"]
+    words += ["--seeds", str(flags.seeds)] if flags.seed is None else ["--seed", str(flags.seed)]
+    if flags.trace is not None:
+        words += ["--trace", flags.trace.name]
+    for setting in flags.settings:
+        words += ["--set", setting]
+    return shlex.join(words)
+
+
+def _write_report(folder: Path, found: dict[str, object], results: Sequence[RunResult]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    (folder / REPORT_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(found)))
     for result in results:
-        path = folder / f"requests-{result.strategy}-{result.seed}.csv"
+        path = folder / _name_requests(result.strategy, result.seed)
         path.write_text(create_csv(result), encoding="utf-8")
+
+
+def _name_requests(strategy: str, seed: int) -> str:
+    return f"requests-{strategy}-{seed}.csv"
+
+
+def _find_reports(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob(REPORT_FILE))[:REPORTS_MAX]
+    if not found:
+        expected = f"a folder with a {REPORT_FILE} in it"
+        fix = f"wwwserve sim run NAME --out {folder}"
+        raise BadInput("folder", str(folder), expected, fix)
+    return found
+
+
+def _read_saved(path: Path) -> SavedRun:
+    report = parse_saved(path.read_bytes(), source=str(path))
+    requests: dict[str, dict[int, list[SavedRequest]]] = {}
+    for one in report.runs:
+        beside = path.with_name(_name_requests(one.strategy, one.seed))
+        if beside.is_file():
+            text = beside.read_text(encoding="utf-8")
+            of_seeds = requests.setdefault(one.strategy, {})
+            of_seeds[one.seed] = parse_saved_requests(text, source=beside.name)
+    return SavedRun(report, requests)
 
 
 def _create_fuzz_json(result: RunResult) -> dict[str, object]:

@@ -23,24 +23,45 @@ from wwwserve.sim.membership import (
     watch_doubts,
 )
 from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, Scenario
-from wwwserve.sim.profiles import get_profile
-from wwwserve.sim.report import create_csv, create_report_json, create_table
-from wwwserve.sim.runs import STRATEGIES, RunResult, Verdict, run_scenario
-from wwwserve.sim.scenarios import SCENARIOS, apply_settings, list_keys, parse_scenario
-from wwwserve.sim.traces import Supply, compute_load, fit_trace, parse_trace, prepare_trace
+from wwwserve.sim.profiles import get_profile, share_seats
+from wwwserve.sim.reports import (
+    SavedRequest,
+    SavedRun,
+    choose_best,
+    create_csv,
+    create_page,
+    create_report_json,
+    create_saved_tables,
+    create_table,
+    parse_saved,
+    parse_saved_requests,
+)
+from wwwserve.sim.runs import RunResult, Verdict, run_scenario
+from wwwserve.sim.scenarios import (
+    ORDINARY,
+    SCENARIOS,
+    apply_settings,
+    list_keys,
+    parse_scenario,
+)
+from wwwserve.sim.strategies import STRATEGIES, BestStrategy, create_trial, list_played
+from wwwserve.sim.traces import Ground, compute_load, fit_trace, parse_trace, prepare_ground
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import Arrival, draw_requests, draw_typical
 
 __all__ = [
+    "ORDINARY",
     "SCENARIOS",
     "STRATEGIES",
     "AnyPeer",
     "Arrival",
+    "BestStrategy",
     "Crash",
     "Crowd",
     "CrowdPlan",
     "Dispatcher",
     "EnginePlan",
+    "Ground",
     "Host",
     "Idle",
     "LengthPlan",
@@ -48,33 +69,42 @@ __all__ = [
     "NetworkPlan",
     "Outcome",
     "RunResult",
+    "SavedRequest",
+    "SavedRun",
     "Scenario",
-    "Supply",
     "UserRequest",
     "Verdict",
     "apply_settings",
+    "choose_best",
     "compute_load",
     "create_csv",
     "create_fuzz_scenario",
+    "create_page",
     "create_report_json",
+    "create_saved_tables",
     "create_table",
+    "create_trial",
     "draw_requests",
     "draw_typical",
     "fit_trace",
     "get_profile",
     "list_keys",
+    "list_played",
     "measure",
     "measure_crash",
     "measure_idle",
     "measure_newcomer",
     "measure_partition",
     "measure_spread",
+    "parse_saved",
+    "parse_saved_requests",
     "parse_scenario",
     "parse_trace",
     "pick_hosts",
-    "prepare_trace",
+    "prepare_ground",
     "run_fuzz",
     "run_scenario",
     "settle",
+    "share_seats",
     "watch_doubts",
 ]

@@ -57,8 +57,12 @@ def compute_context_tokens(plan: EnginePlan, profile: EngineProfile) -> int:
 
 def compute_pooled_us(scenario: Scenario, demands: Sequence[Demand]) -> int:
     """Mean time between such requests at which all engines together would just be saturated."""
-    per_hour = sum(compute_throughputs(scenario, demands))
-    return _HOUR_US // max(1, per_hour)
+    return pool_throughputs(compute_throughputs(scenario, demands))
+
+
+def pool_throughputs(throughputs: Sequence[int]) -> int:
+    """Mean time between requests, in microseconds, of so many in an hour by each engine."""
+    return _HOUR_US // max(1, sum(throughputs))
 
 
 def compute_throughputs(scenario: Scenario, demands: Sequence[Demand]) -> list[int]:
@@ -83,12 +87,11 @@ def _measure_saturated_us(profile: EngineProfile, demands: Sequence[Demand]) -> 
     return sum(spans) // len(spans)
 
 
-def compute_seats(scenario: Scenario, demands: Sequence[Demand]) -> dict[str, int]:
+def share_seats(scenario: Scenario, throughputs: Sequence[int]) -> dict[str, int]:
     """The seats of each node: the plan's, or in proportion to what its engine does saturated.
 
     The proportional ones add up to about `SEATS_EACH` for each node, and nobody has none.
     """
-    throughputs = compute_throughputs(scenario, demands)
     whole = max(1, sum(throughputs))
     return {
         name: plan.seats or max(1, SEATS_EACH * len(throughputs) * done // whole)

@@ -4,67 +4,18 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
 
-from wwwserve.core.peer import Peer
-from wwwserve.sim.central import RULES, Central
 from wwwserve.sim.checkers import Violation
-from wwwserve.sim.cluster import Cluster
 from wwwserve.sim.hosts import PeerSpins
 from wwwserve.sim.plans import Scenario
-from wwwserve.sim.traces import fit_trace, prepare_trace
+from wwwserve.sim.strategies import AnyTrial, create_trial
+from wwwserve.sim.traces import fit_trace, prepare_ground
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import Arrival
-from wwwserve.sim.world import World
 from wwwserve.values.moments import SECOND
 
 STEP_US = SECOND
 """Virtual time between looks at whether a run is over."""
-STRATEGIES = {
-    "wwwserve": "the peer as it is",
-    "single": "every node alone: all requests run where they enter",
-    "pool": "no nodes: one ideal dispatcher in front of all engines",
-}
-
-
-class AnyTrial(Protocol):
-    """What a run needs of the world it plays: a `Cluster`, or what it is compared with."""
-
-    scenario: Scenario
-    seed: int
-    requests: dict[bytes, UserRequest]
-    world: World
-
-    @property
-    def node_names(self) -> list[str]:
-        """All nodes, in the plan's order."""
-        ...
-
-    @property
-    def message_counts(self) -> dict[str, int]:
-        """Control messages sent so far, by kind."""
-        ...
-
-    @property
-    def frame_count(self) -> int:
-        """Frames of request streams sent so far."""
-        ...
-
-    def start(self, trace: Sequence[Arrival] | None = None) -> None:
-        """Arrange everything that will happen."""
-        ...
-
-    def run_until(self, moment_us: int) -> None:
-        """Let virtual time pass."""
-        ...
-
-    def is_quiet(self) -> bool:
-        """Whether no request is open."""
-        ...
-
-    def get_digest(self) -> str:
-        """A digest over all that happened."""
-        ...
 
 
 class Verdict(Enum):
@@ -102,6 +53,12 @@ class RunResult:
     ended_us: int
     message_counts: dict[str, int] = field(default_factory=dict)
     frame_count: int = 0
+    load: float = 0.0
+    """On the engines, as a share of their pooled saturated throughput; 0 = nobody asked."""
+    seats: dict[str, int] = field(default_factory=dict)
+    """Of each node, in the draw of candidates."""
+    stands_for: str = ""
+    """Of `central-best`: the strategy that was played."""
 
 
 def run_scenario(
@@ -117,9 +74,10 @@ def run_scenario(
     `trace` is played as it is; without one, the scenario's own is fitted first.
     `on_progress` hears the virtual time done and the time in which requests arrive.
     """
-    supply = prepare_trace(scenario) if trace is None else None
-    arrivals = trace if supply is None else fit_trace(supply, scenario, seed)
-    trial = _create_trial(scenario, seed, strategy)
+    arrivals = trace
+    if trace is None and scenario.workload.trace:
+        arrivals = fit_trace(prepare_ground(scenario), scenario, seed)
+    trial = create_trial(scenario, seed, strategy)
     trial.start(arrivals)
     length_us = max(scenario.duration_us, arrivals[-1].at_us if arrivals else 0) + scenario.join_us
 
@@ -133,12 +91,6 @@ def run_scenario(
     result = conclude(trial, strategy, *judge(play))
     result.arrivals_end_us = length_us
     return result
-
-
-def _create_trial(scenario: Scenario, seed: int, strategy: str) -> AnyTrial:
-    if strategy == "pool" or strategy in RULES:
-        return Central(scenario, seed, strategy)
-    return Cluster(scenario, seed, strategy=strategy, create_core=Peer)
 
 
 def judge(play: Callable[[], None]) -> tuple[Verdict, str]:

@@ -14,8 +14,13 @@ from importlib.resources import files
 from wwwserve.core.entropy import Entropy
 from wwwserve.enginemodel import Demand
 from wwwserve.sim.plans import Scenario
-from wwwserve.sim.profiles import compute_context_tokens, compute_pooled_us, get_profile
-from wwwserve.sim.workload import Arrival, compute_interval_us, create_entropy
+from wwwserve.sim.profiles import (
+    compute_context_tokens,
+    compute_throughputs,
+    get_profile,
+    pool_throughputs,
+)
+from wwwserve.sim.workload import Arrival, create_entropy, draw_typical
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import BadInput
 
@@ -33,19 +38,18 @@ TYPICAL_ROWS = 4_000
 """Rows drawn to know what a trace's requests cost on average."""
 _RESOLUTION = 2**32
 _PERMILLE = 1000
-_HOUR_US = 3_600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Supply:
-    """A trace made ready for a scenario once, to be fitted to its load for each seed."""
+class Ground:
+    """What all runs of a scenario have in common: what its engines can do, and its trace."""
 
-    rows: tuple[Arrival, ...]
-    """Those that every engine could hold, so that each may run anywhere."""
-    span_us: int
-    """How long the trace is."""
-    usual_us: int
-    """Mean time between such requests at which all engines together would just be saturated."""
+    throughputs: tuple[int, ...]
+    """Requests in an hour that each node's engine does saturated."""
+    rows: tuple[Arrival, ...] = ()
+    """Those of the trace that every engine could hold, so that each may run anywhere."""
+    span_us: int = 0
+    """How long the trace is; 0 = requests are drawn."""
 
 
 def load_shipped_trace(name: str) -> list[Arrival]:
@@ -84,55 +88,59 @@ def parse_trace(text: str, source: str = "trace") -> list[Arrival]:
     return sorted(rows, key=lambda row: row.at_us)
 
 
-def prepare_trace(scenario: Scenario, trace: Sequence[Arrival] | None = None) -> Supply | None:
-    """What `fit_trace` needs: the scenario's own trace, or the one given; None if it has neither.
+def prepare_ground(scenario: Scenario, trace: Sequence[Arrival] | None = None) -> Ground:
+    """What a scenario's runs need to know, with its own trace or the one given instead.
 
     Saturates the scenario's engines, which takes seconds. Raises `BadInput` for a trace of which
     no row fits an engine.
     """
-    if trace is None:
-        if not scenario.workload.trace:
-            return None
-        trace = load_shipped_trace(scenario.workload.trace)
-    held = leave_out_long(trace, scenario)
-    return Supply(
+    name = scenario.workload.trace
+    if trace is None and not name:
+        typical = draw_typical(scenario.workload)
+        return Ground(tuple(compute_throughputs(scenario, typical)))
+    rows = load_shipped_trace(name) if trace is None else trace
+    held = leave_out_long(rows, scenario)
+    return Ground(
+        throughputs=tuple(compute_throughputs(scenario, list_demands(held))),
         rows=tuple(held),
-        span_us=trace[-1].at_us + trace[-1].at_us // len(trace) + 1,
-        usual_us=compute_pooled_us(scenario, list_demands(held)),
+        span_us=rows[-1].at_us + rows[-1].at_us // len(rows) + 1,
     )
 
 
-def fit_trace(supply: Supply, scenario: Scenario, seed: int) -> list[Arrival]:
-    """The rows of a trace that a run plays: the scenario's load, for as long as it lasts.
+def fit_trace(ground: Ground, scenario: Scenario, seed: int) -> list[Arrival] | None:
+    """The rows of the trace that a run plays: at the scenario's load, for as long as it lasts.
 
-    Raises `BadInput` for a trace too slow to reach the load even in `TRACE_COPIES_MAX` copies.
+    None if there is no trace. Raises `BadInput` for one too slow to reach the load even in
+    `TRACE_COPIES_MAX` copies.
     """
+    if not ground.span_us:
+        return None
     entropy = create_entropy(scenario, seed).split("trace")
     load_permille = max(1, scenario.workload.load_permille)
     # So long the rows would last if they came as fast as the load wants them.
-    wanted_us = len(supply.rows) * supply.usual_us * _PERMILLE // load_permille
-    copies = -(-supply.span_us // max(1, wanted_us))
+    wanted_us = len(ground.rows) * pool_throughputs(ground.throughputs) * _PERMILLE // load_permille
+    copies = -(-ground.span_us // max(1, wanted_us))
     if copies > TRACE_COPIES_MAX:
         expected = f"a trace at least 1/{TRACE_COPIES_MAX} as fast as the load"
         raise BadInput("trace", f"one {copies} times too slow", expected, "lower --load")
-    taken = _RESOLUTION * supply.span_us // (wanted_us * copies)
+    taken = _RESOLUTION * ground.span_us // (wanted_us * copies)
     fitted: list[Arrival] = []
     for copy in range(copies):
-        shift_us = entropy.below(supply.span_us)
-        for row in supply.rows:
-            at_us = (row.at_us + shift_us) % supply.span_us
+        shift_us = entropy.below(ground.span_us)
+        for row in ground.rows:
+            at_us = (row.at_us + shift_us) % ground.span_us
             if entropy.below(_RESOLUTION) < taken and at_us < scenario.duration_us:
                 client = f"{row.client}.{copy}" if row.client else ""
                 fitted.append(Arrival(at_us, row.prompt_tokens, row.completion_tokens, client))
     return sorted(fitted, key=lambda row: row.at_us)
 
 
-def compute_load(scenario: Scenario) -> float:
+def compute_load(scenario: Scenario, ground: Ground) -> float:
     """The load a scenario puts on its engines, as a share of their pooled saturated throughput."""
     plan = scenario.workload
     if not plan.requests_per_hour:
         return plan.load_permille / _PERMILLE
-    return plan.requests_per_hour * compute_interval_us(scenario) / _HOUR_US
+    return plan.requests_per_hour / max(1, sum(ground.throughputs))
 
 
 def leave_out_long(trace: Sequence[Arrival], scenario: Scenario) -> list[Arrival]:

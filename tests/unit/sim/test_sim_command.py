@@ -12,12 +12,19 @@ import pytest
 
 from wwwserve.cli.app import run
 
-TINY_RUN = ["--set", "duration_us=5000000", "--set", "join_us=2000000"]
+TINY_RUN = ["--set", "duration_us=5000000", "--set", "join_us=2000000", "--cores", "1"]
 RUN_FIELDS = {
     "strategy", "seed", "requests", "completed", "failed", "refused", "slo", "e2e_s", "ttft_s",
     "tpot_s", "goodput_rps", "offloaded", "messages_per_request", "credits", "stake", "served",
     "duels", "profit", "profit_per_1k_tokens", "profit_per_hour", "invariants",
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results are kept in a folder of this test."""
+    monkeypatch.setenv("WWWSERVE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "sim"
 
 
 def read_json(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
@@ -43,6 +50,86 @@ def test_run_prints_the_agreed_object(capsys: pytest.CaptureFixture[str]) -> Non
     summary = report["summary"]
     assert isinstance(summary, dict)
     assert list(summary) == ["single", "wwwserve"]
+    assert set(summary["single"]["slo"]) == {"2x", "3x", "ttft_1s", "ttft_5s"}
+    differences, made = report["differences"], report["made"]
+    assert isinstance(differences, list)
+    assert isinstance(made, dict)
+    first = differences[0]
+    assert (first["strategy"], first["against"], first["seeds"]) == ("single", "wwwserve", 2)
+    assert first["low"] <= first["mean"] <= first["high"]
+    assert "--load 0.3" in made["command"]
+
+
+def test_the_best_of_the_central_schedulers_is_named(
+    capsys: pytest.CaptureFixture[str], cache: Path
+) -> None:
+    names = ["--strategy", "central-best", "--strategy", "central-fresh"]
+    assert run(["sim", "run", "hello", *names, *TINY_RUN, "--json"]) == 0
+    runs = read_json(capsys)["runs"]
+    assert isinstance(runs, list)
+    assert [one["strategy"] for one in runs] == ["central-best", "central-fresh"]
+    assert runs[0]["stands_for"].startswith("central-")
+    assert runs[0]["slo"]["2x"] >= runs[1]["slo"]["2x"]
+    assert len(list(cache.iterdir())) == 4, "each was played once"
+
+
+def test_a_run_is_not_played_twice(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
+    words = ["sim", "run", "hello", "--strategy", "pool", *TINY_RUN, "--json"]
+    assert run(words) == 0
+    played = read_json(capsys)
+    (kept,) = cache.iterdir()
+    written = kept.stat().st_mtime_ns
+    assert run(words) == 0
+    assert read_json(capsys) == played
+    assert kept.stat().st_mtime_ns == written
+    kept.write_bytes(b"something else")
+    assert run(words) == 0
+    assert read_json(capsys) == played, "what cannot be read is played again"
+    assert run([*words, "--again"]) == 0
+    assert read_json(capsys) == played
+    assert run([*words, "--set", "nodes.*.engine.pace_permille=1150"]) == 0
+    assert read_json(capsys)["runs"] != played["runs"]
+
+
+@pytest.mark.slow
+def test_two_cores_play_what_one_plays(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sim", "run", "hello", "--seeds", "2", *TINY_RUN[:-2], "--again", "--json"]
+    found = []
+    for cores in ("1", "2"):
+        assert run([*words, "--cores", cores]) == 0
+        found.append(read_json(capsys))
+    assert found[0] == found[1]
+
+
+def test_saved_runs_become_tables_and_a_page_that_needs_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ["--strategy", "pool", "--strategy", "central-pull", "--seeds", "2", *TINY_RUN]
+    for load in ("0.3", "0.6"):
+        out = str(tmp_path / "saved" / load)
+        assert run(["sim", "run", "hello", *both, "--load", load, "--out", out]) == 0
+    capsys.readouterr()
+    page = tmp_path / "page.html"
+    assert run(["sim", "report", str(tmp_path / "saved"), "--html", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert "hello at load 0.30" in shown
+    assert "pool - central-pull" in shown
+    html = page.read_text()
+    assert html.count("<svg") == 1 + 2 * 3
+    assert "hello: attainment of 2x against load" in html
+    assert not any(word in html for word in ("src=", "href=", "<script", "@import", "url("))
+
+
+def test_the_page_of_a_name_that_is_code_is_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "saved")]
+    plan = tmp_path / "x.toml"
+    plan.write_text('name = "<script>"\n[nodes.a]\nshare = 1\n')
+    assert run(["sim", "run", str(plan), "--strategy", "pool", *TINY_RUN, *out]) == 0
+    assert run(["sim", "report", str(tmp_path), "--html", str(tmp_path / "page.html")]) == 0
+    assert "<script" not in (tmp_path / "page.html").read_text()
+    capsys.readouterr()
 
 
 def test_fuzz_prints_each_seeds_outcome(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +172,10 @@ def test_a_run_is_saved_with_its_requests(tmp_path: Path) -> None:
         (["run", "hello", "--strategy", "best"], "--strategy: found best"),
         (["run", "hello", "--set", "latency=1"], "--set: found latency"),
         (["run", "hello", "--trace", "absent.csv"], "--trace: found absent.csv"),
+        (["run", "hello", "--set", "objectives=['soon']"], "objectives: found soon"),
+        (["run", "hello", "--set", "nodes.*.engine.pace=1"], "--set: found nodes.*.engine.pace"),
+        (["run", "s1", "--set", "workload.trace=azure"], "workload.trace: found azure"),
+        (["report", "nowhere"], "folder: found nowhere"),
         (["fuzz", "--seeds", "9-3"], "--seeds: found 9-3"),
         (["fuzz", "--seeds", "some"], "--seeds: found some"),
         (["run", "hello", "--set", "nodes.node-1.person=saint"], "person: found saint"),

@@ -19,7 +19,7 @@ from wwwserve.sim.traces import (
     leave_out_long,
     load_shipped_trace,
     parse_trace,
-    prepare_trace,
+    prepare_ground,
 )
 from wwwserve.sim.workload import (
     Arrival,
@@ -94,9 +94,9 @@ def fit(rows: int, load_permille: int, duration_us: int = 4_000 * SECOND) -> lis
     trace = [Arrival(index * SECOND, 100, 100, "c") for index in range(1, rows + 1)]
     settings = [f"workload.load_permille={load_permille}", f"duration_us={duration_us}"]
     scenario = apply_settings(HELLO, settings)
-    supply = prepare_trace(scenario, trace)
-    assert supply is not None
-    return fit_trace(supply, scenario, 1)
+    fitted = fit_trace(prepare_ground(scenario, trace), scenario, 1)
+    assert fitted is not None
+    return fitted
 
 
 def test_a_fast_trace_is_thinned_to_the_load_and_keeps_its_length() -> None:
@@ -116,10 +116,9 @@ def test_a_slow_trace_is_laid_over_itself_with_other_clients() -> None:
 
 
 def test_a_trace_far_too_slow_is_refused() -> None:
-    supply = prepare_trace(HELLO, [Arrival(10_000 * SECOND, 1, 1)])
-    assert supply is not None
+    ground = prepare_ground(HELLO, [Arrival(10_000 * SECOND, 1, 1)])
     with pytest.raises(BadInput, match="times too slow"):
-        fit_trace(supply, HELLO, 1)
+        fit_trace(ground, HELLO, 1)
 
 
 def test_a_trace_ends_with_the_scenario_and_holds_nothing_an_engine_cannot() -> None:

@@ -22,6 +22,7 @@ from wwwserve.adapters.engines.model_files import (
     FetchStage,
     fetch_model,
     get_default_model_path,
+    get_models_folder,
 )
 from wwwserve.adapters.engines.openai_http import HttpEngine
 from wwwserve.adapters.engines.settings import EngineSettings, LocalSettings, RestartPlan
@@ -45,6 +46,7 @@ __all__ = [
     "SupervisedServer",
     "fetch_model",
     "get_default_model_path",
+    "get_models_folder",
     "open_http_engine",
     "parse_fault",
     "resolve_local",

@@ -68,7 +68,9 @@ class Forecast:
         self._now_us = now_us
         self._time_us = float(now_us)
         self._steps = 0.0
-        """Iterations since then."""
+        """Iterations since it was made."""
+        self._origin = 0.0
+        """Of them, those until now: the others have yet to come."""
         self._ends: list[tuple[float, float, float]] = []
         """Of who runs: the step of its last token, its context at step 0, and when it is due."""
         self._contexts = 0.0
@@ -80,10 +82,27 @@ class Forecast:
             if not load.is_begun:
                 self.admit(load)
 
+    def move(self, now_us: int) -> bool:
+        """Go on to a later instant; False if somebody waits or ends by then: then look anew."""
+        self._now_us = now_us
+        late_us = now_us - self._time_us
+        if late_us <= 0:
+            return self._steps == self._origin
+        if self._ends:
+            count = len(self._ends)
+            held = self._contexts + count * self._steps
+            each_us = self._pace.get_base_us(count) + self._pace.context_us * held
+            self._steps += late_us / each_us
+            if self._steps >= self._ends[0][0]:
+                return False
+        self._time_us = float(now_us)
+        self._origin = self._steps
+        return True
+
     @property
     def has_waited(self) -> bool:
         """Whether the last one admitted has to wait until others end."""
-        return self._time_us > self._now_us and self._steps > 0
+        return self._time_us > self._now_us and self._steps > self._origin
 
     @property
     def is_idle(self) -> bool:
@@ -126,12 +145,17 @@ class Forecast:
         time_us += self._compute_span_us(count - gone + 1, contexts, steps, last)
         return Prospect(start_us, first_us, time_us) if time_us <= give_up_us else None
 
+    def compute_burden_us(self, context_tokens: float, remaining_tokens: float) -> float:
+        """How much later those that run end, all added up, because one more runs beside them."""
+        prefill_us, slower_us = self._compute_drag_us(context_tokens, remaining_tokens)
+        last = self._steps + remaining_tokens
+        shared = sum(min(last, end) - self._steps for end, _, _ in self._ends)
+        return len(self._ends) * prefill_us + slower_us * shared
+
     def count_harmed(self, context_tokens: float, remaining_tokens: float) -> int:
         """How many of those that run would be late, and only because one more runs beside them."""
-        pace, count = self._pace, len(self._ends)
-        slower_us = pace.get_base_us(count + 1) - pace.get_base_us(count)
-        slower_us += pace.context_us * (context_tokens + remaining_tokens / 2)
-        prefill_us = pace.compute_prefill_us(round(context_tokens))
+        prefill_us, slower_us = self._compute_drag_us(context_tokens, remaining_tokens)
+        count = len(self._ends)
         time_us, steps, contexts, harmed = self._time_us, self._steps, self._contexts, 0
         for gone, (end, context, due_us) in enumerate(self._ends):
             time_us += self._compute_span_us(count - gone, contexts, steps, end)
@@ -140,6 +164,15 @@ class Forecast:
             harmed += time_us <= due_us and is_late
             steps, contexts = end, contexts - context
         return harmed
+
+    def _compute_drag_us(
+        self, context_tokens: float, remaining_tokens: float
+    ) -> tuple[float, float]:
+        """What one more costs the others: once, and in each iteration they share with it."""
+        pace, count = self._pace, len(self._ends)
+        slower_us = pace.get_base_us(count + 1) - pace.get_base_us(count)
+        slower_us += pace.context_us * (context_tokens + remaining_tokens / 2)
+        return pace.compute_prefill_us(round(context_tokens)), slower_us
 
     def _fits(
         self,

@@ -2,15 +2,17 @@
 
 | name | a request is sent | who goes first | lengths |
 |---|---|---|---|
-| `central-fresh` | at once, to the best engine | who came first | one mean |
-| `central-pull` | when an engine has room, to the best of those | who came first | one mean |
+| `central-fresh` | at once, to the soonest engine | who came first | one mean |
+| `central-pull` | when an engine has room, to the soonest of those | who came first | one mean |
 | `central-length` | when the best engine has room | the shortest | by client |
 | `central-defer` | the same, and if nobody there becomes late | the earliest deadline | by client |
-| `central-oracle` | when the best engine has room | the shortest | the truth |
+| `central-oracle` | as `central-defer` | the earliest deadline | the truth |
 
-The best engine is the one where it is expected to finish the soonest. With `central-defer`, who
-will miss the deadline goes last. Deadlines are those of the scenario's first objective, for the
-length that is expected.
+The soonest engine is the one where it is expected to finish first. The best one is where that and
+what it costs those who run there come to the least: on a GPU with a large batch, one more request
+is cheap for itself and dear for the others. With `central-defer`, who will miss the deadline goes
+last, and uses what nobody else needs. Deadlines are those of the scenario's first objective, for
+the length that is expected.
 """
 
 import heapq
@@ -84,26 +86,18 @@ RULES = {
         ClientLengths,
     ),
     "central-oracle": Rule(
-        "central-length, told the true lengths: what nobody can know",
+        "central-defer, told the true lengths: what nobody can know",
         Binding.WHEN_BEST,
-        Order.SHORTEST,
+        Order.DEADLINE,
         TrueLengths,
     ),
 }
 """Every central scheduler by its name."""
 
 
-@dataclass(slots=True, eq=False)
-class _Outlook:
-    """An engine at this instant, with what has been promised to it."""
-
-    station: Station
-    forecast: Forecast
-
-
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The engine where a request finishes the soonest."""
+    """The engine for a request."""
 
     engine: int
     prospect: Prospect
@@ -127,6 +121,11 @@ class CentralScheduler:
         self._objective = objective
         self._reference = reference
         self._lengths = rule.create_lengths()
+        self._is_timed = rule.order is Order.DEADLINE
+        self._places: dict[int, int] = {}
+        """The engines of those that were sent."""
+        self._forecasts: list[Forecast | None] = [None] * len(self._stations)
+        """None where something happened that has to be looked at."""
         self._waiting: list[tuple[float, int, Job]] = []
         """A heap: its place in the order, and its number."""
         self._late: list[tuple[float, int, Job]] = []
@@ -138,11 +137,11 @@ class CentralScheduler:
 
     def leave(self, job: Job, made_tokens: int) -> None:
         """See `Scheduler`."""
-        for queue in (self._waiting, self._late):
-            kept = [entry for entry in queue if entry[2] is not job]
-            if len(kept) < len(queue):
-                queue[:] = kept
-                heapq.heapify(queue)
+        place = self._places.pop(job.number, None)
+        if place is not None:
+            self._forecasts[place] = None
+        else:
+            self._forget(job)
         if made_tokens:
             self._lengths.learn(job, made_tokens)
 
@@ -150,51 +149,56 @@ class CentralScheduler:
         """See `Scheduler`."""
         if not self._waiting and not self._late:
             return []
-        outlooks = [
-            _Outlook(station, self._foretell(station, pace, now_us))
-            for station, pace in zip(self._stations, self._paces, strict=True)
-        ]
-        placed = self._place_waiting(outlooks, now_us)
+        forecasts = [self._foretell(engine, now_us) for engine in range(len(self._stations))]
+        placed = self._place_waiting(forecasts, now_us)
         if self._late and not self._waiting:
-            placed += self._place_late(outlooks, now_us)
+            placed += self._place_late(forecasts, now_us)
+        self._places |= {job.number: engine for job, engine in placed}
         return placed
+
+    def _forget(self, job: Job) -> None:
+        """Nobody waits for it any more."""
+        for queue in (self._waiting, self._late):
+            queue[:] = [entry for entry in queue if entry[2] is not job]
+            heapq.heapify(queue)
 
     # -- the queue ---------------------------------------------------------------------------------
 
-    def _place_waiting(self, outlooks: Sequence[_Outlook], now_us: int) -> list[tuple[Job, int]]:
+    def _place_waiting(self, forecasts: Sequence[Forecast], now_us: int) -> list[tuple[Job, int]]:
         placed: list[tuple[Job, int]] = []
         held: list[tuple[float, int, Job]] = []
         while self._waiting and len(held) < LOOKED_AT_MAX:
             entry = heapq.heappop(self._waiting)
             job = entry[2]
-            choice = self._choose(job, outlooks)
+            choice = self._choose(job, forecasts)
             if self._is_hopeless(job, choice, now_us):
                 heapq.heappush(self._late, (self._lengths.predict(job, 0), job.number, job))
                 continue
-            if self._may_go(job, choice, outlooks):
+            if self._may_go(job, choice, forecasts):
                 placed.append((job, choice.engine))
             else:
                 held.append(entry)
+                self._forecasts[choice.engine] = None
                 if self._rule.binding is Binding.WHEN_ROOM:
                     break
             # Who holds out for an engine is counted there before anybody behind it.
-            outlooks[choice.engine].forecast.admit(self._weigh(job, 0))
+            forecasts[choice.engine].admit(self._weigh(job, 0))
         for entry in held:
             heapq.heappush(self._waiting, entry)
         return placed
 
-    def _place_late(self, outlooks: Sequence[_Outlook], now_us: int) -> list[tuple[Job, int]]:
+    def _place_late(self, forecasts: Sequence[Forecast], now_us: int) -> list[tuple[Job, int]]:
         """Let who is late anyway use what nobody else needs."""
         placed: list[tuple[Job, int]] = []
         for _ in range(min(LOOKED_AT_MAX, len(self._late))):
             job = self._late[0][2]
-            choice = self._choose(job, outlooks)
+            choice = self._choose(job, forecasts)
             has_waited = now_us - job.arrival_us > DEFERRED_US_MAX
-            if not (choice.has_room and (has_waited or self._harms_none(job, choice, outlooks))):
+            if not (choice.has_room and (has_waited or self._harms_none(job, choice, forecasts))):
                 break
             heapq.heappop(self._late)
             placed.append((job, choice.engine))
-            outlooks[choice.engine].forecast.admit(self._weigh(job, 0))
+            forecasts[choice.engine].admit(self._weigh(job, 0))
         return placed
 
     def _compute_key(self, job: Job) -> float:
@@ -206,22 +210,22 @@ class CentralScheduler:
             case Order.DEADLINE:
                 return self._compute_due_us(job, self._lengths.predict(job, 0))
 
-    def _may_go(self, job: Job, choice: _Choice, outlooks: Sequence[_Outlook]) -> bool:
+    def _may_go(self, job: Job, choice: _Choice, forecasts: Sequence[Forecast]) -> bool:
         if self._rule.binding is Binding.AT_ONCE:
             return True
         if not choice.has_room:
             return False
-        return self._rule.order is not Order.DEADLINE or self._harms_none(job, choice, outlooks)
+        return not self._is_timed or self._harms_none(job, choice, forecasts)
 
-    def _harms_none(self, job: Job, choice: _Choice, outlooks: Sequence[_Outlook]) -> bool:
-        if self._rule.order is not Order.DEADLINE:
+    def _harms_none(self, job: Job, choice: _Choice, forecasts: Sequence[Forecast]) -> bool:
+        if not self._is_timed:
             return True
         load = self._weigh(job, 0)
-        forecast = outlooks[choice.engine].forecast
+        forecast = forecasts[choice.engine]
         return not forecast.count_harmed(load.context_tokens, load.remaining_tokens)
 
     def _is_hopeless(self, job: Job, choice: _Choice, now_us: int) -> bool:
-        if self._rule.order is not Order.DEADLINE or now_us - job.arrival_us > DEFERRED_US_MAX:
+        if not self._is_timed or now_us - job.arrival_us > DEFERRED_US_MAX:
             return False
         is_first_wanted = self._objective.kind is ObjectiveKind.FIRST_SECONDS
         prospect = choice.prospect
@@ -230,27 +234,35 @@ class CentralScheduler:
 
     # -- one request on one engine -----------------------------------------------------------------
 
-    def _choose(self, job: Job, outlooks: Sequence[_Outlook]) -> _Choice:
+    def _choose(self, job: Job, forecasts: Sequence[Forecast]) -> _Choice:
         load = self._weigh(job, 0)
         wanted = (load.context_tokens, load.remaining_tokens)
         able = [
-            index for index, outlook in enumerate(outlooks) if job.model in outlook.station.models
+            engine for engine, station in enumerate(self._stations) if job.model in station.models
         ]
-        roomy = [index for index in able if outlooks[index].forecast.has_room(*wanted)]
+        roomy = [engine for engine in able if forecasts[engine].has_room(*wanted)]
         if self._rule.binding is Binding.WHEN_ROOM and roomy:
             able = roomy
         best: tuple[int, Prospect] | None = None
-        for index in able:
-            give_up_us = best[1].finish_us if best else _FAR_US
-            prospect = outlooks[index].forecast.foresee(*wanted, give_up_us)
-            if prospect is not None and (best is None or prospect.finish_us < best[1].finish_us):
-                best = (index, prospect)
+        least_us = _FAR_US
+        for engine in able:
+            burden_us = 0.0
+            if self._rule.binding is Binding.WHEN_BEST:
+                burden_us = forecasts[engine].compute_burden_us(*wanted)
+            prospect = forecasts[engine].foresee(*wanted, least_us - burden_us)
+            if prospect is not None and prospect.finish_us + burden_us < least_us:
+                best, least_us = (engine, prospect), prospect.finish_us + burden_us
         assert best is not None, f"somebody serves {job.model}"
         return _Choice(*best, has_room=best[0] in roomy)
 
-    def _foretell(self, station: Station, pace: Pace, now_us: int) -> Forecast:
+    def _foretell(self, engine: int, now_us: int) -> Forecast:
+        known = self._forecasts[engine]
+        if known is not None and known.move(now_us):
+            return known
+        station = self._stations[engine]
         loads = [self._weigh(job, station.read_made(job)) for job in station.jobs.values()]
-        return Forecast(pace, now_us, loads)
+        fresh = self._forecasts[engine] = Forecast(self._paces[engine], now_us, loads)
+        return fresh
 
     def _weigh(self, job: Job, made_tokens: int) -> Load:
         expected = self._lengths.predict(job, made_tokens)
@@ -258,7 +270,7 @@ class CentralScheduler:
             context_tokens=job.prompt_tokens + made_tokens,
             remaining_tokens=expected - made_tokens,
             is_begun=made_tokens > 0,
-            due_us=self._compute_due_us(job, expected),
+            due_us=self._compute_due_us(job, expected) if self._is_timed else _FAR_US,
         )
 
     def _compute_due_us(self, job: Job, expected_tokens: float) -> float:

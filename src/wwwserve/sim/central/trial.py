@@ -171,6 +171,8 @@ class Central:
         self._place()
 
     def _place(self) -> None:
+        for busy in self._engines:
+            busy.catch_up()
         for job, engine in self._get_scheduler().place(self.world.now_us):
             work = self._works[job.number]
             work.engine = engine

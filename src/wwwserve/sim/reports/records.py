@@ -1,14 +1,15 @@
 """Runs as others read them: the JSON object that scripts rely on, and tables of plain text.
 
-`docs/faults.md` is about what runs do; this module only shapes what `measures` found. Fields that
-later parts of the product will fill (credits, stake, duels, profit) are there and empty.
+`docs/evaluation.md` describes the object. Fields that later parts of the product will fill
+(credits, duels, profit) are there and empty.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 from wwwserve.sim.measures import Measures, Spread, measure
 from wwwserve.sim.plans import Scenario
+from wwwserve.sim.reports.intervals import Interval, compute_interval, compute_paired
 from wwwserve.sim.runs import RunResult, Verdict
 from wwwserve.sim.truth import UserRequest
 from wwwserve.values.moments import SECOND
@@ -26,14 +27,50 @@ SUMMARISED = (
 _DIGITS = 6
 
 
-def create_run_json(result: RunResult) -> dict[str, object]:
-    """One run as the JSON contract has it."""
+def choose_best(name: str, results: Sequence[RunResult], of: Sequence[str]) -> list[RunResult]:
+    """The runs of the strategy that met the first objective most often over all seeds, renamed."""
+    attained: dict[str, float] = {}
+    for strategy in of:
+        runs = [result for result in results if result.strategy == strategy]
+        attained[strategy] = sum(measure(run).slo[run.scenario.objectives[0]] for run in runs)
+    best = max(of, key=attained.__getitem__)
+    return [
+        replace(result, strategy=name, stands_for=best)
+        for result in results
+        if result.strategy == best
+    ]
+
+
+def create_report_json(results: Sequence[RunResult], made: Mapping[str, str]) -> dict[str, object]:
+    """All runs of one command, and what they say of each strategy and of each pair of them.
+
+    `made` tells the circumstances: the command, the commit, the machine.
+    """
+    found: dict[str, list[Measures]] = {}
+    for result in sorted(results, key=lambda result: result.seed):
+        found.setdefault(result.strategy, []).append(measure(result))
+    strategies = dict.fromkeys(result.strategy for result in results)
+    found = {strategy: found[strategy] for strategy in strategies}
+    scenario = results[0].scenario
+    return {
+        "scenario": scenario.name,
+        "load": round(results[0].load, _DIGITS),
+        "runs": [_create_run_json(result) for result in results],
+        "summary": {strategy: _compute_means(runs) for strategy, runs in found.items()},
+        "differences": _compare_all(scenario, found),
+        "made": dict(made),
+    }
+
+
+def _create_run_json(result: RunResult) -> dict[str, object]:
+    named = {"stands_for": result.stands_for} if result.stands_for else {}
     return {
         "strategy": result.strategy,
+        **named,
         "seed": result.seed,
         **_round_all(asdict(measure(result))),
         "credits": {},
-        "stake": {},
+        "stake": result.seats,
         "duels": {},
         "profit": {},
         "profit_per_1k_tokens": {},
@@ -44,26 +81,34 @@ def create_run_json(result: RunResult) -> dict[str, object]:
     }
 
 
-def create_report_json(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, object]:
-    """All runs of one command, and the means over the seeds of each strategy."""
-    runs = [create_run_json(result) for result in results]
-    strategies = list(dict.fromkeys(result.strategy for result in results))
-    return {
-        "scenario": scenario.name,
-        "load": scenario.workload.load_permille / 1000,
-        "runs": runs,
-        "summary": {
-            strategy: _compute_means(
-                [measure(result) for result in results if result.strategy == strategy]
-            )
-            for strategy in strategies
-        },
-    }
+def _compare_all(
+    scenario: Scenario, found: Mapping[str, Sequence[Measures]]
+) -> list[dict[str, object]]:
+    """The first strategy against each other one, seed by seed, for each objective."""
+    first, *others = found
+    return [
+        {
+            "strategy": first,
+            "against": other,
+            "objective": name,
+            **_round_all(
+                asdict(
+                    compute_paired(
+                        [one.slo[name] for one in found[first]],
+                        [one.slo[name] for one in found[other]],
+                    )
+                )
+            ),
+        }
+        for other in others
+        for name in scenario.objectives
+    ]
 
 
 def create_table(results: Sequence[RunResult]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows for people, one row for each run; heads of numbers begin with `>`."""
-    heads = ["strategy", ">seed", ">answered", ">in 2x", ">p50 s", ">p95 s", ">offloaded"]
+    aim = results[0].scenario.objectives[0]
+    heads = ["strategy", ">seed", ">answered", f">in {aim}", ">p50 s", ">p95 s", ">offloaded"]
     heads += [">messages", "rules"]
     return heads, [_create_row(result) for result in results]
 
@@ -78,10 +123,10 @@ def create_csv(result: RunResult) -> str:
 def _create_row(result: RunResult) -> list[str]:
     found = measure(result)
     return [
-        result.strategy,
+        f"{result.strategy} ({result.stands_for})" if result.stands_for else result.strategy,
         str(result.seed),
         f"{found.completed}/{found.requests}",
-        f"{found.slo['2x']:.1%}",
+        f"{found.slo[result.scenario.objectives[0]]:.1%}",
         f"{found.e2e_s.p50:.2f}",
         f"{found.e2e_s.p95:.2f}",
         f"{found.offloaded:.1%}",
@@ -115,6 +160,10 @@ def _compute_means(found: Sequence[Measures]) -> dict[str, object]:
         name: round(sum(one.slo[name] for one in found) / len(found), _DIGITS)
         for name in found[0].slo
     }
+    means["slo_ci95"] = {
+        name: _round_bounds(compute_interval([one.slo[name] for one in found]))
+        for name in found[0].slo
+    }
     for name, spreads in {
         "e2e_s": [one.e2e_s for one in found],
         "ttft_s": [one.ttft_s for one in found],
@@ -130,6 +179,11 @@ def _compute_mean_spread(spreads: Sequence[Spread]) -> dict[str, object]:
         name: round(sum(table[name] for table in tables) / len(tables), _DIGITS)
         for name in tables[0]
     }
+
+
+def _round_bounds(interval: Interval) -> list[float | None]:
+    bounds = (interval.low, interval.high)
+    return [None if bound is None else round(bound, _DIGITS) for bound in bounds]
 
 
 def _round_all(table: dict[str, object]) -> dict[str, object]:

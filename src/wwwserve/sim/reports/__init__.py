@@ -1,0 +1,30 @@
+"""What runs come to: the JSON object of a command, tables, and a page of figures."""
+
+from wwwserve.sim.reports.page import create_page, create_saved_tables
+from wwwserve.sim.reports.records import (
+    choose_best,
+    create_csv,
+    create_report_json,
+    create_table,
+)
+from wwwserve.sim.reports.saved import (
+    SavedReport,
+    SavedRequest,
+    SavedRun,
+    parse_saved,
+    parse_saved_requests,
+)
+
+__all__ = [
+    "SavedReport",
+    "SavedRequest",
+    "SavedRun",
+    "choose_best",
+    "create_csv",
+    "create_page",
+    "create_report_json",
+    "create_saved_tables",
+    "create_table",
+    "parse_saved",
+    "parse_saved_requests",
+]
