@@ -25,8 +25,11 @@ from wwwserve.core.chain import (
     load_chain,
 )
 from wwwserve.core.effects import Persist, PublishBlock
-from wwwserve.core.events import BlockTold, Persisted
+from wwwserve.core.events import (
+    Persisted,
+)
 from wwwserve.core.ledger import FeedApplied
+from wwwserve.core.log_news import BlockTold
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.moments import MILLISECOND, Moment

@@ -31,12 +31,9 @@ from wwwserve.core.effects import (
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
-    BlockTold,
     DeadlineReached,
     ExtensionReceived,
-    FeedTold,
     FirstOutput,
-    HeadTold,
     HoldRunsOut,
     OrderOps,
     PaymentProgressed,
@@ -49,6 +46,7 @@ from wwwserve.core.facts import TokenCountsDiffer
 from wwwserve.core.holding import HoldDraft, SignedHold
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Ledger
+from wwwserve.core.log_news import BlockTold, FeedTold, HeadTold
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.payments import (
     AnswerMeasured,

@@ -10,6 +10,7 @@ from enum import Enum
 
 from wwwserve.core.engines import EngineReading
 from wwwserve.core.lanes import Lane
+from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import PriceTable
 from wwwserve.core.sessions import Route, ServedModel, SessionId
@@ -18,7 +19,7 @@ from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Envelope, Message, Offer, RequestSummary, Usage
-from wwwserve.wire.ledger import Op, OpenedBlock, OpenedFeed
+from wwwserve.wire.ledger import Op
 from wwwserve.wire.paying import OpenedHold
 
 # -- time and disk -------------------------------------------------------------------------------
@@ -96,45 +97,6 @@ class SendFailed:
 
     peer: NodeId
     message: Message
-
-
-# -- the ledger's log: opened by the shell, so signatures, hash chains and puzzles are checked -----
-
-
-@dataclass(frozen=True, slots=True)
-class FeedTold:
-    """A peer told a feed block that the sequencer is to order."""
-
-    sender: NodeId
-    feed: OpenedFeed
-    hops: int
-    """Links it was allowed to go over, the one it came by included."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockTold:
-    """A peer told a block, and all of its feed blocks before it."""
-
-    sender: NodeId
-    block: OpenedBlock
-    feeds: tuple[OpenedFeed, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HeadTold:
-    """A peer told its newest block, without its list."""
-
-    sender: NodeId
-    head: OpenedBlock
-
-
-@dataclass(frozen=True, slots=True)
-class ForkTold:
-    """A peer told two blocks of one height that the sequencer signed."""
-
-    sender: NodeId
-    first: OpenedBlock
-    second: OpenedBlock
 
 
 # -- engines -------------------------------------------------------------------------------------

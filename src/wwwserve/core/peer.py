@@ -18,7 +18,6 @@ from wwwserve.core.effects import (
 )
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
-    BlockTold,
     CancelRequest,
     DeadlineReached,
     Depart,
@@ -28,10 +27,7 @@ from wwwserve.core.events import (
     EnvelopeReceived,
     Event,
     ExtensionReceived,
-    FeedTold,
     FirstOutput,
-    ForkTold,
-    HeadTold,
     HoldRunsOut,
     Join,
     LinkClosed,
@@ -59,6 +55,7 @@ from wwwserve.core.facts import OpeningChanged
 from wwwserve.core.gossip import Described, Gossip, GossipEffect, GossipEvent, MemberUpdated
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger_door import LedgerDoor
+from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.payments import OfferDeclined
 from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured

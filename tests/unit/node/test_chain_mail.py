@@ -15,8 +15,11 @@ from tests.fakes.chain_node import ChainNode, User
 from tests.property.ledger_world import Anyone, make_genesis, name
 from wwwserve.adapters.storage import MemoryStore
 from wwwserve.core.chain import LedgerView
-from wwwserve.core.events import BlockTold, Event, FeedTold, HeadTold
+from wwwserve.core.events import (
+    Event,
+)
 from wwwserve.core.lanes import Lane
+from wwwserve.core.log_news import BlockTold, FeedTold, HeadTold
 from wwwserve.node import chain_mail
 from wwwserve.node.chain_mail import ChainMail
 from wwwserve.values.ids import NodeId

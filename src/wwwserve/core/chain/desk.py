@@ -22,12 +22,8 @@ from wwwserve.core.chain.relaying import FeedRelay
 from wwwserve.core.chain.view import LedgerView
 from wwwserve.core.effects import Persist, PublishBlock, Report, SendMessage
 from wwwserve.core.events import (
-    BlockTold,
     DeadlineReached,
     EnvelopeReceived,
-    FeedTold,
-    ForkTold,
-    HeadTold,
     LinkClosed,
     LinkOpened,
     Persisted,
@@ -35,6 +31,7 @@ from wwwserve.core.events import (
 from wwwserve.core.facts import ForkProved, LedgerBegun, PeerRefused
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Ledger
+from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
 from wwwserve.core.snapshot import LedgerStatus
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after

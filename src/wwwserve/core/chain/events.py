@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from wwwserve.core.events import BlockTold, ForkTold, HeadTold, Persisted
+from wwwserve.core.events import (
+    Persisted,
+)
+from wwwserve.core.log_news import BlockTold, ForkTold, HeadTold
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,12 @@ from wwwserve.core.consensus import (
     Tick,
 )
 from wwwserve.core.effects import Persist, PublishBlock
-from wwwserve.core.events import BlockTold, ForkTold, HeadTold, Persisted
+from wwwserve.core.events import (
+    Persisted,
+)
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import BlockRun, Ledger
+from wwwserve.core.log_news import BlockTold, ForkTold, HeadTold
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import Refusal, Severity

@@ -6,7 +6,7 @@ in which the peer spoke, or a block would come before what it names.
 
 from typing import Final, assert_never
 
-from wwwserve.core.events import BlockTold, FeedTold, ForkTold, HeadTold
+from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
 from wwwserve.values.ids import NodeId
 from wwwserve.wire import chain as words
 from wwwserve.wire.chain import BLOCK_FEEDS_BYTES_MAX, strip_list

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from wwwserve.core.effects import SendMessage
-from wwwserve.core.events import FeedTold
 from wwwserve.core.ledger import Ledger
 from wwwserve.core.ledger_facts import FeedApplied, FeedVoid, LedgerFact
+from wwwserve.core.log_news import FeedTold
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import NEVER, SECOND, Moment, after
 from wwwserve.wire import chain as words

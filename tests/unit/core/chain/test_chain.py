@@ -21,8 +21,8 @@ from wwwserve.core.chain import (
     open_record,
     read_blocks,
 )
-from wwwserve.core.events import ForkTold, HeadTold
 from wwwserve.core.ledger import FeedVoid, Ledger, LedgerHalted
+from wwwserve.core.log_news import ForkTold, HeadTold
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.moments import MILLISECOND, SECOND

@@ -19,16 +19,14 @@ from wwwserve.core.chain import (
 from wwwserve.core.chain import receiving as bounds
 from wwwserve.core.effects import Report, SendMessage
 from wwwserve.core.events import (
-    BlockTold,
     DeadlineReached,
     EnvelopeReceived,
-    FeedTold,
-    HeadTold,
     LinkClosed,
     LinkOpened,
 )
 from wwwserve.core.facts import PeerRefused
 from wwwserve.core.ledger import Ledger
+from wwwserve.core.log_news import BlockTold, FeedTold, HeadTold
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.moments import MILLISECOND, SECOND, Moment
