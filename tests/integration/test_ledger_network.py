@@ -11,9 +11,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.integration.network import CLI, Network, RunningNode, open_network, run_json
+from tests.integration.network import (
+    CLI,
+    MODEL,
+    Network,
+    RunningNode,
+    knows,
+    open_network,
+    run_json,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +117,29 @@ async def test_a_damaged_log_is_named_with_what_to_do(network: Network, tmp_path
     assert process.returncode != 0
     assert b"chain.sqlite" in said
     assert b"ledger audit" in b" ".join(said.split())
+
+
+async def test_a_request_of_one_node_is_paid_to_the_other(network: Network, tmp_path: Path) -> None:
+    founder = await start_founder(network, tmp_path)
+    joiner = await start_joiner(network, tmp_path / "joiner", founder)
+    # It came in by the dev door, and can pay.
+    await joiner.wait_status(lambda status: (status["wallet"] or {}).get("is_ready"))
+    await joiner.wait_status(lambda status: status["wallet"]["spendable"] > 0)
+    await joiner.wait_status(knows(1))
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "max_tokens": 64,
+        "x-wwwserve-route": "network",
+    }
+    async with (
+        aiohttp.ClientSession(headers=joiner.headers) as session,
+        session.post(f"{joiner.base_url}/chat/completions", json=body) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        assert (await answer.json())["usage"]["completion_tokens"] > 0
+    earned = (await founder.wait_status(lambda status: status["wallet"]["earned"] > 0))["wallet"]
+    spent = await joiner.wait_status(lambda status: status["wallet"]["held"] == 0)
+    assert spent["wallet"]["spent"] >= earned["earned"]
+    found = await audit(joiner)
+    assert found["holds"] == 0
