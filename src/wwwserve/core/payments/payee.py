@@ -1,6 +1,7 @@
 """The payee's side: what is quoted to whom, which holds are worked for, and what is claimed."""
 
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from wwwserve.core.effects import ReleaseOutput, Report, TakeExtension
@@ -258,24 +259,44 @@ class Payee:
     # -- time ------------------------------------------------------------------------------------
 
     def next_deadline(self) -> Moment:
-        """When somebody will have waited too long for a hold to be final."""
+        """When a hold will have taken too long to be final."""
         return self._waits[0].until if self._waits else NEVER
 
     def work(self, now: Moment) -> None:
-        """End what has waited too long, unless the ledger stands still and its payer has a line."""
+        """End what has waited too long for its hold."""
         for _ in range(WAITS_PER_CALL):
             if self.next_deadline() > now:
                 return
             wait = self._waits.popleft()
-            if self._sessions.get(wait.hold_id) != wait.session:
-                continue
-            work = self._works[wait.session]
-            if work.is_released:
-                continue
-            if self._risk.is_stalled(now) and self._risk.is_within_line(work.payer):
-                self._release(wait.hold_id)
+            if wait.is_covered:
+                self._end_covered(wait, now)
             else:
-                self._stop(wait.session, work)
+                self._end_buffered(wait, now)
+
+    def _end_buffered(self, wait: Wait, now: Moment) -> None:
+        """Nothing was delivered, nor will be, unless the ledger stands still for a good payer."""
+        if self._sessions.get(wait.hold_id) != wait.session:
+            return
+        work = self._works[wait.session]
+        if work.is_released:
+            return
+        if self._risk.is_stalled(now) and self._risk.is_within_line(work.payer):
+            self._release(wait.hold_id)
+        else:
+            self._stop(wait.session, work)
+
+    def _end_covered(self, wait: Wait, now: Moment) -> None:
+        """Output has left: if the ledger goes on without its hold, its payer has kept it back.
+
+        No two signatures prove that, so no stake pays for it; it is known here, and not again.
+        """
+        pending = self._risk.find_pending(wait.hold_id)
+        if pending is None:
+            return
+        if self._risk.has_gone_on(wait.since):
+            self._lose(pending)
+        else:
+            self._waits.append(replace(wait, until=self._compute_wait_end(now)))
 
     # -- what these share ------------------------------------------------------------------------
 
@@ -325,9 +346,11 @@ class Payee:
         self._risk.note_taken(hold)
         self._sessions[hold.hold_id] = session
         self.effects.append(ForwardHold(hold.opened))
-        if not is_covered:
-            until = after(now, self._ledger.parameters.hold_wait_ms * MILLISECOND)
-            self._waits.append(Wait(until, session, hold.hold_id))
+        until = self._compute_wait_end(now)
+        self._waits.append(Wait(until, session, hold.hold_id, now, is_covered))
+
+    def _compute_wait_end(self, now: Moment) -> Moment:
+        return after(now, self._ledger.parameters.hold_wait_ms * MILLISECOND)
 
     def _release(self, hold_id: bytes) -> None:
         session = self._sessions.get(hold_id)

@@ -6,7 +6,7 @@ from wwwserve.core.ledger_view import AccountView, AsksLedger
 from wwwserve.core.payments.admission import refuse
 from wwwserve.core.payments.trust import STRANGERS_SHARE, Exposure, PendingHold, Trust
 from wwwserve.values.ids import NodeId
-from wwwserve.values.moments import MILLISECOND, Moment
+from wwwserve.values.moments import MILLISECOND, Moment, after
 from wwwserve.wire.paying import OpenedHold
 
 STALL_GRACE_MS: Final = 10_000
@@ -81,8 +81,21 @@ class Risk:
         time_ms = self._ledger.time_ms
         return account is not None and self._trust.is_trusted(payer, account, time_ms)
 
+    def find_pending(self, hold_id: bytes) -> PendingHold | None:
+        """A hold that was offered and is not in the log."""
+        return self._exposure.find(hold_id)
+
+    def has_gone_on(self, since: Moment) -> bool:
+        """Whether the ledger went on for so long after a moment that what was brought is in it."""
+        halfway = after(since, self._ledger.parameters.hold_wait_ms * MILLISECOND // 2)
+        return self._block_at is not None and self._block_at >= halfway
+
     def judge(self, payer: NodeId, account: AccountView, hold: OpenedHold, now: Moment) -> bool:
-        """Whether output may leave before a hold is final; raises `Refusal` if it is no good."""
+        """Whether output may leave before a hold is final; raises `Refusal` if it is no good.
+
+        A stake covers what its owner has pending, but not for one that has left work unpaid: what
+        is promised twice is fined less than all that it would get of many executors.
+        """
         if self._exposure.find(hold.hold_id) is not None:
             raise refuse("hold-again", "it was offered before")
         if not self._exposure.has_room(payer):
@@ -93,7 +106,8 @@ class Risk:
             detail = f"{total} in holds that are not final, and {account.spendable} can be spent"
             raise refuse("hold-balance", detail)
         if not self.is_stalled(now):
-            return total <= account.stake
+            has_left_unpaid = self._trust.has_left_unpaid(payer, self._ledger.time_ms)
+            return total <= account.stake and not has_left_unpaid
         if not self._is_lent(payer, account, locked):
             raise refuse("hold-stall", "the ledger stands still, and its payer's line is used up")
         return True

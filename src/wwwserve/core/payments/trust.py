@@ -67,11 +67,15 @@ class Trust:
         since = time_ms // DAY - VOLUME_DAYS
         return sum(amount for day, amount in record.days if day > since)
 
-    def is_trusted(self, payer: NodeId, account: AccountView, time_ms: int) -> bool:
-        """Whether a payer may pay after."""
+    def has_left_unpaid(self, payer: NodeId, time_ms: int) -> bool:
+        """Whether a payer has left work unpaid in the last week."""
         record = self._records.get(payer)
         unpaid_day = record.unpaid_day if record is not None else None
-        if unpaid_day is not None and time_ms // DAY - unpaid_day < VOLUME_DAYS:
+        return unpaid_day is not None and time_ms // DAY - unpaid_day < VOLUME_DAYS
+
+    def is_trusted(self, payer: NodeId, account: AccountView, time_ms: int) -> bool:
+        """Whether a payer may pay after."""
+        if self.has_left_unpaid(payer, time_ms):
             return False
         return account.seats > 0 or self.get_volume(payer, time_ms) >= TRUSTED_VOLUME
 

@@ -44,8 +44,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A work whose output waits for a hold to be final."""
+    """A hold that is worked for, and is to be final in time."""
 
     until: Moment
     session: SessionId
     hold_id: bytes
+    since: Moment
+    """When it was offered."""
+    is_covered: bool
+    """Whether output leaves meanwhile."""

@@ -35,6 +35,7 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.paying import PayeeTerms, WorkUnpaid
 from wwwserve.core.payments import (
+    BlockApplied,
     ClaimHold,
     HoldOver,
     KeepPreimage,
@@ -46,7 +47,7 @@ from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.moments import MILLISECOND, NEVER, Moment
 from wwwserve.values.refusals import FailureKind
-from wwwserve.wire.ledger import Transfer, seal_feed
+from wwwserve.wire.ledger import Transfer, compute_hold_id, seal_feed
 
 
 def test_output_leaves_at_once_for_a_stake_that_covers_and_else_when_the_hold_is_final() -> None:
@@ -120,6 +121,64 @@ def test_a_hold_the_ledger_refuses_ends_the_work_even_of_a_covered_payer() -> No
     town.streams[-1].number = 1
     town.block()
     assert WorkUnpaid(WORK) in town.nodes[EXECUTOR].effects
+
+
+def offer_later(town: Town, payer: int, number: int = 1) -> PayeeTerms:
+    """A good hold in a feed block before which another is missing, taken on."""
+    hold = offer(town, payer)
+    header = hold.opened.header
+    feed = seal_feed(
+        (hold.hold,),
+        seq=header.seq + 1,
+        previous=header.previous,
+        valid_until_ms=header.valid_until_ms,
+        signer=Pen(name(payer)),
+        network_id=town.network_id,
+    )
+    opened = town.opener.open(feed)
+    hold_id = compute_hold_id(name(payer), header.seq + 1, hold.hold.n)
+    terms = admit(town, payer, replace_fields(hold, opened=opened, hold_id=hold_id), number)
+    assert isinstance(terms, PayeeTerms)
+    return terms
+
+
+def test_a_covered_payer_that_keeps_its_hold_back_is_covered_no_more() -> None:
+    town = Town()
+    assert offer_later(town, SEATED).is_covered
+    payments, until = town.nodes[EXECUTOR].payments, town.now + WAIT_MS * MILLISECOND
+    assert payments.handle(BlockApplied(()), Moment(until - 1)) == []
+    assert payments.handle(DeadlineReached(), Moment(until)) == [WorkUnpaid(WORK)]
+    assert not offer_later(town, SEATED, number=2).is_covered
+
+
+def test_a_hold_is_kept_back_by_nobody_while_the_ledger_stands_still() -> None:
+    town = Town()
+    offer_later(town, SEATED)
+    payments, until = town.nodes[EXECUTOR].payments, town.now
+    # A block that came at once says nothing yet about what was brought then.
+    assert payments.handle(BlockApplied(()), Moment(until + 1)) == []
+    for _ in range(3):
+        until = payments.next_deadline()
+        assert payments.handle(DeadlineReached(), until) == []
+    assert offer_later(town, SEATED, number=2).is_covered
+
+
+def test_who_promised_the_same_credits_twice_is_covered_no_more() -> None:
+    town = Town()
+    assert start(town, SEATED).is_released
+    town.pool.clear()
+    town.submit(
+        seal_feed(
+            (Transfer(name(OTHER), CREDIT),),
+            seq=1,
+            previous=bytes(32),
+            valid_until_ms=TINY_LEDGER.feed_life_ms,
+            signer=Pen(name(SEATED)),
+            network_id=town.network_id,
+        )
+    )
+    town.block()
+    assert not start(town, SEATED).is_released
 
 
 def test_while_the_ledger_stands_still_strangers_share_a_small_budget() -> None:
