@@ -6,13 +6,16 @@ What a test adds is what happens to the nodes, and what must be true of all of t
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from wwwserve.core.effects import Persist
 from wwwserve.core.facts import Fact, ForkProved
 from wwwserve.core.lanes import Lane
+from wwwserve.core.ledger import Account
 from wwwserve.core.peer import Peer
 from wwwserve.core.snapshot import LedgerStatus
+from wwwserve.sim.checkers import Violation
 from wwwserve.sim.cluster import Cluster
 from wwwserve.sim.disk import PretendDisk
 from wwwserve.sim.hosts import Host
@@ -20,6 +23,8 @@ from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import Fault, LedgerPlan, NodePlan, Scenario, WorkloadPlan
 from wwwserve.sim.truth import Outcome
 from wwwserve.values.moments import SECOND
+from wwwserve.wire import encode
+from wwwserve.wire.chain import read_chain_record
 
 SEQUENCER = "node-1"
 CATCH_UP_US = 30 * SECOND
@@ -162,3 +167,24 @@ def test_a_sequencer_that_signs_two_histories_is_caught_by_everybody() -> None:
     cluster.run_until(200 * SECOND)
     assert get_ledger(others[0]).fork
     assert {host.name: get_ledger(host).height for host in cluster.hosts.values()} == stopped
+
+
+def test_a_credit_too_many_and_a_second_block_of_a_height_do_not_escape_the_checker() -> None:
+    cluster = open_cluster()
+    cluster.run_until(20 * SECOND)
+    host = cluster.hosts["node-2"]
+    lane = host.disk.read(Lane.CHAIN)
+    account = next(key for key in lane if key.startswith(b"sa"))
+    richer = msgspec.msgpack.Decoder(Account).decode(lane[account])
+    richer.avail += 1
+    with pytest.raises(Violation, match="supply"):
+        cluster.ledger_checker.on_effect(host, write({account: encode(richer)}))
+
+    places = sorted(key for key in lane if key.startswith(b"b"))
+    other = read_chain_record(lane[places[1]])
+    with pytest.raises(Violation, match="one-log"):
+        cluster.ledger_checker.on_effect(host, write({places[0]: encode(other)}))
+
+
+def write(changes: dict[bytes, bytes]) -> Persist:
+    return Persist(Lane.CHAIN, 1, tuple(changes.items()))
