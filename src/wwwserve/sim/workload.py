@@ -158,9 +158,10 @@ def _draw_origin(scenario: Scenario, population: Population, entropy: Entropy, a
 def _draw_arrivals(scenario: Scenario, entropy: Entropy) -> Iterator[Arrival]:
     plan = scenario.workload
     pieces = plan.pieces or (Piece(until_us=scenario.duration_us),)
-    usual_us, load_permille = compute_interval_us(scenario), plan.load_permille
     if plan.requests_per_hour:
         usual_us, load_permille = _HOUR_US // plan.requests_per_hour, _PERMILLE
+    else:
+        usual_us, load_permille = compute_interval_us(scenario), plan.load_permille
     begin_us = 0
     for piece in pieces:
         end_us = min(piece.until_us, scenario.duration_us)
