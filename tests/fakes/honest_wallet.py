@@ -30,6 +30,7 @@ class HonestWallet:
     signer: Signer
     ledger: AsksLedger
     is_ready: bool = True
+    is_busy: bool = False
     locked: dict[int, int] = field(default_factory=dict)
     """What unsettled feed blocks lock, by number."""
     kept: dict[bytes, KeepPreimage] = field(default_factory=dict)

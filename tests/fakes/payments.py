@@ -48,6 +48,8 @@ class FakePayments:
     def __init__(self, own: NodeId, *, credits_left: int = 10**6) -> None:
         self.own = own
         self.credits_left = credits_left
+        self.is_busy = False
+        """Whether nothing can be signed before the next block."""
         self.refused: set[NodeId] = set()
         """Peers that have nothing to pay with."""
         self.unpaid: set[SessionId] = set()
@@ -69,6 +71,8 @@ class FakePayments:
         """See `AsksPayments`."""
         if not quote.payment:
             return Unpayable("they name no price", is_out_of_credits=False)
+        if self.is_busy:
+            return Unpayable("a block is due", is_out_of_credits=True, is_passing=True)
         if min(cost_max, self.credits_left) < COST:
             return Unpayable(f"it costs {COST} and less is left", is_out_of_credits=True)
         return Payable(COST)

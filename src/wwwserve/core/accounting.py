@@ -143,6 +143,10 @@ class _Purse:
     def is_ready(self) -> bool:
         return self._wallet.is_ready
 
+    @property
+    def is_busy(self) -> bool:
+        return self._wallet.is_busy
+
     def sign_hold(self, draft: HoldDraft, now: Moment) -> SignedHold:
         return self._wallet.sign_hold(draft, now)
 

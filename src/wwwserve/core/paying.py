@@ -74,6 +74,8 @@ class Unpayable:
     detail: str
     is_out_of_credits: bool
     """Whether another quote would be no better: this node (or this user) has not enough."""
+    is_passing: bool = False
+    """Whether the next block of the log changes it: the request may wait for that."""
 
 
 @dataclass(frozen=True, slots=True)

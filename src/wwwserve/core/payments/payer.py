@@ -204,7 +204,8 @@ class Payer:
         self, peer: NodeId, quote: Quote, summary: RequestSummary, cost_max: int
     ) -> tuple[FirmQuote, HoldPlan] | Unpayable:
         if self._ledger.is_halted or not self._wallet.is_ready:
-            return Unpayable("this node's wallet cannot sign anything now", is_out_of_credits=True)
+            detail = "this node's wallet cannot sign anything now"
+            return Unpayable(detail, is_out_of_credits=True, is_passing=self._wallet.is_busy)
         try:
             firm = read_quote(quote.payment)
             self._validate_quote(peer, quote, firm)

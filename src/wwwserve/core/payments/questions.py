@@ -21,6 +21,11 @@ class AsksWallet(Protocol):
         """Whether anything can be signed now: its head is known, and the ledger goes on."""
         ...
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is not ready only because all it may have waiting waits for the next block."""
+        ...
+
     def sign_hold(self, draft: HoldDraft, now: Moment) -> SignedHold:
         """Open a hold. Only while `is_ready` and it is covered: anything else is a bug."""
         ...

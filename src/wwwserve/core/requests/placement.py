@@ -70,6 +70,8 @@ class _Heard:
     """Why the last of the unpayable ones is that."""
     is_out_of_credits: bool = False
     """Whether nobody else could be paid either."""
+    is_passing: bool = False
+    """Whether that will be otherwise in a moment."""
 
 
 class Placement:
@@ -229,7 +231,7 @@ class Placement:
         for node in (*heard.unpayable, *ended.waiting.values()):
             request.excluded[node] = compute_excluded_until(now, 0)
         heard.others.extend(Alternative(node, None) for node in ended.waiting.values())
-        request.shortage = "" if heard.bids else heard.shortage
+        request.shortage = "" if heard.bids or heard.is_passing else heard.shortage
         return heard
 
     def _weigh(self, request: OpenRequest, node: NodeId, answer: Answer, heard: "_Heard") -> None:
@@ -250,11 +252,13 @@ class Placement:
                 )
                 heard.bids.append(bid)
                 heard.quotes[node] = quote
-            case Unpayable(detail, is_out_of_credits):
-                heard.unpayable.append(node)
+            case Unpayable(detail, is_out_of_credits, is_passing):
+                if not is_passing:
+                    heard.unpayable.append(node)
                 heard.others.append(Alternative(node, None, DeclineReason.UNPAID))
                 heard.shortage = detail
                 heard.is_out_of_credits |= is_out_of_credits
+                heard.is_passing |= is_passing
 
     # -- the choice ------------------------------------------------------------------------------
 

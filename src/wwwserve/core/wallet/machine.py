@@ -98,6 +98,11 @@ class Wallet:
         """See `AsksWallet`."""
         return not self._standing.waits_for
 
+    @property
+    def is_busy(self) -> bool:
+        """See `AsksWallet`."""
+        return self._standing.is_busy
+
     def sign_hold(self, draft: HoldDraft, now: Moment) -> SignedHold:
         """See `AsksWallet`. Claims that wait are taken along as far as they are paid for."""
         budget = self._standing.compute_budget()

@@ -61,8 +61,27 @@ class Standing:
             return f"payees: {HOLDS_OPEN_MAX} holds are open"
         return ""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether nothing but the next block is waited for."""
+        return self._is_line_full and not self._find_lasting()
+
     def find_obstacle(self) -> str:
         """What keeps this key from saying anything at all; empty if nothing does."""
+        if lasting := self._find_lasting():
+            return lasting
+        if self._is_line_full:
+            return f"the sequencer: {LINE_LENGTH_MAX} feed blocks are not in the log yet"
+        if self.compute_budget().is_rated:
+            return "the next epoch: the account has said all it may in this one"
+        return ""
+
+    @property
+    def _is_line_full(self) -> bool:
+        return len(self._line.blocks) >= LINE_LENGTH_MAX
+
+    def _find_lasting(self) -> str:
+        """What keeps it from that for longer than a block."""
         if self._ledger.is_halted:
             return "nobody: the sequencer signed two histories, and all has stopped"
         if not self._is_caught_up:
@@ -72,10 +91,6 @@ class Standing:
             return self._line.silence
         if self._line.is_dead:
             return "credits for the fees of what has to be signed again"
-        if len(self._line.blocks) >= LINE_LENGTH_MAX:
-            return f"the sequencer: {LINE_LENGTH_MAX} feed blocks are not in the log yet"
-        if self.compute_budget().is_rated:
-            return "the next epoch: the account has said all it may in this one"
         return ""
 
     def compute_budget(self) -> Budget:

@@ -38,6 +38,7 @@ from wwwserve.core.events import SubmitRequest
 from wwwserve.core.facts import RequestQueued, WorkFinished
 from wwwserve.core.lanes import Lane
 from wwwserve.core.paying import WorkUnpaid
+from wwwserve.core.requests.rules import REPROBE_PERIOD_US
 from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.refusals import DeclineReason, FailureKind
@@ -147,6 +148,19 @@ def test_out_of_credits_a_request_runs_on_an_own_engine_or_waits_for_one() -> No
     pick(submit(desk, 1, route=Route.AUTO), StartLocal)
     effects = quote_all(desk, submit(desk, 2, route=Route.AUTO))
     assert facts(effects, RequestQueued)
+    assert not desk.get_ends()
+
+
+def test_what_only_waits_for_a_block_waits_and_is_not_told_to_earn_credits() -> None:
+    # [REQUESTS-PAID.17]
+    payments = FakePayments(node(0))
+    desk = make_desk(payments)
+    payments.is_busy = True
+    effects = quote_all(desk, submit(desk))
+    assert facts(effects, RequestQueued)
+    payments.is_busy = False
+    effects = desk.wait(REPROBE_PERIOD_US + REPROBE_PERIOD_US // 5)
+    assert pick([*effects, *quote_all(desk, effects)], StartRemote).peer == node(1)
     assert not desk.get_ends()
 
 

@@ -177,12 +177,14 @@ def test_a_full_line_waits_for_the_sequencer(stage: Stage) -> None:
         stage.alice.sign_hold(make_draft())
     view = stage.alice.wallet.get_view()
     assert "16 feed blocks" in view.waits_for
+    assert stage.alice.wallet.is_busy, "the next block is all that it waits for"
     assert (view.waiting, view.held) == (LINE_LENGTH_MAX, LINE_LENGTH_MAX * HOLD_MAX)
     stage.alice.tell(ClaimHold(bytes(32)))
     stage.world.heal(0)
     stage.wait(2 * SECOND)
     stage.block()
     assert stage.alice.wallet.is_ready
+    assert not stage.alice.wallet.is_busy
 
 
 def test_no_more_is_said_than_an_epoch_allows(stage: Stage) -> None:
