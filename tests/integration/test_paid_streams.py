@@ -33,6 +33,7 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.lanes import Lane
 from wwwserve.core.paying import AHEAD
+from wwwserve.node.streams.paying import OPENED_AT_ONCE_BYTES_MAX
 from wwwserve.ports.peer_handle import RequestFailed
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Unit, encode_frame
@@ -277,6 +278,22 @@ async def test_an_extended_hold_goes_on_where_the_first_ended() -> None:
     assert get_paid(shown) == get_paid(paid), "all of the first is known before it is claimed"
     units = paid.depth - 1 + mine.depth
     assert units == (2 * 200 + UNIT_TOKENS) // (2 * UNIT_TOKENS)
+
+
+async def test_an_extension_that_takes_long_to_open_breaks_the_stream() -> None:
+    # [LEDGER-OPEN.1]
+    body = make_body(tokens=200, pace_us=500)
+    async with open_pair() as pair:
+        second = make_hold(body, number=2)
+        reply = pair.ask(make_hold(body, units_max=4), body=body)
+        reading = asyncio.create_task(read_all(reply))
+        await wait_until(lambda: any(isinstance(one, HoldRunsOut) for one in pair.at_origin))
+        frame = second.frame + bytes(OPENED_AT_ONCE_BYTES_MAX)
+        pair.replies.extend(ExtendPayment(pair.get_session(), frame, second.payer, Lane.FEED))
+        with pytest.raises(RequestFailed, match="BROKEN"):
+            await reading
+        await settle(pair)
+    assert not any(isinstance(one, ExtensionReceived) for one in pair.at_executor)
 
 
 async def test_an_accept_for_another_hold_is_not_believed() -> None:

@@ -87,7 +87,7 @@ def compute_response_commitment(salt: bytes, output_digest: bytes) -> bytes:
 def open_paid_offer(payment: bytes, *, payer: NodeId, opener: FeedOpener) -> OpenedHold:
     """Read what an offer pays with; raises `Refusal` if its payer did not sign that."""
     offer = decode_canonical(payment, _OFFER, bytes_max=PAYMENT_BYTES_MAX)
-    opened = opener.open(offer.feed)
+    opened = opener.open_offered(offer.feed)
     if opened.account != payer:
         raise Refusal("offer-payer", "the hold is another account's")
     op = opened.ops[offer.position] if offer.position < len(opened.ops) else None

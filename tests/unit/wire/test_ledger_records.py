@@ -39,16 +39,19 @@ from wwwserve.wire.ledger import (
     Checkpoint,
     Circulation,
     Claim,
+    Door,
     Evidence,
     EvidenceKind,
     FeedFork,
     FeedOpener,
     HeadFork,
+    Hold,
     HoldAccept,
     Join,
     Leave,
     Op,
     OpenedFeed,
+    Puzzle,
     PuzzleBits,
     Register,
     SealedBlock,
@@ -189,6 +192,23 @@ def test_a_signature_of_another_kind_is_none_here() -> None:
 )
 def test_ops_out_of_bounds_are_no_ops(ops: tuple[Op, ...]) -> None:
     assert refused(sealed(*ops)) in {"encoding-shape", "encoding-size"}
+
+
+def test_a_feed_block_shows_one_puzzle() -> None:
+    # [LEDGER-OPEN.1]
+    puzzle = Join(Door.FAUCET, Puzzle(fill(1), bytes(8)))
+    assert OPENER.open(sealed(puzzle, Join(Door.SPONSOR))).ops[0] == puzzle
+    assert refused(sealed(puzzle, puzzle)) == "feed-puzzles"
+
+
+@pytest.mark.parametrize("beside", [Join(Door.FAUCET, Puzzle(fill(1), bytes(8))), Leave()])
+def test_what_comes_with_an_offer_is_holds_and_claims(beside: Op) -> None:
+    # [LEDGER-OPEN.1]
+    hold = Hold(1, BOB.node_id, 1, 1, 2, 4, fill(1), fill(2), fill(3), 1_000, 0)
+    claim = Claim(fill(1), DEPTH_MAX, fill(2))
+    assert OPENER.open_offered(sealed(hold, claim)).ops == (hold, claim)
+    with pytest.raises(Refusal, match="offer-ops"):
+        OPENER.open_offered(sealed(hold, beside))
 
 
 def test_bytes_that_are_not_canonical_are_refused() -> None:

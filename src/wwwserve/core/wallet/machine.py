@@ -40,7 +40,15 @@ from wwwserve.core.wallet.standing import Standing
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
 from wwwserve.values.refusals import Refusal
 from wwwserve.wire import Signer
-from wwwserve.wire.ledger import DIGEST_BYTES, NO_DIGEST, OPS_MAX, Hold, Op, compute_hold_id
+from wwwserve.wire.ledger import (
+    DIGEST_BYTES,
+    NO_DIGEST,
+    OPS_MAX,
+    Hold,
+    HoldFlag,
+    Op,
+    compute_hold_id,
+)
 
 FLUSH_US: Final = 2 * SECOND
 """How long a claim or close waits for others to share its feed block."""
@@ -104,7 +112,10 @@ class Wallet:
         return self._standing.is_busy
 
     def sign_hold(self, draft: HoldDraft, now: Moment) -> SignedHold:
-        """See `AsksWallet`. Claims that wait are taken along as far as they are paid for."""
+        """See `AsksWallet`. Claims that wait are taken along as far as they are paid for.
+
+        Not by a hold that extends another: its payee looks at it while tokens flow.
+        """
         budget = self._standing.compute_budget()
         assert self.is_ready
         assert draft.locked <= budget.spendable
@@ -112,7 +123,8 @@ class Wallet:
         links = self._chains.make_links(seq, hold)
         hold = replace(hold, anchor=links[:DIGEST_BYTES])
         paid = (budget.spendable - draft.locked) // budget.op_fee if budget.op_fee else OPS_MAX
-        claims = self._books.claims.take(min(paid, CLAIMS_WITH_HOLD_MAX))
+        room = 0 if draft.flags & HoldFlag.EXTENDS else CLAIMS_WITH_HOLD_MAX
+        claims = self._books.claims.take(min(paid, room))
         block = self._sign((hold, *claims), now)
         hold_id = compute_hold_id(self._own, seq, hold.n)
         self._books.closes.note_hold(hold_id, seq, hold)

@@ -38,9 +38,10 @@ from wwwserve.wire.paying import (
     seal_payment,
 )
 
-OPENED_AT_ONCE_BYTES_MAX = 1_024
-"""A longer payment is opened by a worker: its feed block may show many claims, a thousand hashes
-each. A hold with its quote and signatures is shorter."""
+OPENED_AT_ONCE_BYTES_MAX = 768
+"""A longer payment of an offer is opened by a worker, for its feed block may show many claims, a
+thousand hashes each; a longer one of an extension is refused, for a wallet signs nothing beside a
+hold that extends. A hold with its quote and signatures is 530 bytes."""
 
 
 class UnitOverdue(Exception):

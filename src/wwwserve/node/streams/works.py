@@ -377,6 +377,8 @@ class Works:
                 earnings.take(unit)
             case Extension(payment):
                 earnings.note_extension()
+                if len(payment) > OPENED_AT_ONCE_BYTES_MAX:
+                    raise Refusal("extension-size", f"{len(payment)} bytes of payment")
                 hold = self._open_payment(work, payment)
                 assert hold is not None, "who earns has a till"
                 self.deliver(ExtensionReceived(work.session, hold))

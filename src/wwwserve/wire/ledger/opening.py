@@ -6,7 +6,7 @@ it knows, in microseconds.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
@@ -22,10 +22,14 @@ from wwwserve.wire.ledger.feeds import (
     read_feed,
 )
 from wwwserve.wire.ledger.fields import LATER_BYTES_MAX
-from wwwserve.wire.ledger.ops import Claim, Close, Evidence, EvidenceKind, Join, Op, Register
+from wwwserve.wire.ledger.ops import Claim, Close, Evidence, EvidenceKind, Hold, Join, Op, Register
 from wwwserve.wire.ledger.payword import compute_anchor
 from wwwserve.wire.ledger.puzzles import compute_puzzle, count_zero_bits
 from wwwserve.wire.signing import Verifier
+
+PUZZLES_MAX: Final = 1
+"""Puzzles that one feed block may show: each takes as long as a hundred thousand hashes, and a
+stranger may send as many feed blocks as it likes. A key needs one in its life."""
 
 
 class PointChecker(Protocol):
@@ -119,6 +123,23 @@ class FeedOpener:
     def open(self, sealed: SealedFeed) -> OpenedFeed:
         """Check all of a feed block; raises `Refusal` if it is not one that its account signed."""
         signed = read_feed(sealed, self.verifier, self.network_id)
+        puzzles = sum(isinstance(op, Join) and op.proof is not None for op in signed.ops)
+        if puzzles > PUZZLES_MAX:
+            raise Refusal("feed-puzzles", f"{puzzles} puzzles; a feed block shows {PUZZLES_MAX}")
+        return self._prove_all(signed)
+
+    def open_offered(self, sealed: SealedFeed) -> OpenedFeed:
+        """As `open`, for one with a hold, which somebody offers who has not paid for anything yet.
+
+        A wallet puts holds and claims together, and nothing else; what else there is could cost
+        seconds. Raises `Refusal`.
+        """
+        signed = read_feed(sealed, self.verifier, self.network_id)
+        if not all(isinstance(op, Hold | Claim) for op in signed.ops):
+            raise Refusal("offer-ops", "beside a hold there is more than holds and claims")
+        return self._prove_all(signed)
+
+    def _prove_all(self, signed: SignedFeed) -> OpenedFeed:
         return OpenedFeed(signed, tuple(self._prove(signed.account, op) for op in signed.ops))
 
     def _prove(self, account: NodeId, op: Op) -> Proof:

@@ -4,6 +4,8 @@ Two wallets in virtual time beside a real ledger with tiny numbers; blocks come 
 so. Every number is the ledger's own.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from tests.property.ledger_world import Pen, name
@@ -14,7 +16,7 @@ from wwwserve.core.ledger import Ending
 from wwwserve.core.wallet import ClaimHold, HoldOver, KeepPreimage, SubmitHold
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.moments import MILLISECOND, SECOND
-from wwwserve.wire.ledger import Claim, Hold, Transfer, compute_anchor
+from wwwserve.wire.ledger import Claim, Hold, HoldFlag, Transfer, compute_anchor
 
 FEE = TINY_LEDGER.op_fee
 
@@ -131,6 +133,7 @@ def test_a_claim_on_its_way_is_not_signed_again(stage: Stage) -> None:
 
 
 def test_a_hold_takes_claims_along(stage: Stage) -> None:
+    # [WALLET-SUBMIT.3]
     signed = stage.alice.sign_hold(make_draft())
     stage.wait(2 * SECOND)
     stage.block()
@@ -147,6 +150,17 @@ def test_a_hold_takes_claims_along(stage: Stage) -> None:
     end = stage.find_end(signed)
     assert end is not None
     assert end.paid == 200
+
+
+def test_a_hold_that_extends_another_comes_alone(stage: Stage) -> None:
+    # [WALLET-SUBMIT.3]
+    signed = stage.alice.sign_hold(make_draft())
+    stage.wait(2 * SECOND)
+    stage.block()
+    stage.pay(signed, 2)
+    stage.bob.tell(ClaimHold(signed.hold_id))
+    further = stage.bob.sign_hold(replace(make_draft(payee=ALICE), flags=HoldFlag.EXTENDS))
+    assert [type(op) for op in stage.world.opener.open(further.feed).ops] == [Hold]
 
 
 def test_a_claim_waits_until_its_hold_is_final(stage: Stage) -> None:
