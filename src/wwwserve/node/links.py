@@ -21,7 +21,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import LINKS_MAX, MIB
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Message, Quote, Verifier, encode_message, open_message
+from wwwserve.wire import Message, Probe, Quote, Verifier, encode_message, open_message
 from wwwserve.wire.chain import (
     BlocksWanted,
     BlockTold,
@@ -89,6 +89,8 @@ class _Held:
     ration: _Ration = field(default_factory=_make_ration)
     chain_ration: _Ration = field(default_factory=_make_chain_ration)
     strikes: int = 0
+    probes: int = 0
+    """Sent, and not answered by a quote yet."""
 
 
 class LogWords(Protocol):
@@ -155,7 +157,9 @@ class LinkTable:
         elif held is not None and not self._is_better(link, held.link):
             link.close(CloseReason.DUPLICATE)
         else:
-            self._held[link.peer] = _Held(link, RationedVerifier(self.verifier, self.clock))
+            new = self._held[link.peer] = _Held(link, RationedVerifier(self.verifier, self.clock))
+            # Who was asked over one link may answer over the one that replaces it.
+            new.probes = held.probes if held is not None else 0
             if held is None:
                 self.deliver(LinkOpened(link.peer, address, link.is_dialled))
                 return True
@@ -180,7 +184,10 @@ class LinkTable:
 
     def send(self, peer: NodeId, message: Message) -> bool:
         """Queue a control message; False if there is no link or its queue is full."""
-        return self.send_payload(peer, encode_message(message))
+        is_sent = self.send_payload(peer, encode_message(message))
+        if is_sent and isinstance(message, Probe):
+            self._held[peer].probes += 1
+        return is_sent
 
     def send_payload(self, peer: NodeId, payload: bytes) -> bool:
         """Queue a control message that is encoded already, as one for many links is."""
@@ -254,8 +261,8 @@ class LinkTable:
             envelope = open_message(
                 payload, sender=link.peer, verifier=held.verifier, network_id=self.network_id
             )
-            if isinstance(envelope.message, Quote) and self.check_quote is not None:
-                self.check_quote(link.peer, envelope.message)
+            if isinstance(envelope.message, Quote) and not self._take_quote(held, envelope.message):
+                return
         except Refusal as refusal:
             self.refuse(link.peer, refusal)
             return
@@ -265,6 +272,18 @@ class LinkTable:
                     self.log_words.receive(link.peer, word, len(payload))
             case _:
                 self.deliver(EnvelopeReceived(envelope))
+
+    def _take_quote(self, held: _Held, quote: Quote) -> bool:
+        """Whether a quote is an answer; raises `Refusal` for a price that its node did not sign.
+
+        One that nobody asked for is not even looked at, as to check a signature takes a while.
+        """
+        if not held.probes:
+            return False
+        held.probes -= 1
+        if self.check_quote is not None:
+            self.check_quote(held.link.peer, quote)
+        return True
 
     def _is_within_rate(self, held: _Held, payload: bytes) -> bool:
         ration = held.chain_ration if is_chain_message(payload) else held.ration

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.joined_links import NETWORK, get_id, get_key
+from tests.unit.core.desk import summary
 from wwwserve.adapters.host import LibsodiumVerifier, MonotonicClock
 from wwwserve.adapters.transports import TcpTransport
-from wwwserve.core.events import DialFailed, Event, LinkClosed, LinkOpened
+from wwwserve.core.events import DialFailed, EnvelopeReceived, Event, LinkClosed, LinkOpened
 from wwwserve.core.facts import Fact, PeerRefused
 from wwwserve.node.links import LinkTable
 from wwwserve.node.strangers import STRANGERS_MAX, TOLD_AGAIN_US, Strangers
 from wwwserve.node.verifying import RememberingVerifier
 from wwwserve.ports.transport import CloseReason, LinkEnded, ResetCode
 from wwwserve.values.moments import Moment
+from wwwserve.wire import Probe, Quote
 
 WAIT_S = 8
 """Less than a handshake may take: who waits for one fails."""
@@ -56,6 +58,10 @@ def make_table(
         is_open=True,
     )
     return table, transport
+
+
+def is_message(event: Event, kind: type[Probe | Quote]) -> bool:
+    return isinstance(event, EnvelopeReceived) and isinstance(event.envelope.message, kind)
 
 
 async def test_each_dial_is_answered_by_the_address_it_was_made_with() -> None:
@@ -147,6 +153,35 @@ async def test_a_link_is_shed_only_when_nothing_runs_on_it_and_the_peer_knows_wh
         assert await here.get() == LinkClosed(get_id(2), "full", is_shed=True)
         assert await there.get() == LinkClosed(get_id(1), "full", is_shed=True)
         table.shed(get_id(2))
+        await transport.close()
+        await other_transport.close()
+
+
+async def test_a_quote_that_nobody_asked_for_is_not_looked_at() -> None:
+    here, there = Teller(), Teller()
+    checked: list[int] = []
+    async with asyncio.TaskGroup() as tasks:
+        table, transport = make_table(1, tasks, here.events.put_nowait)
+        table.check_quote = lambda _, quote: checked.append(quote.probe)
+        other, other_transport = make_table(2, tasks, there.events.put_nowait)
+        bound = await other_transport.listen("127.0.0.1:0", other.adopt)
+        table.dial(bound, None)
+        assert isinstance(await here.get(), LinkOpened)
+        assert isinstance(await there.get(), LinkOpened)
+        for number in range(100):
+            assert other.send(get_id(1), Quote(number, decline=None))
+        # What comes first behind them is not one of them.
+        assert other.send(get_id(1), Probe(100, summary()))
+        assert is_message(await here.get(), Probe)
+        assert table.send(get_id(2), Probe(200, summary()))
+        assert is_message(await there.get(), Probe)
+        for number in (200, 201):
+            assert other.send(get_id(1), Quote(number, decline=None))
+        assert other.send(get_id(1), Probe(300, summary()))
+        assert is_message(await here.get(), Quote)
+        assert is_message(await here.get(), Probe)
+        assert checked == [200]
+        table.end()
         await transport.close()
         await other_transport.close()
 
