@@ -18,6 +18,7 @@ from wwwserve.frontends.gateway.connections import GatewayServer
 from wwwserve.frontends.gateway.reading import CONTINUE, BodyReader
 from wwwserve.frontends.gateway.service import GatewayService
 from wwwserve.ports.keys import KeyRules
+from wwwserve.ports.spending import NoSpending
 
 TURNS = 40
 """Turns of the loop after each piece; a request needs fewer than ten."""
@@ -122,7 +123,13 @@ class _Talk:
         """Send the pieces, then leave, and wait until nothing is left of it."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: self.faults.append(str(context)))
-        service = GatewayService(FakePeerHandle(), OneKey(), BodyReader(WAIT_S), WAIT_S)
+        service = GatewayService(
+            FakePeerHandle(),
+            OneKey(),
+            BodyReader(WAIT_S),
+            write_wait_s=WAIT_S,
+            spending=NoSpending(),
+        )
 
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             self.methods.append(request.method)

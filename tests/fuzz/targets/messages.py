@@ -8,6 +8,7 @@ from random import Random
 import msgspec
 
 from tests.fuzz.mutating import UNFIT, mutate_msgpack
+from tests.fuzz.targets.feeds import make_told
 from tests.fuzz.targets.records import (
     KEY,
     NETWORK,
@@ -44,6 +45,14 @@ from wwwserve.wire import (
     open_message,
     seal_record,
 )
+from wwwserve.wire.chain import (
+    BlocksWanted,
+    ForkTold,
+    GenesisTold,
+    GenesisWanted,
+    HeadTold,
+    strip_list,
+)
 
 SENDER = get_node(9)
 _VERIFIER = LibsodiumVerifier()
@@ -59,6 +68,8 @@ def make_messages() -> list[Message]:
         prompt_tokens=100, completion_tokens_max=0, body_bytes=300, deadline_us=10**7,
         needs=("tools",), prefixes=(b"p" * 16, b"q" * 16),
     )  # fmt: skip
+    feed, block = make_told()
+    head = strip_list(block.block)
     return [
         Ping(1, claims),
         Ack(1),
@@ -71,6 +82,13 @@ def make_messages() -> list[Message]:
         Probe(7, summary),
         Quote(7, None, "org/small", 1000, 2000, 50, 10**6),
         Quote(8, DeclineReason.BUSY, retry_after_us=10**6),
+        feed,
+        block,
+        HeadTold(head),
+        BlocksWanted(1, 64),
+        ForkTold(head, head),
+        GenesisWanted(NETWORK, 0),
+        GenesisTold(NETWORK, 0, 3, b"one"),
     ]
 
 
