@@ -224,9 +224,7 @@ BREAKAGES: list[tuple[str, Callable[[PeerSetup], Broken], Scenario]] = [
     BREAKAGES,
     ids=[f"{rule}-{number}" for number, (rule, _, _) in enumerate(BREAKAGES)],
 )
-def test_a_broken_peer_is_caught(
-    rule: str, create_core: CreateCore, scenario: Scenario
-) -> None:
+def test_a_broken_peer_is_caught(rule: str, create_core: CreateCore, scenario: Scenario) -> None:
     with pytest.raises(Violation) as caught:
         play(scenario, create_core)
     assert caught.value.rule == rule
