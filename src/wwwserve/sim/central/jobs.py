@@ -17,6 +17,8 @@ class Job:
     prompt_tokens: int
     """Estimated, as a node estimates it."""
     model: str
+    home: int
+    """The number of the engine whose users it comes from."""
     client: str
     tokens_max: int
     """Of the answer, as its user allows; 0 = any number."""

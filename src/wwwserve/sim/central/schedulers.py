@@ -2,6 +2,7 @@
 
 | name | a request is sent | who goes first | lengths |
 |---|---|---|---|
+| `alone` | at once, to the engine of its own node | who came first | none needed |
 | `central-fresh` | at once, to the soonest engine | who came first | one mean |
 | `central-pull` | when an engine has room, to the soonest of those | who came first | one mean |
 | `central-length` | when the best engine has room | the shortest | by client |
@@ -37,6 +38,7 @@ _FAR_US = float("inf")
 class Binding(Enum):
     """When a request is bound to an engine."""
 
+    AT_HOME = "at once, where it came in"
     AT_ONCE = "at once"
     WHEN_ROOM = "when any engine has room"
     WHEN_BEST = "when the best engine has room"
@@ -61,6 +63,12 @@ class Rule:
 
 
 RULES = {
+    "alone": Rule(
+        "no network at all: every engine has its own users, who wait as long as it takes",
+        Binding.AT_HOME,
+        Order.ARRIVAL,
+        MeanLengths,
+    ),
     "central-fresh": Rule(
         "one scheduler: each request at once where it is expected to finish the soonest",
         Binding.AT_ONCE,
@@ -211,7 +219,7 @@ class CentralScheduler:
                 return self._compute_due_us(job, self._lengths.predict(job, 0))
 
     def _may_go(self, job: Job, choice: _Choice, forecasts: Sequence[Forecast]) -> bool:
-        if self._rule.binding is Binding.AT_ONCE:
+        if self._rule.binding in {Binding.AT_HOME, Binding.AT_ONCE}:
             return True
         if not choice.has_room:
             return False
@@ -240,6 +248,8 @@ class CentralScheduler:
         able = [
             engine for engine, station in enumerate(self._stations) if job.model in station.models
         ]
+        if self._rule.binding is Binding.AT_HOME:
+            able = [job.home]
         roomy = [engine for engine in able if forecasts[engine].has_room(*wanted)]
         if self._rule.binding is Binding.WHEN_ROOM and roomy:
             able = roomy

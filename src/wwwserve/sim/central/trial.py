@@ -158,6 +158,7 @@ class Central:
             arrival_us=request.arrival_us,
             prompt_tokens=request.prompt_tokens_estimate,
             model=request.model,
+            home=request.origin,
             client=request.client,
             tokens_max=request.completion_tokens_max,
             truth=Demand(request.prompt_tokens, request.completion_tokens),
