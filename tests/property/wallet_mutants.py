@@ -83,7 +83,7 @@ MUTANTS: Final = (
             "        self._write_at = after(now, WRITE_US)\n        return block"),
     # -- what waits
     _wallet("the line has no end", "standing",
-            "if len(self._line.blocks) >= LINE_LENGTH_MAX:", "if False:"),
+            "return len(self._line.blocks) >= LINE_LENGTH_MAX", "return False"),
     _wallet("a word is brought to the sequencer once", "machine",
             "block.submit_at = after(now, SUBMIT_US)\n        return [SubmitFeed",
             "block.submit_at = NEVER\n        return [SubmitFeed"),

@@ -31,7 +31,7 @@ from wwwserve.core.facts import (
     WorkStarted,
 )
 from wwwserve.core.sessions import Role, SessionId
-from wwwserve.core.snapshot import EngineView, Snapshot
+from wwwserve.core.snapshot import EngineView, LedgerStatus, Snapshot, WalletView
 from wwwserve.frontends.admin import TOKEN_HEADER, start_admin
 from wwwserve.frontends.admin.metrics import MODEL_LABELS_MAX, OTHER_MODELS, NodeMetrics
 from wwwserve.frontends.admin.metrics_page import make_page
@@ -46,6 +46,15 @@ PEER = NodeId(b"\x09" * 32)
 REQUEST = RequestId(b"\x02" * 16)
 SESSION = SessionId(Role.ORIGIN, 7)
 USE = ProcessUse(cpu_s=1.5, rss_bytes=4096)
+LEDGER = LedgerStatus(
+    network_id=bytes(32), sequencer=PEER, is_sequencer=False, height=9, head=bytes(32), time_ms=1,
+    epoch=2, told_height=10, is_stalled=False, fork=None, accounts=4, holds=1, supply=10**12,
+    tolerates_faults=False,
+)  # fmt: skip
+WALLET = WalletView(
+    is_ready=True, waits_for="", avail=10**6, spendable=900_000, held=0, bond=0, unbonding=0,
+    seats=0, debt=0, seq=3, waiting=0, claimable=0, earned=0, spent=0, forecast_ms=None,
+)  # fmt: skip
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -270,6 +279,8 @@ def test_the_guide_names_every_metric_and_no_other() -> None:
     snapshot = replace(
         FakePeerHandle().get_snapshot(),
         engines=(EngineView("engine", reading, own_running=0, peer_running=0),),
+        ledger=LEDGER,
+        wallet=WALLET,
     )
     page = make_page(NodeMetrics(NODE).registry, snapshot, USE).decode()
     told = set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE))
