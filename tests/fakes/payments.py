@@ -57,7 +57,7 @@ class FakePayments:
         self.orders: list[PayOrder] = []
         self.admitted: list[SessionId] = []
 
-    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int) -> bytes:
         """See `AsksPayments`."""
         return b"price for " + peer[:1]
 

@@ -1,6 +1,6 @@
 """The provider's rules are those of the spec: any settings, load and request, the same decision.
 
-The Python of `spec/requests.md` is run as it stands in the chapter and compared with `core.policy`.
+The Python of `spec/policy.md` is run as it stands in the chapter and compared with `core.policy`.
 """
 
 import re
@@ -11,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.core.desk import node, summary
-from wwwserve.core.placing import Accepted, Declined, LoadView, PeerRequest, Queued, Verdict
-from wwwserve.core.policy import decide_offer, decide_own
+from wwwserve.core.deciding import Case, Counts, Question
+from wwwserve.core.placing import Accepted, Declined, LoadView, Queued, Verdict
+from wwwserve.core.policy import decide, explain
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.values.model_names import ModelId
-from wwwserve.wire import ModelOffer, RequestSummary
+from wwwserve.values.moments import SECOND, Moment
+from wwwserve.wire import ModelOffer
 
-CHAPTER = Path(__file__).parents[2] / "spec" / "requests.md"
+NOW = Moment(7 * SECOND)
+CHAPTER = Path(__file__).parents[2] / "spec" / "policy.md"
 SAID = {Accepted: "run here", Declined: "look around", Queued: "wait"}
 
 PERMILLES = st.integers(min_value=0, max_value=1000)
@@ -36,7 +39,15 @@ SETTINGS = st.builds(
     concurrent_per_peer_max=FEW,
     prompt_tokens_max=TOKENS,
     completion_tokens_max=TOKENS,
+    context_tokens_max=TOKENS.map(lambda tokens: 2 * tokens),
     body_bytes_max=st.sampled_from([999, 1000]),
+    requests_per_minute_max=FEW,
+    requests_per_minute_per_peer_max=FEW,
+    tokens_per_day_max=TOKENS.map(lambda tokens: 4 * tokens),
+    tokens_per_day_per_peer_max=TOKENS.map(lambda tokens: 4 * tokens),
+    reserve_concurrency=FEW,
+    idle_only=st.booleans(),
+    idle_for_us=FEW,
     allow_nodes=NODES,
     deny_nodes=NODES,
     allow_models=MODELS,
@@ -54,6 +65,25 @@ LOADS = st.builds(
 SUMMARIES = st.builds(summary, prompt_tokens=TOKENS, completion_tokens_max=TOKENS)
 OFFERS = st.builds(
     ModelOffer, model=st.sampled_from(["org/a", "org/b"]), context_tokens=st.sampled_from([0, 100])
+)
+OFFERED = st.builds(
+    Case,
+    question=st.just(Question.OFFER),
+    summary=SUMMARIES,
+    at=st.just(NOW),
+    load=LOADS,
+    draw=st.none() | DRAWS,
+    asker=st.integers(1, 3).map(node),
+    offer=OFFERS,
+    closed_us=st.sampled_from([0, 0, 0, 1]),
+    idle_us=FEW,
+    counts=st.builds(
+        Counts,
+        minute_requests=FEW,
+        minute_requests_asker=FEW,
+        day_tokens=TOKENS,
+        day_tokens_asker=TOKENS,
+    ),
 )
 
 
@@ -74,17 +104,32 @@ def say(verdict: Verdict) -> str:
     return SAID[type(verdict)]
 
 
-@given(settings=SETTINGS, load=st.none() | LOADS, draw=DRAWS)
-def test_own_requests(settings: PolicySettings, load: LoadView | None, draw: int) -> None:
-    # [REQUESTS-POLICY.1]
-    assert say(decide_own(settings, load, draw)) == REFERENCE["decide_own"](settings, load, draw)
+@given(settings=SETTINGS, load=st.none() | LOADS, draw=st.none() | DRAWS)
+def test_own_requests(settings: PolicySettings, load: LoadView | None, draw: int | None) -> None:
+    # [POLICY-REFERENCE.1]
+    case = Case(Question.OWN, summary(), NOW, load, draw)
+    assert say(decide(settings, case)[0]) == REFERENCE["decide_own"](settings, case)
+    assert_explained(settings, case)
 
 
-@given(settings=SETTINGS, load=LOADS, asked=SUMMARIES, offer=OFFERS, draw=DRAWS)
-def test_offers(
-    settings: PolicySettings, load: LoadView, asked: RequestSummary, offer: ModelOffer, draw: int
-) -> None:
-    # [REQUESTS-POLICY.1]
-    verdict = decide_offer(settings, load, PeerRequest(node(1), asked, offer), draw)
-    wanted = REFERENCE["decide_offer"](settings, load, asked, offer, node(1), draw)
-    assert isinstance(verdict, Accepted) is wanted
+@given(settings=SETTINGS, draw=st.none() | DRAWS)
+def test_requests_without_a_place(settings: PolicySettings, draw: int | None) -> None:
+    # [POLICY-REFERENCE.1]
+    case = Case(Question.WAIT, summary(), NOW, None, draw)
+    assert say(decide(settings, case)[0]) == REFERENCE["decide_wait"](settings, case)
+    assert_explained(settings, case)
+
+
+@given(settings=SETTINGS, case=OFFERED)
+def test_offers(settings: PolicySettings, case: Case) -> None:
+    # [POLICY-REFERENCE.1]
+    verdict, _ = decide(settings, case)
+    assert isinstance(verdict, Accepted) is REFERENCE["is_offer_accepted"](settings, case)
+    assert_explained(settings, case)
+
+
+def assert_explained(settings: PolicySettings, case: Case) -> None:
+    """[POLICY-EXPLAIN.1]."""
+    answers = [(said.verdict, said.rule) for said in explain(settings, case) if said.verdict]
+    assert answers[0] == decide(settings, case)
+    assert all(said.detail for said in explain(settings, case))

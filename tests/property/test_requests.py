@@ -203,7 +203,7 @@ class Requests(RuleBasedStateMachine):
 
     @rule(settings_=POLICIES)
     def policy_changes(self, settings_: PolicySettings) -> None:
-        self.desk.policy.set(settings_)
+        self.desk.policy.set(settings_, self.desk.now)
 
     @rule(has_model=st.booleans())
     def models_change(self, *, has_model: bool) -> None:

@@ -44,6 +44,14 @@ class LocalTimeRead:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineRead:
+    """The host looked how busy this machine is: every few seconds, where the policy asks."""
+
+    busy_permille: int
+    """Of its processors or its busiest graphics card, whichever is more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """The `Persist` effect with this number is durable in its lane."""
 
@@ -328,6 +336,7 @@ Event = (
     | LocalTimeRead
     | Persisted
     | LinkOpened
+    | MachineRead
     | LinkClosed
     | DialFailed
     | EnvelopeReceived

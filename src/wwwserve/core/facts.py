@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from wwwserve.core.deciding import PolicyFact
 from wwwserve.core.engines import EngineHealth
 from wwwserve.core.ledger_facts import LedgerFact
 from wwwserve.core.sessions import SessionId
@@ -227,6 +228,7 @@ Fact = (
     | LedgerBegun
     | ForkProved
     | TokenCountsDiffer
+    | PolicyFact
     | LedgerFact
     | FactsDropped
 )

@@ -65,6 +65,8 @@ class Payable:
     """A quote that can be paid: what the request is expected to cost."""
 
     expected: int
+    most: int = 0
+    """What it may cost if its answer is as long as it may be."""
 
 
 @dataclass(frozen=True, slots=True)

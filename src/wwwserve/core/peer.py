@@ -11,11 +11,7 @@ from typing import assert_never
 
 from wwwserve.core.accounting import Accounting, AccountingEffect, PaidEvent
 from wwwserve.core.chain import DeskEvent, LedgerView, Loaded
-from wwwserve.core.effects import (
-    DeclineOffer,
-    Effect,
-    Report,
-)
+from wwwserve.core.effects import DeclineOffer, Effect, ExtendPayment, Report
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import (
     CancelRequest,
@@ -33,6 +29,7 @@ from wwwserve.core.events import (
     LinkClosed,
     LinkOpened,
     LocalTimeRead,
+    MachineRead,
     OfferCancelled,
     OfferReceived,
     OrderOps,
@@ -93,7 +90,7 @@ class Peer:
         self._own = setup.node_id
         self._models = setup.models
         self._gossip = Gossip(setup, entropy.split("gossip"))
-        self._policy = Policy(setup.policy, entropy.split("policy"))
+        self._policy = Policy(setup.policy, entropy.split("policy"), setup.memory)
         self._routing = Routing(self._own, setup.groups, entropy.split("routing"))
         self._requests = Requests(
             self._own,
@@ -120,13 +117,13 @@ class Peer:
 
     def handle(self, event: Event, now: Moment) -> list[Effect]:
         """Take in what happened; the answer is what is to be done, in order."""
-        opening = self._policy.opening
-        if now < opening.turn_at:
-            return self._pass_on(self._tell(event, now), now)
-        # The hours turn at their own moment, whatever else happened first at or after it.
-        opening.turn(now)
-        turned = self._pass_on(self._note_opening(now), now)
-        return turned + self._pass_on(self._tell(event, now), now)
+        effects: list[Effect] = []
+        if now >= self._policy.opening.turn_at:
+            # The hours turn at their own moment, whatever else happened first at or after it.
+            self._policy.opening.turn(now)
+            effects = self._pass_on(self._note_opening(now), now)
+        effects += self._pass_on(self._tell(event, now), now)
+        return effects + [Report(fact) for fact in self._policy.take_facts()]
 
     def next_deadline(self) -> Moment:
         """When to call `handle(DeadlineReached(), now)`, if nothing happens before."""
@@ -211,10 +208,9 @@ class Peer:
                 return self._tell_surroundings(event, now)
             case Depart():
                 return self._tell_departure(event, now)
-            case Started() | SetPolicy() | SetModels() | SetGroups() | LocalTimeRead():
-                return self._tell_setting(event, now)
             case _:
-                assert_never(event)
+                # The operator's and the host's news; `_tell_setting` takes nothing else.
+                return self._tell_setting(event, now)
 
     def _tell_books(
         self, event: DeskEvent | PaidEvent | OrderOps, now: Moment
@@ -222,6 +218,8 @@ class Peer:
         """The book of peers is gossip's, all others belong to the ledger."""
         if isinstance(event, Persisted) and event.lane is Lane.BOOK:
             return self._tell_gossip(event, now)
+        if isinstance(event, PaymentProgressed):
+            self._policy.note_payment(event, now)
         return self._ledger.handle(event, now)
 
     def _tell_surroundings(
@@ -302,7 +300,9 @@ class Peer:
                 return self._tell_gossip(event, now)
 
     def _tell_setting(
-        self, event: Started | SetPolicy | SetModels | SetGroups | LocalTimeRead, now: Moment
+        self,
+        event: Started | SetPolicy | SetModels | SetGroups | LocalTimeRead | MachineRead,
+        now: Moment,
     ) -> Iterable[_Inner]:
         """What the node says about itself follows from its models, its policy and the hour."""
         match event:
@@ -314,12 +314,10 @@ class Peer:
                     *self._ledger.start(now),
                 ]
             case SetPolicy(policy):
-                self._policy.set(policy)
-                self._policy.opening.turn(now)
+                self._policy.set(policy, now)
                 return [*self._tell_gossip(self._describe(), now), *self._note_opening(now)]
-            case LocalTimeRead(week_us):
-                self._policy.opening.read(week_us, now)
-                self._policy.opening.turn(now)
+            case LocalTimeRead() | MachineRead():
+                self._policy.read(event, self._requests.get_engines(now), now)
                 return self._note_opening(now)
             case SetModels(models):
                 self._models = models
@@ -354,6 +352,8 @@ class Peer:
         for answer in answers:
             if isinstance(answer, Effect):
                 effects.append(answer)
+                if isinstance(answer, ExtendPayment):
+                    self._policy.note_hold(answer.session, answer.payment.terms)
                 continue
             match answer:
                 case MemberUpdated(member):

@@ -2,14 +2,26 @@
 
 Shares are whole thousandths (`permille`), so that no float decides anything. The four knobs of the
 paper (WWW.Serve, section 4.3: stake, offload, accept and target utilisation) keep their names;
-stake comes with the ledger.
+stake is the wallet's (`wwwserve wallet stake`).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
+from wwwserve.values.credits import MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import BODY_BYTES_MAX
 from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import SECOND
+
+REQUESTS_PER_MINUTE_LIMIT: Final = 1_000_000
+"""More requests a minute than any node hears of: as a cap, none."""
+TOKENS_PER_DAY_LIMIT: Final = 10**12
+"""More tokens a day than any machine makes: as a cap, none."""
+CURVE_POINTS_MAX: Final = 16
+"""Points of a load curve: one for each few per cent."""
+CURVE_PERMILLE_MAX: Final = 100_000
+"""The highest a load curve goes: a hundred times the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +32,14 @@ class Window:
     """From 0, below a week's 10080."""
     end_minute: int
     """Not included; above `start_minute` by a week at most, so it may lie in the week after."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What share of its prices a node asks at one utilisation; between points it is linear."""
+
+    utilisation_permille: int
+    price_permille: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +60,14 @@ class PolicySettings:
     own_first: bool = True
     """Other nodes' requests are admitted only below the target utilisation and while no own request
     waits; without it they may use every free slot."""
+    reserve_concurrency: int = 0
+    """Slots of each model that other nodes' requests leave free, however few they are."""
+    idle_only: bool = False
+    """Other nodes' requests are admitted only while nobody uses this machine: when processors and
+    graphics cards have been below `idle_busy_permille`, and no own user's request has run here, for
+    `idle_for_us`."""
+    idle_busy_permille: int = 200
+    idle_for_us: int = 300 * SECOND
     concurrent_max: int = 1_024
     """Other nodes' requests run here at once."""
     concurrent_per_peer_max: int = 512
@@ -48,8 +76,18 @@ class PolicySettings:
     """Longest prompt taken from others."""
     completion_tokens_max: int = 1_000_000
     """Longest answer taken from others; a request without a limit counts as the model's own."""
+    context_tokens_max: int = 2_000_000
+    """Longest prompt and answer together taken from others."""
     body_bytes_max: int = BODY_BYTES_MAX
     """Largest request body taken from others."""
+    requests_per_minute_max: int = REQUESTS_PER_MINUTE_LIMIT
+    """Other nodes' requests taken within any minute."""
+    requests_per_minute_per_peer_max: int = REQUESTS_PER_MINUTE_LIMIT
+    """Of these, any one node's."""
+    tokens_per_day_max: int = TOKENS_PER_DAY_LIMIT
+    """Tokens, of prompts and answers, for other nodes within any 24 hours."""
+    tokens_per_day_per_peer_max: int = TOKENS_PER_DAY_LIMIT
+    """Of these, for any one node."""
     allow_nodes: tuple[NodeId, ...] = ()
     """If any: only these nodes' requests are taken."""
     deny_nodes: tuple[NodeId, ...] = ()
@@ -60,3 +98,21 @@ class PolicySettings:
     """These models are never shared with others."""
     offload_nodes: tuple[NodeId, ...] = ()
     """If any: own requests are sent to these nodes only."""
+    offload_price_max: int = MICROCREDITS_MAX
+    """Micro-credits for a million tokens, of prompt or answer: nothing is sent to a dearer node."""
+    offload_credits_per_hour_max: int = MICROCREDITS_MAX
+    """Micro-credits that own requests may cost within any hour; running ones count as the most
+    they may come to."""
+    offload_credits_per_day_max: int = MICROCREDITS_MAX
+    """The same within any 24 hours."""
+    offload_private: bool = False
+    """Own requests are private unless their users say otherwise."""
+    load_curve: tuple[CurvePoint, ...] = ()
+    """What share of its prices the node asks, by its utilisation, in rising order; none = all."""
+    price_floor_permille: int = 500
+    """The least share of its prices it asks, however idle it is."""
+    idle_cut_permille: int = 10
+    """By what share of its prices it lowers its ask for each hour in which nobody bought."""
+    guest: str = ""
+    """The provider's own Python policy, by the name of its entry point; it decides among what
+    these settings allow."""

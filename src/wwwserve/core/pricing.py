@@ -7,6 +7,7 @@ from typing import Final
 from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
 from wwwserve.values.model_names import ModelId
 
+_PERMILLE: Final = 1000
 PRICE_MAX: Final = 1_000_000 * CREDIT
 """The highest price of a million tokens: a credit a token. More in a quote is not paid."""
 
@@ -22,6 +23,10 @@ class Prices:
     def is_payable(self) -> bool:
         """Whether they are prices at all, and none beyond the highest."""
         return 0 <= self.prompt <= PRICE_MAX and 0 <= self.completion <= PRICE_MAX
+
+    def scale(self, permille: int) -> "Prices":
+        """That share of them, in thousandths, rounded up; what is payable stays so."""
+        return Prices(_scale(self.prompt, permille), _scale(self.completion, permille))
 
 
 PRICES_DEFAULT: Final = Prices(prompt=667 * CREDIT, completion=2_667 * CREDIT)
@@ -43,3 +48,7 @@ class PriceTable:
 
 
 PRICE_TABLE_DEFAULT: Final = PriceTable()
+
+
+def _scale(price: int, permille: int) -> int:
+    return min(-(-price * permille // _PERMILLE), max(price, PRICE_MAX))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wwwserve.core.deciding import NO_MEMORY, PolicyMemory
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import PRICE_TABLE_DEFAULT, PriceTable
 from wwwserve.core.sessions import ServedModel
@@ -48,6 +49,8 @@ class PeerSetup:
     prices: PriceTable = PRICE_TABLE_DEFAULT
     """What is asked of other nodes."""
     wallet: WalletChoices = field(default_factory=WalletChoices)
+    memory: PolicyMemory = NO_MEMORY
+    """What the policy remembers of its last life, and the guests that it may ask."""
     region: str = ""
     software: str = ""
 

@@ -82,9 +82,11 @@ class Payments:
 
     # -- `AsksPayments` --------------------------------------------------------------------------
 
-    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
-        """The price for a peer, as `Quote.payment` says it."""
-        return self._payee.quote(peer, model, first_token_us)
+    def quote(
+        self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int = 1000
+    ) -> bytes:
+        """The price for a peer, as `Quote.payment` says it: that share of what is asked."""
+        return self._payee.quote(peer, model, first_token_us, ask_permille)
 
     def refuse(self, peer: NodeId) -> DeclineReason | None:
         """Why nothing is quoted to a peer, if so: it has no account, or nothing to pay with."""

@@ -87,9 +87,10 @@ class Payee:
         is_open = is_able and is_own_open and not self._ledger.is_halted
         return None if is_open else DeclineReason.UNPAID
 
-    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int) -> bytes:
         """The price for a peer, signed and remembered."""
-        prices, parameters = self._prices.find(model), self._ledger.parameters
+        prices = self._prices.find(model).scale(ask_permille)
+        parameters = self._ledger.parameters
         quote = FirmQuote(
             executor=self._own,
             peer=peer,

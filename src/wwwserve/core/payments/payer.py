@@ -106,7 +106,7 @@ class Payer:
             return found
         _, plan = found
         expected = self._predict_tokens(summary, ModelId(quote.model))
-        return Payable(compute_cost(plan, expected))
+        return Payable(compute_cost(plan, expected), plan.locked)
 
     def pay(self, order: PayOrder, now: Moment) -> Payment | None:
         """Open a hold for a quote; None if it cannot be paid any more."""

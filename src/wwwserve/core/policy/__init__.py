@@ -1,33 +1,40 @@
-"""What this provider allows: when, what and how much.
+"""What this provider allows: when, what, how much and at what price.
 
 Rules of the machine:
 
-- Every answer is a pure function of the settings in force, a `LoadView`, the request's summary and
-  one draw; `rules` holds these functions, `machine` the settings and the draws.
+- Every answer is a pure function of the settings in force and a `Case`, which holds everything else
+  it rests on; `rules` holds these functions, `machine` the settings, the counts and the draws.
+- So each answer can be given again later, and explained: answers are told as facts, with their
+  cases, and `replaying` decides a day of them anew.
 - A request's draw depends on the request alone, so asking again does not change an answer, and a
   probe and the offer that follows it meet the same one.
 - What was accepted is never taken back; a new policy holds for the next decision.
+- Counts (`usage`, `spending`) are never too low, and go on whatever policy comes into force.
 - The hours (`hours`, `opening`) turn at moments of their own: `Opening.turn_at` says when the next
   one is, and it is called before anything else is decided at or after that moment.
 """
 
+from wwwserve.core.policy.asking import compute_curve
 from wwwserve.core.policy.hours import WEEK_MINUTES, WEEK_US
 from wwwserve.core.policy.machine import Policy
 from wwwserve.core.policy.rules import (
-    decide_offer,
-    decide_own,
-    decide_wait,
+    count_most_tokens,
+    decide,
+    explain,
     is_below_target,
     is_shared,
 )
+from wwwserve.core.policy.spending import compute_most
 
 __all__ = [
     "WEEK_MINUTES",
     "WEEK_US",
     "Policy",
-    "decide_offer",
-    "decide_own",
-    "decide_wait",
+    "compute_curve",
+    "compute_most",
+    "count_most_tokens",
+    "decide",
+    "explain",
     "is_below_target",
     "is_shared",
 ]

@@ -1,24 +1,67 @@
-"""The provider's settings in force, and the draws that make a frequency out of a share."""
+"""The provider's settings in force, what they are compared with, and the draws of its shares."""
 
+from collections.abc import Sequence
+from typing import Final
+
+from wwwserve.core.deciding import (
+    NO_MEMORY,
+    Case,
+    GuestFailed,
+    GuestFault,
+    PolicyFact,
+    PolicyMemory,
+    Question,
+    RequestDecided,
+    SpendingCounted,
+    UseCounted,
+)
 from wwwserve.core.entropy import Entropy
-from wwwserve.core.placing import LoadView, Partners, PeerRequest, Verdict
+from wwwserve.core.events import LocalTimeRead, MachineRead, PaymentProgressed
+from wwwserve.core.paying import HoldTerms
+from wwwserve.core.placing import Accepted, LoadView, Partners, PeerRequest, Verdict
+from wwwserve.core.policy.asking import Asking
+from wwwserve.core.policy.idleness import Idleness
 from wwwserve.core.policy.opening import Opening
-from wwwserve.core.policy.rules import decide_offer, decide_own, decide_wait, is_shared
+from wwwserve.core.policy.rules import (
+    count_most_tokens,
+    decide,
+    has_room_for_others,
+    is_shared,
+)
+from wwwserve.core.policy.spending import Spending
+from wwwserve.core.policy.usage import Usage
 from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.core.sessions import Role, SessionId
+from wwwserve.core.snapshot import EngineView
 from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import REQUESTS_OPEN_MAX
 from wwwserve.values.moments import Moment
 from wwwserve.wire import ModelOffer, RequestSummary
 
+ANSWERS_MAX: Final = REQUESTS_OPEN_MAX
+"""Own requests whose last answer is remembered, so that it is told once; of more, the oldest are
+told again."""
 _PERMILLE = 1000
 
 
 class Policy:
-    """One provider's policy: holds the settings, answers by `policy.rules`."""
+    """One provider's policy: holds the settings, counts, and answers by `policy.rules`."""
 
-    def __init__(self, settings: PolicySettings, entropy: Entropy) -> None:
+    def __init__(
+        self, settings: PolicySettings, entropy: Entropy, memory: PolicyMemory = NO_MEMORY
+    ) -> None:
+        """What was taken and spent before this process began still counts."""
         self._settings = settings
         self._entropy = entropy
+        self._guests = memory.guests
         self._never = frozenset(settings.deny_nodes)
+        self._usage = Usage(memory.use)
+        self._spending = Spending(memory.spending)
+        self._idleness = Idleness()
+        self._asking = Asking()
+        self._told: dict[tuple[Question, bytes], tuple[Verdict, str]] = {}
+        """The last answer about each own request."""
+        self._facts: list[PolicyFact] = []
         self.opening = Opening(settings.hours)
         """What the hours say, now and next."""
 
@@ -27,35 +70,104 @@ class Policy:
         """The settings in force."""
         return self._settings
 
-    def set(self, settings: PolicySettings) -> None:
+    def set(self, settings: PolicySettings, now: Moment) -> None:
         """From the next decision on, these settings hold."""
         self._settings = settings
         self._never = frozenset(settings.deny_nodes)
         self.opening.set(settings.hours)
+        self.opening.turn(now)
+
+    def read(
+        self, event: LocalTimeRead | MachineRead, engines: Sequence[EngineView], now: Moment
+    ) -> None:
+        """The host looked at its calendar, or how busy the machine is with these own engines."""
+        if isinstance(event, LocalTimeRead):
+            self.opening.read(event.week_us, now)
+            self.opening.turn(now)
+            return
+        works = sum(engine.peer_running for engine in engines)
+        is_own = any(engine.own_running for engine in engines)
+        is_busy = not works and event.busy_permille >= self._settings.idle_busy_permille
+        self._idleness.read(is_used=is_own or is_busy, is_clear=not works, now=now)
+
+    def take_facts(self) -> list[PolicyFact]:
+        """What was decided and counted since last time, in order."""
+        facts, self._facts = self._facts, []
+        return facts
+
+    # -- other nodes' requests -------------------------------------------------------------------
+
+    def decide_offer(self, request: PeerRequest, load: LoadView, now: Moment) -> Verdict:
+        """Whether another node's request runs here."""
+        asker, summary = request.asker, request.summary
+        case = Case(
+            question=Question.OFFER,
+            summary=summary,
+            at=now,
+            load=load,
+            draw=self._draw(b"accept" + asker, summary, self._settings.accept_permille),
+            asker=asker,
+            offer=request.offer,
+            week_us=self.opening.compute_week_us(now),
+            closed_us=self.opening.compute_closed_us(now),
+            idle_us=self._idleness.compute_idle_us(now),
+            counts=self._usage.count(asker, now),
+        )
+        decided = self._decide(case)
+        self._facts.append(decided)
+        return decided.verdict
+
+    def has_room_for_others(self, load: LoadView) -> bool:
+        """Whether a request that was accepted may go on where `load` is, its engine having failed.
+
+        What was accepted is not judged again, but own users come first there too.
+        """
+        return has_room_for_others(self._settings, load)
+
+    def take(self, session: SessionId, request: PeerRequest, now: Moment) -> None:
+        """Another node's request was accepted: it counts from now on."""
+        tokens = count_most_tokens(request.summary, request.offer)
+        self._usage.take(session, request.asker, tokens, now)
+        self._asking.note_sale(self.opening.compute_open_us(now))
+        self._facts.append(UseCounted(session, request.asker, now, tokens, is_over=False))
+
+    def end(self, session: SessionId, asker: NodeId, tokens: int, now: Moment) -> None:
+        """It is over, and came to so many tokens."""
+        self._usage.end(session, tokens, now)
+        self._facts.append(UseCounted(session, asker, now, tokens, is_over=True))
 
     def compute_closed_us(self, now: Moment) -> int:
-        """For how long the hours keep other nodes' requests out; 0 = they are taken now."""
-        return self.opening.compute_closed_us(now)
+        """For how long hours and idleness keep other nodes' requests out at least; 0 = they do not.
 
-    def decide_own(self, summary: RequestSummary, load: LoadView | None) -> Verdict:
-        """Whether an own user's request runs here, looks for another node, or waits here."""
-        draw = self._draw(b"offload", summary, self._settings.offload_permille)
-        return decide_own(self._settings, load, draw)
-
-    def decide_wait(self, summary: RequestSummary) -> Verdict:
-        """Whether an own user's request for which no place was found waits here."""
-        draw = self._draw(b"queue", summary, self._settings.queue_permille)
-        return decide_wait(self._settings, draw)
-
-    def decide_offer(self, request: PeerRequest, load: LoadView) -> Verdict:
-        """Whether another node's request runs here."""
-        question = b"accept" + request.asker
-        draw = self._draw(question, request.summary, self._settings.accept_permille)
-        return decide_offer(self._settings, load, request, draw)
+        A machine that is in use may become idle for good at any time, so that is the soonest.
+        """
+        closed_us = self.opening.compute_closed_us(now)
+        if not self._settings.idle_only:
+            return closed_us
+        return max(closed_us, self._settings.idle_for_us - self._idleness.compute_idle_us(now))
 
     def is_shared(self, offer: ModelOffer) -> bool:
         """Whether other nodes may use a model at all."""
         return is_shared(self._settings, offer)
+
+    def compute_ask_permille(self, load: LoadView, now: Moment) -> int:
+        """The share of its prices that the node asks now, in thousandths."""
+        self._asking.advance(self.opening.compute_open_us(now))
+        return self._asking.compute_share(self._settings, load.utilisation_permille)
+
+    # -- own users' requests ---------------------------------------------------------------------
+
+    def decide_own(self, summary: RequestSummary, load: LoadView | None, now: Moment) -> Verdict:
+        """Whether an own user's request runs here, looks for another node, or waits here."""
+        if load is not None:
+            self._idleness.note_use()
+        draw = self._draw(b"offload", summary, self._settings.offload_permille)
+        return self._decide_once(Case(Question.OWN, summary, now, load, draw))
+
+    def decide_wait(self, summary: RequestSummary, now: Moment) -> Verdict:
+        """Whether an own user's request for which no place was found waits here."""
+        draw = self._draw(b"queue", summary, self._settings.queue_permille)
+        return self._decide_once(Case(Question.WAIT, summary, now, None, draw))
 
     def get_partners(self, summary: RequestSummary, allowed: tuple[NodeId, ...]) -> Partners:
         """The nodes an own user's request may be sent to; `allowed` are the user's own, if any.
@@ -69,11 +181,71 @@ class Policy:
         only = frozenset(node for node in named if not chosen or node in chosen)
         return Partners(only, self._never)
 
-    def _draw(self, question: bytes, summary: RequestSummary, share_permille: int) -> int:
+    def get_price_max(self) -> int:
+        """Micro-credits for a million tokens above which nothing is bought."""
+        return self._settings.offload_price_max
+
+    def refuse_cost(self, most: int, now: Moment) -> str:
+        """Why a request that may cost so much is not sent elsewhere; empty if it may be."""
+        return self._spending.describe_excess(self._settings, most, now)
+
+    def note_hold(self, session: SessionId, terms: HoldTerms) -> None:
+        """A hold was signed for an own user's request."""
+        self._spending.note_hold(session, terms)
+
+    def note_payment(self, event: PaymentProgressed, now: Moment) -> None:
+        """The data plane tells how deep a hold is paid: one of this node's own, or another's."""
+        if event.session.role is not Role.ORIGIN:
+            return
+        self._spending.note_paid(event.session, event.hold_id, event.depth)
+        if event.is_last:
+            spent = self._spending.end(event.session, now)
+            self._facts.append(SpendingCounted(event.session, now, spent))
+
+    # -- what these share ------------------------------------------------------------------------
+
+    def _decide_once(self, case: Case) -> Verdict:
+        """An own request is asked about again and again while it waits: news is told once."""
+        decided = self._decide(case)
+        key, answer = (case.question, case.summary.request), (decided.verdict, decided.rule)
+        if self._told.get(key) != answer:
+            if key not in self._told and len(self._told) >= ANSWERS_MAX:
+                del self._told[next(iter(self._told))]
+            self._told[key] = answer
+            self._facts.append(decided)
+        return decided.verdict
+
+    def _decide(self, case: Case) -> RequestDecided:
+        verdict, rule = decide(self._settings, case)
+        name = self._settings.guest
+        if not name or not is_guest_heard(self._settings, case, verdict):
+            return RequestDecided(case, verdict, rule)
+        answer = self._guests.ask(name, case)
+        if isinstance(answer, GuestFault):
+            self._facts.append(GuestFailed(name, answer.detail))
+            return RequestDecided(case, verdict, rule, answer.detail)
+        return RequestDecided(case, answer, f"guest {name}")
+
+    def _draw(self, question: bytes, summary: RequestSummary, share_permille: int) -> int | None:
         """The request's own number from 0 to 999 for one question; the same whenever asked.
 
         Where the share is nothing or all, every number gives the same answer, and none is drawn.
         """
         if share_permille in (0, _PERMILLE):
-            return 0
+            return None
         return self._entropy.split((question + summary.request).hex()).below(_PERMILLE)
+
+
+def is_guest_heard(settings: PolicySettings, case: Case, verdict: Verdict) -> bool:
+    """Whether the provider's own Python policy has a say: it never allows what a setting forbids.
+
+    Of another node's requests it sees those that the settings accept. Own users' requests it places
+    freely, unless nothing may leave this node.
+    """
+    match case.question:
+        case Question.OFFER:
+            return isinstance(verdict, Accepted)
+        case Question.OWN:
+            return settings.offload_permille > 0 and case.load is not None
+        case Question.WAIT:
+            return settings.queue_permille > 0

@@ -29,6 +29,9 @@ class Opening:
         self.is_open = False
         self.turn_at = NEVER
         """When `turn` is due; before, it may be called and does nothing."""
+        self._open_us = 0
+        """For how long it has been open, up to `_seen_at`."""
+        self._seen_at: Moment | None = None
         self._ahead_us: int | None = None
         """What to add to a moment to have the local time; None = nobody has told it yet."""
         self._table = Timetable(is_open_at_end=True, turns_us=())
@@ -58,11 +61,23 @@ class Opening:
         if now < self.turn_at:
             return
         assert self._ahead_us is not None, "no turn is due before the time is known"
+        self.compute_open_us(now)
         week_us = (now + self._ahead_us) % WEEK_US
         self.is_open = self._table.is_open(week_us)
         rest_us = self._table.compute_rest_us(week_us)
         assert rest_us is not None, "no turn is due where there are none"
         self.turn_at = after(now, rest_us)
+
+    def compute_week_us(self, now: Moment) -> int | None:
+        """The time of the week where the provider is; None = nobody has told it yet."""
+        return None if self._ahead_us is None else (now + self._ahead_us) % WEEK_US
+
+    def compute_open_us(self, now: Moment) -> int:
+        """For how long it has been open all in all, since it was first asked this."""
+        if self.is_open and self._seen_at is not None:
+            self._open_us += now - self._seen_at
+        self._seen_at = now
+        return self._open_us
 
     def compute_closed_us(self, now: Moment) -> int:
         """How long it stays closed; 0 = it is open."""

@@ -131,6 +131,7 @@ class Executor:
         model = served.offer.model
         fact = WorkStarted(event.session, RequestId(summary.request), event.peer, model)
         self.effects.append(Report(fact))
+        self._policy.take(event.session, PeerRequest(event.peer, summary, served.offer), now)
         work = Work(event.session, summary, event.peer, now, served, now, payment=payment)
         self._run(work, now)
 
@@ -189,13 +190,23 @@ class Executor:
     def _find_other(self, work: Work, now: Moment) -> ServedModel | None:
         """An own engine with room that has not failed a work yet.
 
-        The work was taken on already: neither draining nor the hours keep it from going on.
+        The work was taken on already: neither draining nor the policy keeps it from going on, but
+        own users come first there too.
         """
         for served in self._capacity.list_ranked(work.served.offer.model, now):
-            request = PeerRequest(work.origin, work.summary, served.offer)
-            if served.engine not in work.failed_on and self._judge(request, served, now) is None:
+            if served.engine not in work.failed_on and self._can_go_on(work, served, now):
                 return served
         return None
+
+    def _can_go_on(self, work: Work, served: ServedModel, now: Moment) -> bool:
+        if not (
+            has_capabilities(served.offer, work.summary)
+            and fits_context(served.offer, work.summary)
+            and self._capacity.is_ready(served, now)
+        ):
+            return False
+        load = self._get_load(work.origin, work.summary, served, now)
+        return self._policy.has_room_for_others(load)
 
     def fail(self, work: Work, error: str, now: Moment) -> None:
         """A work came to nothing, or its origin does not want it any more."""
@@ -218,6 +229,12 @@ class Executor:
         self._capacity.release(work.served, Role.EXECUTOR, work.tokens)
 
     def _report_end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
+        prompt_tokens = usage.prompt_tokens
+        if not prompt_tokens and work.first_output_at is not None:
+            # It broke after the engine had read the prompt, and before it had counted it.
+            prompt_tokens = work.summary.prompt_tokens
+        tokens = prompt_tokens + usage.completion_tokens
+        self._policy.end(work.session, work.origin, tokens, now)
         fact = WorkFinished(
             session=work.session,
             request=RequestId(work.summary.request),
@@ -254,8 +271,6 @@ class Executor:
         """The first own model that may and can run it now, or the most hopeful reason why none."""
         if self._is_draining:
             return DeclineReason.DRAINING
-        if self._policy.compute_closed_us(now) > 0:
-            return DeclineReason.CLOSED
         if len(self._works) >= WORKS_OPEN_MAX:
             return DeclineReason.BUSY
         reasons: list[DeclineReason] = []
@@ -278,7 +293,7 @@ class Executor:
         if not fits_context(request.offer, request.summary):
             return DeclineReason.TOO_LARGE
         load = self._get_load(request.asker, request.summary, served, now)
-        match self._policy.decide_offer(request, load):
+        match self._policy.decide_offer(request, load, now):
             case Accepted():
                 reason = None
             case Declined(said):
@@ -325,7 +340,12 @@ class Executor:
             first_token_us=estimate.first_token_us,
             finish_us=estimate.finish_us,
             expiry_us=QUOTE_LIFE_US,
-            payment=self._strangers.payments.quote(event.peer, model, estimate.first_token_us),
+            payment=self._strangers.payments.quote(
+                event.peer,
+                model,
+                estimate.first_token_us,
+                self._policy.compute_ask_permille(load, now),
+            ),
         )
 
     def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:

@@ -51,7 +51,7 @@ from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import Quote
 
 _TOO_DEAR = Unpayable(
-    "they ask more for a million tokens than its user allows", is_out_of_credits=False
+    "they ask more for a million tokens than its user or this node allows", is_out_of_credits=False
 )
 
 
@@ -104,7 +104,7 @@ class Placement:
                 self._start_or_wait(request, here, now)
             case Route.AUTO:
                 load = None if here is None else self._get_load(request, here, now)
-                match self._policy.decide_own(request.summary, load):
+                match self._policy.decide_own(request.summary, load, now):
                     case Accepted() | Queued():
                         self._start_or_wait(request, here, now)
                     case Declined():
@@ -204,7 +204,7 @@ class Placement:
             case Route.AUTO:
                 here = self._find_here(request, now)
                 load = None if here is None else self._get_load(request, here, now)
-                return isinstance(self._policy.decide_own(request.summary, load), Declined)
+                return isinstance(self._policy.decide_own(request.summary, load, now), Declined)
             case _:
                 assert_never(request.route)
 
@@ -224,7 +224,7 @@ class Placement:
         for node, answer in ended.answers.items():
             quote = answer.quote
             if is_willing(quote, request.summary) and partners.admits(node):
-                self._weigh(request, node, answer, heard)
+                self._weigh(request, node, answer, heard, now)
             else:
                 heard.others.append(Alternative(node, None, quote.decline))
                 request.excluded[node] = compute_excluded_until(now, quote.retry_after_us)
@@ -234,13 +234,18 @@ class Placement:
         request.shortage = "" if heard.bids or heard.is_passing else heard.shortage
         return heard
 
-    def _weigh(self, request: OpenRequest, node: NodeId, answer: Answer, heard: "_Heard") -> None:
+    def _weigh(
+        self, request: OpenRequest, node: NodeId, answer: Answer, heard: "_Heard", now: Moment
+    ) -> None:
         """A willing node's quote is a bid if it can be paid."""
         quote = answer.quote
-        if is_too_dear(quote, request.price_max):
+        if is_too_dear(quote, min(request.price_max, self._policy.get_price_max())):
             weighed: Payable | Unpayable = _TOO_DEAR
         else:
             weighed = self._strangers.payments.weigh(node, quote, request.summary, request.cost_max)
+        excess = self._policy.refuse_cost(weighed.most, now) if isinstance(weighed, Payable) else ""
+        if excess:
+            weighed = Unpayable(excess, is_out_of_credits=True)
         match weighed:
             case Payable():
                 bid = Bid(
@@ -292,7 +297,7 @@ class Placement:
         if request.phase is Phase.QUEUED:
             # Those probed for are the first of the queue: hardly anybody is before them.
             load = replace(load, own_waiting=0)
-        if not load.has_room and not self._may_wait(request):
+        if not load.has_room and not self._may_wait(request, now):
             return None
         model = ModelId(here.offer.model)
         estimate = self._routing.estimate(request.summary, model, load)
@@ -308,10 +313,10 @@ class Placement:
 
     # -- the queue -------------------------------------------------------------------------------
 
-    def _may_wait(self, request: OpenRequest) -> bool:
+    def _may_wait(self, request: OpenRequest, now: Moment) -> bool:
         if request.phase is Phase.QUEUED:
             return True
-        return isinstance(self._policy.decide_wait(request.summary), Queued)
+        return isinstance(self._policy.decide_wait(request.summary, now), Queued)
 
     def _wait(self, request: OpenRequest, now: Moment) -> None:
         """No place now: it waits if one may come, policy lets it and the queue has room."""
@@ -320,7 +325,7 @@ class Placement:
             self._book.end(request, error, now)
         elif request.phase is Phase.QUEUED:
             pass
-        elif not self._may_wait(request):
+        elif not self._may_wait(request, now):
             self._book.end(request, describe_unplaced(request), now)
         elif len(self._book.queue) >= QUEUE_LENGTH_MAX:
             detail = f"{QUEUE_LENGTH_MAX} requests wait here already; try again later"

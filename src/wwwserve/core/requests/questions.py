@@ -1,7 +1,8 @@
 """What the requests machine asks of three strangers, which `core.peer` hands to it.
 
 All answer at once and from what they already know. Asking policy and routing changes nothing in
-them but the next draw of chance; payments remember what they have signed and taken on.
+them but the next draw of chance; policy is told what was taken and spent, and payments remember
+what they have signed and taken on.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wwwserve.core.holding import Payment
-from wwwserve.core.paying import Payable, PayeeTerms, PayOrder, Unpayable
+from wwwserve.core.paying import HoldTerms, Payable, PayeeTerms, PayOrder, Unpayable
 from wwwserve.core.placing import (
     Bid,
     Estimate,
@@ -33,16 +34,44 @@ __all__ = ["AsksPayments", "AsksPolicy", "AsksRouting", "Payment", "Strangers"]
 class AsksPolicy(Protocol):
     """What this provider allows (`core.policy.Policy`)."""
 
-    def decide_own(self, summary: RequestSummary, load: LoadView | None) -> Verdict:
+    def decide_own(self, summary: RequestSummary, load: LoadView | None, now: Moment) -> Verdict:
         """Whether an own user's request runs here, looks for another node, or waits here."""
         ...
 
-    def decide_wait(self, summary: RequestSummary) -> Verdict:
+    def decide_wait(self, summary: RequestSummary, now: Moment) -> Verdict:
         """Whether an own user's request for which no place was found waits here."""
         ...
 
-    def decide_offer(self, request: PeerRequest, load: LoadView) -> Verdict:
+    def decide_offer(self, request: PeerRequest, load: LoadView, now: Moment) -> Verdict:
         """Whether another node's request runs here."""
+        ...
+
+    def has_room_for_others(self, load: LoadView) -> bool:
+        """Whether a request taken before may go on where `load` is, its engine having failed."""
+        ...
+
+    def take(self, session: SessionId, request: PeerRequest, now: Moment) -> None:
+        """Another node's request was taken: it counts from now on."""
+        ...
+
+    def end(self, session: SessionId, asker: NodeId, tokens: int, now: Moment) -> None:
+        """A request that was taken is over, and came to so many tokens."""
+        ...
+
+    def get_price_max(self) -> int:
+        """Micro-credits for a million tokens above which nothing is bought."""
+        ...
+
+    def refuse_cost(self, most: int, now: Moment) -> str:
+        """Why a request that may cost so much is not sent elsewhere; empty if it may be."""
+        ...
+
+    def note_hold(self, session: SessionId, terms: HoldTerms) -> None:
+        """A hold was signed for an own user's request."""
+        ...
+
+    def compute_ask_permille(self, load: LoadView, now: Moment) -> int:
+        """The share of its prices that the node asks now, in thousandths."""
         ...
 
     def compute_closed_us(self, now: Moment) -> int:
@@ -88,8 +117,11 @@ class AsksPayments(Protocol):
     `pay` and `admit` are commands as much as questions: they answer at once, and remember.
     """
 
-    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
-        """The price for a peer, as `Quote.payment` says it; empty where nothing is paid."""
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int) -> bytes:
+        """The price for a peer, as `Quote.payment` says it; empty where nothing is paid.
+
+        `ask_permille` is the share of its prices that the node asks now.
+        """
         ...
 
     def refuse(self, peer: NodeId) -> DeclineReason | None:

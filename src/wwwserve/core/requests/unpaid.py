@@ -16,7 +16,7 @@ _FREE = Payable(0)
 class Unpaid:
     """`AsksPayments` where no money is."""
 
-    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int) -> bytes:
         """No price."""
         return b""
 
@@ -50,7 +50,7 @@ class Unpaid:
 class LedgerUnknown:
     """`AsksPayments` of a network that pays, while its ledger is not known here yet."""
 
-    def quote(self, peer: NodeId, model: ModelId, first_token_us: int) -> bytes:
+    def quote(self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int) -> bytes:
         """No price: nobody is quoted anything."""
         return b""
 

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from wwwserve.core.deciding import PolicyFact
 from wwwserve.core.facts import (
     AttemptFailed,
     AttemptStarted,
@@ -88,7 +89,7 @@ class NodeMetrics:
 
     def on_fact(self, fact: Fact) -> None:
         """Count one fact."""
-        if isinstance(fact, (LedgerFact, LedgerBegun, ForkProved, TokenCountsDiffer)):
+        if isinstance(fact, (LedgerFact, LedgerBegun, ForkProved, TokenCountsDiffer, PolicyFact)):
             return  # a look at the peer says what the ledger has come to
         match fact:
             case RequestReceived() | RequestQueued() | AttemptStarted() | AttemptFailed():

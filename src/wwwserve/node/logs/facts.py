@@ -2,7 +2,7 @@
 
 | level | lines |
 |---|---|
-| debug | each step of a request and of a work for another node; links |
+| debug | each step of a request and of a work for another node; decisions; links |
 | info | how each request and each work ended; members; hours; engines that are well |
 | warning | what may need somebody: failed runs and requests, engines in trouble, refused peers |
 
@@ -17,6 +17,13 @@ from typing import assert_never
 
 from structlog.typing import FilteringBoundLogger
 
+from wwwserve.core.deciding import (
+    GuestFailed,
+    PolicyFact,
+    RequestDecided,
+    SpendingCounted,
+    UseCounted,
+)
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.engines import EngineHealth
 from wwwserve.core.facts import (
@@ -38,7 +45,7 @@ from wwwserve.core.facts import (
 )
 from wwwserve.node.logs.ledger_facts import BOOK_FACTS, describe_ledger
 from wwwserve.ports.clock import Clock
-from wwwserve.values.ids import NodeId, node_prefix, request_text
+from wwwserve.values.ids import NodeId, RequestId, node_prefix, request_text
 from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.refusals import FailureKind
 
@@ -60,7 +67,17 @@ _TROUBLE = tuple(
 _RequestFact = RequestReceived | RequestQueued | AttemptStarted | AttemptFailed | RequestFinished
 _WorkFact = WorkStarted | WorkDeclined | WorkFinished
 _PeerFact = MemberChanged | LinkChanged | PeerRefused
-_STEPS = (RequestReceived, RequestQueued, AttemptStarted, WorkStarted, WorkDeclined, LinkChanged)
+_STEPS = (
+    RequestReceived,
+    RequestQueued,
+    AttemptStarted,
+    WorkStarted,
+    WorkDeclined,
+    LinkChanged,
+    RequestDecided,
+    UseCounted,
+    SpendingCounted,
+)
 """Told at debug only."""
 
 Value = str | int | None
@@ -142,15 +159,10 @@ def describe(fact: Fact, own: NodeId) -> Line:
             return _describe_work(fact)
         case MemberChanged() | LinkChanged() | PeerRefused():
             return _describe_peer(fact)
-        case EngineChanged():
-            return _describe_engine(fact)
-        case OpeningChanged():
-            shown: dict[str, Value] = {
-                "hours": "open" if fact.is_within_hours else "closed",
-                "operator": "resting" if fact.is_resting else None,
-            }
-            event = "opened to others" if fact.is_open else "closed to others"
-            return Line(logging.INFO, event, shown)
+        case EngineChanged() | OpeningChanged():
+            return _describe_standing(fact)
+        case RequestDecided() | UseCounted() | SpendingCounted() | GuestFailed():
+            return _describe_decision(fact)
         case FactsDropped():
             return Line(logging.WARNING, "facts dropped", {"count": fact.count})
         case _:
@@ -235,6 +247,29 @@ def _describe_work(fact: _WorkFact) -> Line:
             assert_never(fact)
 
 
+def _describe_decision(fact: PolicyFact) -> Line:
+    """What others ask of this node; the policy's own log has all of it."""
+    match fact:
+        case RequestDecided():
+            fields: dict[str, Value] = {
+                "request": request_text(RequestId(fact.case.summary.request)),
+                "answer": type(fact.verdict).__name__.lower(),
+                "rule": fact.rule,
+            }
+            return Line(logging.DEBUG, "request decided", fields, is_rationed=True)
+        case UseCounted():
+            fields = {"session": str(fact.session), "tokens": fact.tokens}
+            return Line(logging.DEBUG, "use counted", fields)
+        case SpendingCounted():
+            fields = {"session": str(fact.session), "microcredits": fact.microcredits}
+            return Line(logging.DEBUG, "spending counted", fields)
+        case GuestFailed():
+            fields = {"guest": fact.guest, "detail": fact.detail}
+            return Line(logging.WARNING, "guest failed", fields, is_rationed=True)
+        case _:
+            assert_never(fact)
+
+
 def _describe_peer(fact: _PeerFact) -> Line:
     match fact:
         case MemberChanged():
@@ -255,7 +290,15 @@ def _describe_peer(fact: _PeerFact) -> Line:
             assert_never(fact)
 
 
-def _describe_engine(fact: EngineChanged) -> Line:
+def _describe_standing(fact: EngineChanged | OpeningChanged) -> Line:
+    """What this node can do, and whether it does it for others."""
+    if isinstance(fact, OpeningChanged):
+        shown: dict[str, Value] = {
+            "hours": "open" if fact.is_within_hours else "closed",
+            "operator": "resting" if fact.is_resting else None,
+        }
+        event = "opened to others" if fact.is_open else "closed to others"
+        return Line(logging.INFO, event, shown)
     fields: dict[str, Value] = {
         "engine": fact.engine,
         "health": fact.health.value,

@@ -1,18 +1,22 @@
 """Each knob of a provider's policy does what it says, alone and at its edges.
 
-The rules are pure functions, so each test is a table of loads and answers; the machine around them
+The rules are pure functions, so each test is a table of cases and answers; the machine around them
 is shown to draw once per request.
 """
+
+from dataclasses import astuple
 
 import pytest
 
 from tests.unit.core.desk import node, summary
+from wwwserve.core.deciding import Case, Counts, Question
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.placing import Accepted, Declined, LoadView, PeerRequest, Queued, Verdict
-from wwwserve.core.policy import Policy, decide_offer, decide_own, decide_wait, is_below_target
+from wwwserve.core.policy import Policy, decide, is_below_target
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
+from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import ModelOffer
 
@@ -21,11 +25,28 @@ HALF = LoadView(slots=4, used=2)
 BUSY = LoadView(slots=4, used=3)
 FULL = LoadView(slots=4, used=4)
 OFFER = ModelOffer("org/small")
+NOW = Moment(7 * SECOND)
 LIMITLESS = PolicySettings(completion_tokens_max=500)
 
 
+def offered(load: LoadView = IDLE, **fields: object) -> Case:
+    """Another node's request for the small model; fields of the case go before its summary's."""
+    known = {"draw": 500, "asker": node(1), "offer": OFFER}
+    of_case = {name: fields.pop(name) for name in list(fields) if name in Case.__slots__}
+    asked = summary(1, **fields)
+    return Case(Question.OFFER, asked, NOW, load, **(known | of_case))  # type: ignore[arg-type]
+
+
 def ask(settings: PolicySettings, load: LoadView = IDLE, **fields: object) -> Verdict:
-    return decide_offer(settings, load, PeerRequest(node(1), summary(1, **fields), OFFER), draw=500)
+    return decide(settings, offered(load, **fields))[0]
+
+
+def own(settings: PolicySettings, load: LoadView | None, draw: int) -> Verdict:
+    return decide(settings, Case(Question.OWN, summary(1), NOW, load, draw))[0]
+
+
+def wait(settings: PolicySettings, draw: int) -> Verdict:
+    return decide(settings, Case(Question.WAIT, summary(1), NOW, None, draw))[0]
 
 
 def reason(settings: PolicySettings, load: LoadView = IDLE, **fields: object) -> DeclineReason:
@@ -53,13 +74,13 @@ def test_a_share_of_own_requests_leaves_a_busy_node(
     load: LoadView | None, draw: int, verdict: Verdict
 ) -> None:
     settings = PolicySettings(offload_permille=500, target_utilisation_permille=700)
-    assert decide_own(settings, load, draw) == verdict
+    assert own(settings, load, draw) == verdict
 
 
 def test_with_offloading_off_nothing_leaves() -> None:
     settings = PolicySettings(offload_permille=0)
-    assert decide_own(settings, None, 0) == Queued()
-    assert decide_own(settings, FULL, 0) == Queued()
+    assert own(settings, None, 0) == Queued()
+    assert own(settings, FULL, 0) == Queued()
 
 
 @pytest.mark.parametrize(
@@ -84,8 +105,8 @@ def test_a_full_target_still_needs_a_slot() -> None:
 
 def test_a_share_of_those_without_a_place_waits() -> None:
     settings = PolicySettings(queue_permille=300)
-    assert decide_wait(settings, 299) == Queued()
-    assert decide_wait(settings, 300) == Declined(DeclineReason.BUSY)
+    assert wait(settings, 299) == Queued()
+    assert wait(settings, 300) == Declined(DeclineReason.BUSY)
 
 
 # -- other nodes' requests -----------------------------------------------------------------------
@@ -141,11 +162,57 @@ def test_size_caps_hold(settings: PolicySettings) -> None:
 
 
 def test_an_answer_without_a_limit_counts_as_the_models_own() -> None:
-    request = PeerRequest(node(1), summary(1, completion_tokens_max=0), OFFER)
-    assert decide_offer(LIMITLESS, IDLE, request, 0) == Declined(DeclineReason.TOO_LARGE)
-    assert decide_offer(PolicySettings(), IDLE, request, 0) == Accepted()
-    short = PeerRequest(request.asker, request.summary, ModelOffer("org/small", context_tokens=400))
-    assert decide_offer(LIMITLESS, IDLE, short, 0) == Accepted()
+    assert reason(LIMITLESS, completion_tokens_max=0) is DeclineReason.TOO_LARGE
+    assert ask(PolicySettings(), completion_tokens_max=0) == Accepted()
+    short = ModelOffer("org/small", context_tokens=400)
+    assert ask(LIMITLESS, completion_tokens_max=0, offer=short) == Accepted()
+
+
+def test_prompt_and_answer_together_have_a_cap() -> None:
+    assert ask(PolicySettings(context_tokens_max=200)) == Accepted()
+    assert reason(PolicySettings(context_tokens_max=199)) is DeclineReason.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "wanted"),
+    [
+        (PolicySettings(tokens_per_day_max=500), Counts(day_tokens=301), DeclineReason.POLICY),
+        (
+            PolicySettings(tokens_per_day_per_peer_max=500),
+            Counts(day_tokens_asker=301),
+            DeclineReason.POLICY,
+        ),
+        (PolicySettings(requests_per_minute_max=3), Counts(minute_requests=3), DeclineReason.RATE),
+        (
+            PolicySettings(requests_per_minute_per_peer_max=3),
+            Counts(minute_requests_asker=3),
+            DeclineReason.RATE,
+        ),
+    ],
+)
+def test_what_was_taken_so_far_counts(
+    settings: PolicySettings, counts: Counts, wanted: DeclineReason
+) -> None:
+    assert reason(settings, counts=counts) is wanted
+    one_less = Counts(*(max(value - 1, 0) for value in astuple(counts)))
+    assert ask(settings, counts=one_less) == Accepted()
+
+
+def test_slots_are_kept_free_for_own_users() -> None:
+    settings = PolicySettings(own_first=False, reserve_concurrency=2)
+    assert ask(settings, LoadView(slots=4, used=1)) == Accepted()
+    assert reason(settings, HALF) is DeclineReason.BUSY
+
+
+def test_a_machine_in_use_takes_nothing_where_only_idle_ones_should() -> None:
+    settings = PolicySettings(idle_only=True, idle_for_us=60 * SECOND)
+    assert reason(settings, idle_us=60 * SECOND - 1) is DeclineReason.CLOSED
+    assert ask(settings, idle_us=60 * SECOND) == Accepted()
+    assert ask(PolicySettings(), idle_us=0) == Accepted()
+
+
+def test_outside_its_hours_a_node_takes_nothing() -> None:
+    assert reason(PolicySettings(), closed_us=1) is DeclineReason.CLOSED
 
 
 def test_lists_of_nodes_and_models_hold() -> None:
@@ -162,19 +229,20 @@ def test_lists_of_nodes_and_models_hold() -> None:
 
 
 def test_asking_again_does_not_wear_a_knob_out() -> None:
+    # [POLICY-DRAW.1]
     policy = Policy(PolicySettings(accept_permille=500), Entropy(b"policy"))
     requests = [PeerRequest(node(1), summary(number), OFFER) for number in range(200)]
-    first = [policy.decide_offer(request, IDLE) for request in requests]
-    assert [policy.decide_offer(request, IDLE) for request in requests] == first
+    first = [policy.decide_offer(request, IDLE, NOW) for request in requests]
+    assert [policy.decide_offer(request, IDLE, NOW) for request in requests] == first
     assert 60 < sum(verdict == Accepted() for verdict in first) < 140
 
 
 def test_a_new_policy_holds_from_the_next_decision() -> None:
     policy = Policy(PolicySettings(), Entropy(b"policy"))
     request = PeerRequest(node(1), summary(1), OFFER)
-    assert policy.decide_offer(request, IDLE) == Accepted()
-    policy.set(PolicySettings(accept_permille=0, deny_nodes=(node(3),)))
-    assert policy.decide_offer(request, IDLE) == Declined(DeclineReason.POLICY)
+    assert policy.decide_offer(request, IDLE, NOW) == Accepted()
+    policy.set(PolicySettings(accept_permille=0, deny_nodes=(node(3),)), NOW)
+    assert policy.decide_offer(request, IDLE, NOW) == Declined(DeclineReason.POLICY)
     assert not policy.get_partners(summary(1), ()).admits(node(3))
 
 

@@ -101,7 +101,7 @@ def test_a_node_denied_since_it_was_asked_gets_no_offer() -> None:
     desk = Desk()
     desk.meet(member(1))
     (asked,) = probes(desk.submit(1)).values()
-    desk.policy.set(PolicySettings(deny_nodes=(node(1),)))
+    desk.policy.set(PolicySettings(deny_nodes=(node(1),)), desk.now)
     assert not list(pick_all(desk.quote(asked, 1, finish_us=1), StartRemote))
 
 

@@ -1,0 +1,182 @@
+"""What a provider's policy is asked, what its answer rests on, and how the answer is told.
+
+A `Case` is everything a decision looks at beside the settings in force. It is a value: decided
+again, a case has the same answer, which is how decisions are explained and replayed.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from wwwserve.core.placing import LoadView, Verdict
+from wwwserve.core.sessions import SessionId
+from wwwserve.values.ids import NodeId
+from wwwserve.values.moments import Moment
+from wwwserve.wire import ModelOffer, RequestSummary
+
+
+class Question(Enum):
+    """What a policy is asked about a request."""
+
+    OFFER = "offer"
+    """Another node's: does it run here?"""
+    OWN = "own"
+    """An own user's: does it run here, look for another node, or wait here?"""
+    WAIT = "wait"
+    """An own user's for which no place was found: does it wait here?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a node has taken of others so far, by a policy's counting."""
+
+    minute_requests: int = 0
+    """Requests taken within the last minute."""
+    minute_requests_asker: int = 0
+    """Of these, the asking node's."""
+    day_tokens: int = 0
+    """Tokens within the last 24 hours, with the most that running requests may still come to."""
+    day_tokens_asker: int = 0
+    """Of these, the asking node's."""
+
+
+NO_COUNTS = Counts()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request to be decided about, and all that its decision rests on beside the settings."""
+
+    question: Question
+    summary: RequestSummary
+    at: Moment
+    load: LoadView | None
+    """How busy the model is that would run it; None = none here can run it now."""
+    draw: int | None = None
+    """The request's own number from 0 to 999 for this question; None = not drawn, for the share it
+    is compared with was nothing or all."""
+    asker: NodeId | None = None
+    """Another node whose request it is; None = an own user's."""
+    offer: ModelOffer | None = None
+    """With an asker: the own model that would run it."""
+    week_us: int | None = None
+    """Time of the week where the provider is; None = not told yet."""
+    closed_us: int = 0
+    """For how long the hours keep other nodes' requests out; 0 = they are open."""
+    idle_us: int = 0
+    """For how long this machine has been idle; 0 as well where nobody watches it."""
+    counts: Counts = NO_COUNTS
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one rule of a policy says about a case."""
+
+    rule: str
+    """The setting it goes by, or a word for what is no setting."""
+    detail: str
+    """What it compared, for a person."""
+    verdict: Verdict | None
+    """Its answer; None = it leaves the answer to the rules after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDecided:
+    """Fact: a policy has answered about a request."""
+
+    case: Case
+    verdict: Verdict
+    rule: str
+    """Which rule's answer it is."""
+    guest_fault: str = ""
+    """Why the provider's own Python policy was not heeded, if it was asked in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseCounted:
+    """Fact: another node's request was taken, or is over, and counts so much from now on."""
+
+    session: SessionId
+    asker: NodeId
+    at: Moment
+    tokens: int
+    """The most it may come to when it is taken; what it came to when it is over."""
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingCounted:
+    """Fact: an own user's request has been paid for elsewhere."""
+
+    session: SessionId
+    at: Moment
+    microcredits: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFailed:
+    """Fact: the provider's own Python policy gave no answer that counts; the built-in one did."""
+
+    guest: str
+    detail: str
+
+
+PolicyFact = RequestDecided | UseCounted | SpendingCounted | GuestFailed
+"""What a policy tells, for whoever keeps its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastSpending:
+    """Micro-credits that own requests cost before this process began."""
+
+    at: Moment
+    """On the new process's clock, so usually before its start."""
+    microcredits: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastUse:
+    """Tokens of another node's requests before this process began."""
+
+    asker: NodeId | None
+    """None = of several nodes that are not told apart."""
+    at: Moment
+    """On the new process's clock, so usually before its start."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFault:
+    """A guest gave no answer that counts."""
+
+    detail: str
+
+
+class AsksGuest(Protocol):
+    """Where a policy finds the provider's own Python policy, which the host keeps."""
+
+    def ask(self, name: str, case: Case) -> Verdict | GuestFault:
+        """The guest's answer, within its time; it must not raise."""
+        ...
+
+
+class NoGuests:
+    """A host without guests."""
+
+    def ask(self, name: str, case: Case) -> Verdict | GuestFault:
+        """There is nobody to ask."""
+        return GuestFault(f"no policy {name!r} is installed here")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyMemory:
+    """What a policy is born with beside its settings."""
+
+    use: tuple[PastUse, ...] = ()
+    """In order of time."""
+    spending: tuple[PastSpending, ...] = ()
+    """In order of time."""
+    guests: AsksGuest = field(default_factory=NoGuests)
+
+
+NO_MEMORY = PolicyMemory()
