@@ -24,6 +24,7 @@ from wwwserve.core.sessions import SessionId
 from wwwserve.sim.ends import End, Failure
 from wwwserve.sim.engines import Run
 from wwwserve.sim.hosts import Host
+from wwwserve.sim.money_checker import PaidStream
 from wwwserve.sim.network import Link, Network
 from wwwserve.sim.paying import Earnings, Purse, is_good
 from wwwserve.sim.truth import UserRequest
@@ -105,8 +106,8 @@ class EngineRun:
         if carriage is None:
             self._tell(StreamEnded(self.end.session, usage, _DIGEST))
         elif self.end.is_open:
-            tokens = self.end.host.person.state_tokens(usage.completion_tokens)
-            stated = Usage(usage.prompt_tokens, tokens)
+            tokens = usage.completion_tokens
+            stated = Usage(usage.prompt_tokens, self.end.host.person.state_tokens(tokens))
             carriage.give(self.tokens, lambda: self._end(carriage, stated))
 
     def _end(self, carriage: "Carriage", usage: Usage) -> None:
@@ -149,6 +150,8 @@ class Carriage:
     origin: End
     request: UserRequest
     offer: Offer
+    truth: PaidStream | None = None
+    """What checkers know of it, where it is paid."""
     purse: Purse | None = None
     """Of the origin, where it pays."""
     earnings: Earnings | None = None
@@ -170,17 +173,28 @@ class Carriage:
     def earn(self, payment: PayeeTerms) -> None:
         """The executor works for a hold (rule 16)."""
         assert self.executor is not None, "only who received the offer accepts it"
+        assert self.truth is not None, "its origin pays"
         if self.earnings is None:
             self.earnings = Earnings(
-                self.executor, PayeeMeter(payment), payment.is_covered, self._on_overdue
+                self.executor,
+                PayeeMeter(payment),
+                self.truth,
+                payment.is_covered,
+                self._on_overdue,
             )
 
     def give(self, before: int, leave: Action) -> None:
         """Let a piece of the answer leave, now or as soon as it is paid for."""
-        if self.earnings is None:
+        truth, executor = self.truth, self.executor
+        if self.earnings is None or truth is None or executor is None:
             leave()
-        else:
-            self.earnings.give(before, leave)
+            return
+
+        def leave_seen() -> None:
+            truth.note_sent(executor.host, before)
+            leave()
+
+        self.earnings.give(before, leave_seen)
 
     def fail(self, kind: FailureKind, status: int, detail: str) -> None:
         """Tell the origin that it came to nothing; what waited does not leave."""

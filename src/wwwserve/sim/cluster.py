@@ -45,6 +45,7 @@ from wwwserve.sim.keys import PretendSigner, PretendVerifier
 from wwwserve.sim.ledger_checker import LedgerChecker
 from wwwserve.sim.ledgers import PretendLedger
 from wwwserve.sim.log_words import LogWords
+from wwwserve.sim.money_checker import MoneyChecker
 from wwwserve.sim.network import Network
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
@@ -111,6 +112,7 @@ class Cluster:
         self.network = Network(self.world, scenario.network, verifier, network_id)
         self.log_words = LogWords(self.network, self.ledger.opener) if self.ledger else None
         self.ledger_checker = LedgerChecker()
+        self.money_checker = MoneyChecker(self.ledger_checker)
         self.hosts = {
             name: self._create_host(index, name, plan)
             for index, (name, plan) in enumerate(scenario.nodes.items())
@@ -123,6 +125,7 @@ class Cluster:
             self.requests.get,
             on_output=lambda _: None,
             on_end=self._on_end,
+            money=self.money_checker,
             opener=self.ledger.opener if self.ledger else None,
         )
         self.checkers = Checkers(
@@ -239,6 +242,7 @@ class Cluster:
         models = create_models(plan)
         self.checkers.on_birth(host, policy, models)
         self.ledger_checker.on_birth(host)
+        self.money_checker.on_birth(host)
         first = next(iter(self.hosts.values()))
         setup = PeerSetup(
             signer=self._signers[host.name],
@@ -250,7 +254,9 @@ class Cluster:
             bootstrap=() if host is first else ((first.address, first.node_id),),
             restored=host.disk.read(Lane.BOOK),
             genesis_id=self.ledger.genesis_id if self.ledger else b"",
-            wallet=WalletChoices(stored=host.disk.read(Lane.FEED)),
+            wallet=WalletChoices(
+                stored=host.disk.read(Lane.FEED), is_clean_boot=not host.has_lost_power
+            ),
         )
         if self.ledger is None:
             return self._create_core(setup, None)
@@ -267,6 +273,7 @@ class Cluster:
 
     def _watch_event(self, host: Host, event: Event) -> None:
         self.checkers.on_event(host, event)
+        self.money_checker.on_event(host, event)
 
     def _inspect(self) -> None:
         for host in self.hosts.values():
@@ -294,6 +301,7 @@ class Cluster:
     def _carry_out(self, host: Host, effect: Effect) -> None:
         self.checkers.on_effect(host, effect)
         self.ledger_checker.on_effect(host, effect)
+        self.money_checker.on_effect(host, effect)
         match effect:
             case SendMessage() | Dial() | CloseLink():
                 self._carry_out_link(host, effect)

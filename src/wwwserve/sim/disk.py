@@ -5,6 +5,8 @@ Rules, which the real store keeps too:
 - Writes of one lane become durable in the order they were asked for, each whole or not at all.
 - A crash keeps a prefix of a lane's unfinished writes: what the disk had reached, acknowledged or
   not. What was acknowledged is never lost.
+- A machine that goes down may lose the newest writes of the wallet's lane, acknowledged or not: its
+  last `UNSAFE_US`. Those of other lanes are safe.
 - Whatever names a lane waits for all writes asked of that lane before it; other lanes do not.
 """
 
@@ -15,6 +17,10 @@ from dataclasses import dataclass, field
 from wwwserve.core.effects import Persist
 from wwwserve.core.lanes import Lane
 from wwwserve.sim.world import Action, World
+from wwwserve.values.moments import MILLISECOND
+
+UNSAFE_US = 100 * MILLISECOND
+"""How long the wallet's lane takes at most to be safe from a loss of power."""
 
 
 @dataclass(slots=True)
@@ -27,7 +33,7 @@ class _Write:
 class PretendDisk:
     """One node's disk; it outlives the node's process."""
 
-    __slots__ = ("_contents", "_life", "_pending", "_world", "delay_us")
+    __slots__ = ("_contents", "_life", "_newest", "_pending", "_world", "delay_us")
 
     def __init__(self, world: World, delay_us: int) -> None:
         """`delay_us` is the longest time of one write; each takes a random part of it."""
@@ -35,6 +41,8 @@ class PretendDisk:
         self._world = world
         self._contents: dict[Lane, dict[bytes, bytes]] = {lane: {} for lane in Lane}
         self._pending: dict[Lane, deque[_Write]] = {lane: deque() for lane in Lane}
+        self._newest: deque[tuple[int, dict[bytes, bytes | None]]] = deque()
+        """Writes of the wallet's lane that may be lost: when, and what was there before."""
         self._life = 0
 
     def read(self, lane: Lane) -> dict[bytes, bytes]:
@@ -73,6 +81,16 @@ class PretendDisk:
                 self._apply(queue.popleft().persist)
             queue.clear()
 
+    def lose_newest(self) -> None:
+        """The machine went down after the process: some last writes of one lane never were."""
+        self._forget_safe()
+        contents = self._contents[Lane.FEED]
+        for _ in range(self._world.entropy.below(len(self._newest) + 1)):
+            _, before = self._newest.pop()
+            for key, value in before.items():
+                _set(contents, key, value)
+        self._newest.clear()
+
     def _begin(self, lane: Lane) -> None:
         life = self._life
         delay_us = 1 + self._world.entropy.below(max(1, self.delay_us))
@@ -96,8 +114,20 @@ class PretendDisk:
 
     def _apply(self, persist: Persist) -> None:
         contents = self._contents[persist.lane]
+        if persist.lane is Lane.FEED:
+            self._forget_safe()
+            before = {key: contents.get(key) for key, _ in persist.changes}
+            self._newest.append((self._world.now_us, before))
         for key, value in persist.changes:
-            if value is None:
-                contents.pop(key, None)
-            else:
-                contents[key] = value
+            _set(contents, key, value)
+
+    def _forget_safe(self) -> None:
+        while self._newest and self._newest[0][0] < self._world.now_us - UNSAFE_US:
+            self._newest.popleft()
+
+
+def _set(contents: dict[bytes, bytes], key: bytes, value: bytes | None) -> None:
+    if value is None:
+        contents.pop(key, None)
+    else:
+        contents[key] = value

@@ -57,7 +57,7 @@ class Faults:
         if host.is_up:
             self.network.lose_process(host, is_silent=is_silent)
             self.streams.lose_process(host)
-            host.end()
+            host.end(is_power_lost=is_silent)
             self.on_death(host)
 
     def _create_strike(self, fault: Fault) -> Action:
@@ -71,7 +71,7 @@ class Faults:
                 self._block(fault, host)
             case "break-links":
                 self.network.break_links(host)
-            case "engine-down" | "engine-hang" | "slow-disk":
+            case "engine-down" | "engine-hang" | "slow-disk" | "withhold":
                 self._strike_machine(fault, host)
             case "drain" | "resume":
                 host.tell(Depart(Departure(fault.kind)))
@@ -102,6 +102,9 @@ class Faults:
             case "engine-hang":
                 host.engine.is_hung = True
                 self._add_cure(fault.for_us, lambda: self._unhang(host))
+            case "withhold":
+                host.is_stingy = True
+                self._add_cure(fault.for_us, lambda: self._set_stingy(host, is_stingy=False))
             case _:
                 usual_us, host.disk.delay_us = host.disk.delay_us, SLOW_DISK_US
                 self._add_cure(fault.for_us, lambda: self._set_disk(host, usual_us))
@@ -141,6 +144,9 @@ class Faults:
     def _unhang(self, host: Host) -> None:
         host.engine.is_hung = False
         host.engine.go_down(for_us=0)  # whoever frees a hung engine restarts it
+
+    def _set_stingy(self, host: Host, *, is_stingy: bool) -> None:
+        host.is_stingy = is_stingy
 
     def _set_disk(self, host: Host, delay_us: int) -> None:
         host.disk.delay_us = delay_us

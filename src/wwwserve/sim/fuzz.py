@@ -3,7 +3,7 @@
 First *safety*: faults are on, and nothing bad may ever happen. Then *liveness*: a core of honest
 nodes is healed and its faults stop, though nodes outside it may stay broken or dishonest. Now
 everything good must happen before a deadline: the core sees itself whole, every open request ends,
-and every new one is answered.
+every new one is answered, and in a network that pays every hold is settled.
 """
 
 from collections.abc import Callable
@@ -42,6 +42,10 @@ ENDING_US = QUEUE_WAIT_US + ATTEMPTS_MAX * STALL_US
 ANSWERING_US = 2 * ENDING_US
 """Until each request of the healed time must be answered, though strangers still accept work and
 keep silent for `STALL_US`."""
+SETTLING_US = 300 * SECOND
+"""From the last answer until nothing is held for anybody of the core: what is claimed leaves within
+2 s, what is not is closed after a minute, and a close is final half a minute later; a ledger that
+stood still has as long to go on."""
 FRESH_REQUESTS = 3
 """New requests at each node of the core, a second apart."""
 
@@ -56,14 +60,18 @@ def create_fuzz_scenario(seed: int) -> Scenario:
     nodes = {name: _draw_node(entropy.split(name), names, name) for name in names}
     network = _draw_network(entropy.split("network"))
     is_tiny = entropy.chance(300)
+    ledger = _draw_ledger(entropy.split("ledger"))
+    faults = _draw_faults(entropy.split("faults"), names)
+    if ledger is not None:
+        faults += _draw_money_faults(entropy.split("money"), names)
     return Scenario(
         name=f"fuzz-{seed}",
         about="drawn from the seed",
         nodes=nodes,
         network=_calm(network) if is_tiny else network,
         workload=_draw_workload(entropy.split("workload")),
-        faults=_draw_faults(entropy.split("faults"), names),
-        ledger=_draw_ledger(entropy.split("ledger")),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_us)),
+        ledger=ledger,
         parameters="tiny" if is_tiny else "main",
         join_us=_JOIN_US,
         duration_us=_SAFETY_US,
@@ -110,6 +118,7 @@ class _Fuzz:
             cluster.run_until(cluster.world.now_us + SECOND)
         self._wait_for("answer", ANSWERING_US, cluster.is_quiet, "open")
         self._check_answered()
+        self._wait_for("settle", SETTLING_US, lambda: self._is_settled(core), "held")
 
     def _heal(self) -> list[Host]:
         """End all faults within a core of honest nodes; at most one of them stays outside, dead."""
@@ -152,6 +161,7 @@ class _Fuzz:
             "apart": self._describe_apart,
             "behind": self._describe_behind,
             "open": self._describe_open,
+            "held": self._describe_held,
         }[what]
         self._wait(phase, self._cluster.world.now_us + span_us, is_done, describe)
 
@@ -170,6 +180,18 @@ class _Fuzz:
 
     def _has_one_log(self, core: list[Host]) -> bool:
         return self._cluster.ledger_checker.is_one_log(core)
+
+    def _is_settled(self, core: list[Host]) -> bool:
+        """Whether nobody of the core has a hold open; what others opened ends by itself, later."""
+        return not any(self._cluster.money_checker.count_held(host) for host in core)
+
+    def _describe_held(self) -> str:
+        views = [
+            f"{host.name} has {count}"
+            for host in self._cluster.hosts.values()
+            if (count := self._cluster.money_checker.count_held(host))
+        ]
+        return "holds stay open: " + "; ".join(views)
 
     def _describe_behind(self) -> str:
         views = []
@@ -270,12 +292,19 @@ def _draw_workload(entropy: Entropy) -> WorkloadPlan:
 
 def _draw_faults(entropy: Entropy, names: list[str]) -> tuple[Fault, ...]:
     kinds: list[FaultKind] = [
-        kind for kind in get_args(FaultKind) if kind != "start" and entropy.chance(400)
+        kind
+        for kind in get_args(FaultKind)
+        if kind not in ("start", "withhold") and entropy.chance(400)
     ]
     if not kinds:
         return ()
-    faults = [_draw_fault(entropy, kinds, names) for _ in range(entropy.below(13))]
-    return tuple(sorted(faults, key=lambda fault: fault.at_us))
+    return tuple(_draw_fault(entropy, kinds, names) for _ in range(entropy.below(13)))
+
+
+def _draw_money_faults(entropy: Entropy, names: list[str]) -> tuple[Fault, ...]:
+    """What tears at paid streams: silence of either side, and deaths with and without the disk."""
+    kinds: list[FaultKind] = ["withhold", "engine-hang", "kill", "power-cut", "isolate"]
+    return tuple(_draw_fault(entropy, kinds, names) for _ in range(entropy.below(9)))
 
 
 def _draw_fault(entropy: Entropy, kinds: list[FaultKind], names: list[str]) -> Fault:

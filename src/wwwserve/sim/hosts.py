@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.effects import Effect
-from wwwserve.core.events import DeadlineReached, EngineRead, Event, LocalTimeRead, Started
+from wwwserve.core.events import (
+    DeadlineReached,
+    EngineRead,
+    Event,
+    LocalTimeRead,
+    Persisted,
+    Started,
+)
+from wwwserve.core.lanes import Lane
 from wwwserve.core.policy import WEEK_US
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.sim.disk import PretendDisk
@@ -76,6 +84,15 @@ class Host:
     """What the peer last said, on its own clock."""
     wake_us: int = NEVER
     spins: int = 0
+    is_stingy: bool = False
+    """Whether its data plane shows no unit for now, whoever runs it."""
+    has_lost_power: bool = False
+    """Whether the machine went down, and the wallet has not written so yet."""
+
+    @property
+    def pays(self) -> bool:
+        """Whether it shows the units it owes now."""
+        return self.person.pays and not self.is_stingy
 
     @property
     def is_up(self) -> bool:
@@ -93,11 +110,14 @@ class Host:
             self._tell_local_time(self.local_zero_us)
         self._poll_engine()
 
-    def end(self) -> None:
-        """The process is gone at this instant, whatever it was doing."""
+    def end(self, *, is_power_lost: bool = False) -> None:
+        """The process is gone at this instant, whatever it was doing; perhaps its machine too."""
         self.life += 1
         self.peer = None
         self.disk.crash()
+        if is_power_lost:
+            self.disk.lose_newest()
+            self.has_lost_power = True
 
     def tell(self, event: Event) -> None:
         """Give the peer an event and carry out its answer; nothing if no process runs."""
@@ -106,6 +126,8 @@ class Host:
             return
         world = self.world
         world.event_count += 1
+        if isinstance(event, Persisted) and event.lane is Lane.FEED:
+            self.has_lost_power = False
         self.watch(self, event)
         effects = peer.handle(event, self.clock.read(world.now_us))
         reply = self.person.alter(effects, world.now_us)

@@ -17,8 +17,10 @@ from wwwserve.core.ledger import Account, Constitution, Log, OpenHold
 from wwwserve.sim.checkers import Violation
 from wwwserve.sim.hosts import Host
 from wwwserve.wire.chain import ChainRecord
+from wwwserve.wire.ledger import BlockHeader
 
 _RECORD: "msgspec.msgpack.Decoder[ChainRecord]" = msgspec.msgpack.Decoder(ChainRecord)
+_HEADER: "msgspec.msgpack.Decoder[BlockHeader]" = msgspec.msgpack.Decoder(BlockHeader)
 _ACCOUNT: "msgspec.msgpack.Decoder[Account]" = msgspec.msgpack.Decoder(Account)
 _HOLD: "msgspec.msgpack.Decoder[OpenHold]" = msgspec.msgpack.Decoder(OpenHold)
 _LOG: "msgspec.msgpack.Decoder[Log]" = msgspec.msgpack.Decoder(Log)
@@ -38,6 +40,10 @@ class _Book:
     total: int = 0
     height: int = 0
     """Of the newest block that was written."""
+    time_ms: int = 0
+    """The ledger clock in the state that was written, which may be older."""
+    holds: dict[bytes, OpenHold] = field(default_factory=dict)
+    """All that are open, by their keys."""
 
     def compute_state(self) -> bytes:
         """A digest of the state below that block."""
@@ -54,6 +60,8 @@ class LedgerChecker:
     _books: dict[int, _Book] = field(default_factory=dict)
     _blocks: dict[int, bytes] = field(default_factory=dict)
     """The one id that each height has."""
+    _times_ms: dict[int, int] = field(default_factory=dict)
+    """The ledger clock after each height."""
 
     def on_birth(self, host: Host) -> None:
         """A process starts with what its disk has."""
@@ -77,14 +85,28 @@ class LedgerChecker:
             return False
         return len({book.compute_state() for book in books}) == 1
 
+    @property
+    def time_ms(self) -> int:
+        """The ledger clock after the newest block that anybody honest has written."""
+        return max(self._times_ms.values(), default=0)
+
+    def list_holds(self, host: Host) -> list[bytes]:
+        """The names of the open holds that a host pays, as it has written."""
+        holds = self._books.get(host.index, _Book()).holds
+        return [key[1:] for key, hold in holds.items() if hold.payer == host.node_id]
+
     def _note(self, host: Host, book: _Book, key: bytes, value: bytes | None) -> None:
         if key.startswith(_BLOCK) and value is not None:
             height = int.from_bytes(key[1:], "big")
-            block_id = hashlib.sha256(_RECORD.decode(value).block.header).digest()
+            header = _RECORD.decode(value).block.header
+            block_id = hashlib.sha256(header).digest()
             known = self._blocks.setdefault(height, block_id) if host.person.is_honest else block_id
             if known != block_id:
                 raise Violation("one-log", host, f"another block of height {height}")
             book.height = max(book.height, height)
+            if host.person.is_honest:
+                before_ms = self._times_ms.get(height - 1, 0)
+                self._times_ms[height] = before_ms + _HEADER.decode(header).dt_ms
         elif key.startswith(_STATE):
             self._note_entry(book, key[1:], value)
 
@@ -93,15 +115,27 @@ class LedgerChecker:
         book.total += amount - book.amounts.pop(key, 0)
         if value is None:
             book.entries.pop(key, None)
-        else:
-            book.entries[key] = value
-            book.amounts[key] = amount
+            book.holds.pop(key, None)
+            return
+        book.entries[key] = value
+        book.amounts[key] = amount
+        match key[:1]:
+            case b"h":
+                book.holds[key] = _HOLD.decode(value)
+            case b"l":
+                book.time_ms = _LOG.decode(value).time_ms
+            case _:
+                pass
 
     def _check_sum(self, host: Host, book: _Book) -> None:
         """The supply stands in the table as what is owed, so that all together is nothing."""
         if book.total:
             detail = f"{book.total} credits too many below block {book.height}"
             raise Violation("supply", host, detail)
+        late = [hold for hold in book.holds.values() if hold.ttl_ms < book.time_ms]
+        if late:
+            detail = f"a hold of {late[0].locked} is open at {book.time_ms} ms, its end has passed"
+            raise Violation("hold-end", host, detail)
 
 
 def _read_amount(key: bytes, value: bytes) -> int:

@@ -11,6 +11,7 @@ from wwwserve.core.events import HoldRunsOut, PaymentProgressed
 from wwwserve.core.paying import PayeeTerms, PayerTerms
 from wwwserve.core.payments import PayeeMeter, PayerMeter
 from wwwserve.sim.ends import End
+from wwwserve.sim.money_checker import PaidStream
 from wwwserve.sim.world import Action
 from wwwserve.values.limits import FINAL_UNIT_WAIT_US, PAYMENT_TOLD_US, PAYMENT_WAIT_US
 from wwwserve.values.refusals import Refusal
@@ -20,30 +21,33 @@ from wwwserve.wire import Unit
 class Purse:
     """What an origin pays one session with (rules 15 and 18)."""
 
-    def __init__(self, end: End, payment: PayerTerms, send: Callable[[Unit], None]) -> None:
-        """`send` puts a unit on its way to the executor."""
+    def __init__(
+        self, end: End, payment: PayerTerms, truth: PaidStream, send: Callable[[Unit], None]
+    ) -> None:
+        """`truth` is told all that happens; `send` puts a unit on its way to the executor."""
         self._end = end
         self._meter = PayerMeter(payment)
+        self._truth = truth
         self._send = send
         self._is_low_told = False
         self._is_closed = False
 
     def pay(self, completion_tokens: int, *, has_output: bool) -> None:
         """So many tokens have arrived."""
-        if not self._end.host.person.pays:
+        if has_output:
+            self._truth.note_arrived(completion_tokens)
+        if not self._end.host.pays:
             return
-        unit = self._meter.release(completion_tokens, has_output=has_output)
-        if unit is not None:
-            self._send(unit)
+        self._release(self._meter.release(completion_tokens, has_output=has_output))
         if self._meter.is_low and not self._is_low_told:
             self._is_low_told = True
             self._end.tell(HoldRunsOut(self._end.session, completion_tokens))
 
     def settle(self, completion_tokens: int) -> None:
         """The answer is whole."""
-        unit = self._meter.settle(completion_tokens) if self._end.host.person.pays else None
-        if unit is not None:
-            self._send(unit)
+        self._truth.note_arrived(completion_tokens)
+        if self._end.host.pays:
+            self._release(self._meter.settle(completion_tokens))
 
     def extend(self, payment: PayerTerms) -> None:
         """Pay with another hold from now on."""
@@ -56,6 +60,11 @@ class Purse:
         if not self._is_closed:
             self._is_closed = True
             self._report(is_last=True)
+
+    def _release(self, unit: Unit | None) -> None:
+        if unit is not None:
+            self._truth.note_released(self._meter.terms, unit.depth)
+            self._send(unit)
 
     def _report(self, *, is_last: bool) -> None:
         report(self._end, self._meter, self._meter.released, is_last=is_last)
@@ -76,6 +85,7 @@ class Earnings:
 
     end: End
     meter: PayeeMeter
+    truth: PaidStream
     is_released: bool
     on_overdue: Action
     """A unit did not come in time."""
@@ -100,6 +110,7 @@ class Earnings:
     def take(self, unit: Unit) -> None:
         """A unit came. Raises `Refusal`."""
         self.meter.take(unit)
+        self.truth.note_taken(self.meter.terms, unit.depth)
         if not self._is_report_due and not self._is_closed:
             self._is_report_due = True
             self.end.host.do_later(PAYMENT_TOLD_US, self._report_due)

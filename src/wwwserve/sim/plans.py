@@ -200,6 +200,7 @@ FaultKind = Literal[
     "engine-down",
     "engine-hang",
     "slow-disk",
+    "withhold",
     "wake",
     "policy",
 ]

@@ -71,6 +71,7 @@ from wwwserve.core.sessions import Role, SessionId
 from wwwserve.sim.carriages import Carriage, EngineRun, News
 from wwwserve.sim.ends import End, Failure, create_failed
 from wwwserve.sim.hosts import Host
+from wwwserve.sim.money_checker import MoneyChecker
 from wwwserve.sim.network import Network
 from wwwserve.sim.paying import Purse, is_good
 from wwwserve.sim.truth import Outcome, UserRequest
@@ -106,6 +107,8 @@ class Streams:
     """A user saw the first bytes."""
     on_end: Callable[[UserRequest, Host, EndRequest], None]
     """A request is over for its user, who was answered by `get_answerer`."""
+    money: MoneyChecker
+    """Hears of all that is paid."""
     frame_count: int = 0
     """Frames of request streams sent, progress included; output bytes are not counted."""
     opener: FeedOpener | None = None
@@ -177,7 +180,9 @@ class Streams:
             return
         carriage = Carriage(self, link, end, request, effect.offer)
         if effect.payment is not None:
-            carriage.purse = Purse(end, effect.payment, carriage.send_unit)
+            truth = self.money.get_stream(effect.payment.terms.hold_id)
+            carriage.truth = truth
+            carriage.purse = Purse(end, effect.payment, truth, carriage.send_unit)
         link.cargo[carriage] = None
         self.frame_count += 1
         self._add(host, effect.request, effect.session, carriage)
