@@ -340,6 +340,24 @@ async def test_the_engine_is_free_before_the_last_unit_comes(
     assert theirs.depth == 2
 
 
+async def test_no_token_is_paid_without_a_byte_of_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    # [REQUESTS-PAID.18]
+    usage = {"prompt_tokens": 7, "completion_tokens": 100_000}
+    monkeypatch.setattr("wwwserve.adapters.engines.mock_answers._usage", lambda _: usage)
+    body = make_body(tokens=100)
+    async with open_pair() as pair:
+        reply = pair.ask(make_hold(body, units_max=512), body=body)
+        events = (await read_all(reply)).decode().split("\n\n")
+        mine, theirs = await settle(pair)
+        ends = [one for one in pair.at_origin + pair.at_executor if isinstance(one, StreamEnded)]
+    chunks = [json.loads(event[6:]) for event in events if event.startswith("data: {")]
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    text = "".join(delta.get("content") or "" for delta in deltas).encode()
+    assert [end.text_bytes for end in ends] == [len(text)] * 2
+    assert get_paid(mine) == get_paid(theirs)
+    assert mine.depth == 1 + (2 * len(text) + UNIT_TOKENS) // (2 * UNIT_TOKENS)
+
+
 async def test_a_user_learns_what_a_stream_cost() -> None:
     # [REQUESTS-PAID.16]
     body = make_body(tokens=40)

@@ -180,6 +180,6 @@ def test_batches_are_rewritten_and_counted_as_single_events(
         whole = splitter.cut(piece)
         shown += b"".join([batched.rewrite(part) for part in meter.read(whole)])
     assert shown == expected
-    assert (meter.completion_tokens, meter.usage, meter.is_done) == (
-        single.completion_tokens, single.usage, single.is_done
+    assert (meter.completion_tokens, meter.text_bytes, meter.usage, meter.is_done) == (
+        single.completion_tokens, single.text_bytes, single.usage, single.is_done
     )  # fmt: skip

@@ -48,8 +48,8 @@ from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Ledger
 from wwwserve.core.log_news import BlockTold, FeedTold, HeadTold
 from wwwserve.core.paying import WorkUnpaid
+from wwwserve.core.payments import BlockApplied as PaymentsBlock
 from wwwserve.core.payments import (
-    AnswerMeasured,
     ClaimHold,
     CountsDiffer,
     ForwardHold,
@@ -62,7 +62,7 @@ from wwwserve.core.payments import (
     PaymentsSetup,
     SubmitHold,
 )
-from wwwserve.core.payments import BlockApplied as PaymentsBlock
+from wwwserve.core.placing import RunMeasured
 from wwwserve.core.pricing import PriceTable
 from wwwserve.core.setup import WalletChoices
 from wwwserve.core.snapshot import LedgerStatus, WalletView
@@ -96,7 +96,7 @@ PaidEvent = (
     | HoldRunsOut
     | ExtensionReceived
     | OfferDeclined
-    | AnswerMeasured
+    | RunMeasured
     | SetPrices
 )
 """What payments are told as it is."""

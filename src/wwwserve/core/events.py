@@ -234,6 +234,8 @@ class StreamEnded:
     usage: Usage
     digest: bytes
     """SHA-256 over the bytes given to the user or, by an executor, to the origin."""
+    text_bytes: int | None = None
+    """Of the text in it, which has no token without a byte; None: it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ from wwwserve.core.ledger_door import LedgerDoor
 from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.payments import OfferDeclined
-from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
+from wwwserve.core.placing import ExecutorFailed, Experience, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
     LedgerUnknown,
@@ -361,12 +361,19 @@ class Peer:
                     if self._has_lost(member.node):
                         lost.append(member.node)
                 case OfferSent() | RunMeasured() | ExecutorFailed():
-                    self._routing.learn(answer, now)
+                    effects += self._learn(answer, now)
                 case WorkUnpaid():
                     effects += self._pass_on(self._requests.handle(answer, now), now)
                 case _:
                     assert_never(answer)
         return effects + self._follow_up(tuple(lost), now)
+
+    def _learn(self, news: Experience, now: Moment) -> list[Effect]:
+        """Routing learns of every run; payments how many tokens own engines count."""
+        self._routing.learn(news, now)
+        if not isinstance(news, RunMeasured):
+            return []
+        return self._pass_on(self._ledger.handle(news, now), now)
 
     def _follow_up(self, lost: tuple[NodeId, ...], now: Moment) -> list[Effect]:
         """What requests asked of payments, payments ask of others; requests hear who is lost."""

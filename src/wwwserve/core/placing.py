@@ -162,6 +162,8 @@ class RunMeasured:
     """The same at its end."""
     quoted_us: int
     """For a run elsewhere: what its quote had promised for `total_us`; 0 = nothing."""
+    body_bytes: int = 0
+    """Of a request that is text alone, by which prompts are counted; 0 = it shows more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,11 @@ class ExecutorFailed:
 
 Experience = OfferSent | RunMeasured | ExecutorFailed
 """News of how executions went."""
+
+
+def compute_text_bytes(summary: RequestSummary) -> int:
+    """The bytes of a request that is text alone, so that they tell its tokens; 0 for any other."""
+    return 0 if "vision" in summary.needs else summary.body_bytes
 
 
 def can_serve(offer: ModelOffer, summary: RequestSummary) -> bool:

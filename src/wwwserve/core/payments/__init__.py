@@ -25,11 +25,9 @@ from wwwserve.core.payments.effects import (
     SubmitHold,
 )
 from wwwserve.core.payments.events import (
-    AnswerMeasured,
     BlockApplied,
     OfferDeclined,
     PaymentsEvent,
-    PromptMeasured,
 )
 from wwwserve.core.payments.machine import Payments, PaymentsSetup
 from wwwserve.core.payments.meters import PayeeMeter, PayerMeter
@@ -39,7 +37,6 @@ from wwwserve.core.pricing import PRICE_MAX, PRICES_DEFAULT, Prices, PriceTable
 __all__ = [
     "PRICES_DEFAULT",
     "PRICE_MAX",
-    "AnswerMeasured",
     "AsksWallet",
     "BlockApplied",
     "ClaimHold",
@@ -56,7 +53,6 @@ __all__ = [
     "PaymentsSetup",
     "PriceTable",
     "Prices",
-    "PromptMeasured",
     "SubmitHold",
     "count_completion",
 ]

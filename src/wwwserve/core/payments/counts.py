@@ -161,9 +161,12 @@ class CompletionCounts:
         )
 
 
-def count_completion(stated_tokens: int, text_bytes: int) -> int:
-    """The completion tokens that are paid for: as stated, but none without a byte of its own."""
-    return min(stated_tokens, text_bytes)
+def count_completion(stated_tokens: int, text_bytes: int | None) -> int:
+    """The completion tokens that are paid for: as stated, but none without a byte of its own.
+
+    Both sides count so, or what one holds back would be a debt to the other. None: not known.
+    """
+    return stated_tokens if text_bytes is None else min(stated_tokens, text_bytes)
 
 
 def _refresh(table: dict[_Key, _Ratio], key: _Key, entries_max: int) -> _Ratio:

@@ -19,19 +19,18 @@ from wwwserve.core.holding import Payment
 from wwwserve.core.ledger_facts import FeedApplied, HoldOpened, HoldSettled, LedgerFact
 from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.paying import Payable, PayeeTerms, PayOrder, Unpayable
-from wwwserve.core.payments.counts import AnswerLengths, CompletionCounts, PromptCounts
+from wwwserve.core.payments.counts import AnswerLengths, PromptCounts
 from wwwserve.core.payments.effects import PaymentsEffect
 from wwwserve.core.payments.events import (
-    AnswerMeasured,
     BlockApplied,
     OfferDeclined,
     PaymentsEvent,
-    PromptMeasured,
     SessionEvent,
 )
 from wwwserve.core.payments.payee import Payee
 from wwwserve.core.payments.payer import Payer
 from wwwserve.core.payments.questions import AsksWallet
+from wwwserve.core.placing import RunMeasured
 from wwwserve.core.pricing import PRICE_TABLE_DEFAULT, PriceTable
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.values.ids import NodeId
@@ -63,7 +62,6 @@ class Payments:
         self._own = setup.signer.node_id
         self._prompts = PromptCounts()
         self._lengths = AnswerLengths()
-        self._completions = CompletionCounts()
         self._payer = Payer(
             self._own,
             ledger=ledger,
@@ -77,7 +75,6 @@ class Payments:
             setup.prices,
             ledger=ledger,
             prompts=self._prompts,
-            lengths=self._lengths,
         )
 
     # -- `AsksPayments` --------------------------------------------------------------------------
@@ -131,10 +128,8 @@ class Payments:
                 self._payee.give_back(hold)
             case SetPrices(prices):
                 self._payee.set_prices(prices)
-            case PromptMeasured(model, body_bytes, prompt_tokens, is_own):
-                self._prompts.learn(model, body_bytes, prompt_tokens, is_own=is_own)
-            case AnswerMeasured():
-                self._on_answer(event)
+            case RunMeasured():
+                self._on_measured(event)
             case _:
                 self._on_session(event, now)
         self._payee.work(now)
@@ -190,16 +185,11 @@ class Payments:
             case _:
                 assert_never(event)
 
-    def _on_answer(self, event: AnswerMeasured) -> None:
-        """An answer of an own engine teaches lengths; another node's was told as a run's end."""
-        if event.executor == self._own:
+    def _on_measured(self, event: RunMeasured) -> None:
+        """What own engines say is believed; another node's word was told as the end of a run."""
+        if event.node == self._own:
             self._lengths.learn(event.model, event.completion_tokens)
-            return
-        differ = self._completions.learn(
-            event.model, event.executor, event.text_bytes, event.completion_tokens
-        )
-        if differ is not None:
-            self._payer.effects.append(differ)
+            self._prompts.learn(event.model, event.body_bytes, event.prompt_tokens, is_own=True)
 
     def _on_block(self, facts: tuple[LedgerFact, ...], now: Moment) -> None:
         """Holds that were opened first: what else a feed block had in it came to nothing."""

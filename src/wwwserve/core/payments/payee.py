@@ -16,7 +16,7 @@ from wwwserve.core.payments.admission import (
     validate_extension,
     validate_hold,
 )
-from wwwserve.core.payments.counts import AnswerLengths, PromptCounts
+from wwwserve.core.payments.counts import PromptCounts, count_completion
 from wwwserve.core.payments.effects import ClaimHold, ForwardHold, KeepPreimage, PaymentsEffect
 from wwwserve.core.payments.meters import Gauge
 from wwwserve.core.payments.prices import choose_lead
@@ -55,14 +55,12 @@ class Payee:
         *,
         ledger: AsksLedger,
         prompts: PromptCounts,
-        lengths: AnswerLengths,
     ) -> None:
         self._signer = signer
         self._own = signer.node_id
         self._prices = prices
         self._ledger = ledger
         self._prompts = prompts
-        self._lengths = lengths
         self._quotes = Quotes()
         self._risk = Risk(ledger, prices.line_max)
         self._works: dict[SessionId, Work] = {}
@@ -191,12 +189,8 @@ class Payee:
         work = self._works.get(event.session)
         if work is None:
             return
-        work.completion_tokens = event.usage.completion_tokens
-        model = ModelId(work.quote.model)
-        self._lengths.learn(model, event.usage.completion_tokens)
-        if "vision" not in work.summary.needs:
-            tokens = event.usage.prompt_tokens
-            self._prompts.learn(model, work.summary.body_bytes, tokens, is_own=True)
+        tokens = count_completion(event.usage.completion_tokens, event.text_bytes)
+        work.completion_tokens = tokens
 
     def fail(self, event: StreamFailed) -> None:
         """A work broke off."""

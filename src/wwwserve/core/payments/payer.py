@@ -17,7 +17,12 @@ from wwwserve.core.paying import (
     PayOrder,
     Unpayable,
 )
-from wwwserve.core.payments.counts import LENGTH_PRIOR_TOKENS, AnswerLengths, PromptCounts
+from wwwserve.core.payments.counts import (
+    LENGTH_PRIOR_TOKENS,
+    AnswerLengths,
+    CompletionCounts,
+    PromptCounts,
+)
 from wwwserve.core.payments.effects import HoldOver, PaymentsEffect, SubmitHold
 from wwwserve.core.payments.prices import (
     HoldPlan,
@@ -91,6 +96,7 @@ class Payer:
         self._wallet = wallet
         self._prompts = prompts
         self._lengths = lengths
+        self._completions = CompletionCounts()
         self._entropy = entropy
         self._runs: dict[SessionId, _Run] = {}
         self.effects: list[PaymentsEffect] = []
@@ -143,13 +149,17 @@ class Payer:
             self._submit(run)
 
     def end(self, event: StreamEnded) -> None:
-        """An answer is whole: it teaches how long prompts and answers are."""
+        """An answer is whole: it teaches how long prompts, answers and this node's tokens are."""
         run = self._runs.get(event.session)
         if run is None:
             return
         run.is_over = True
         summary, model = run.order.summary, ModelId(run.firm.model)
-        self._lengths.learn(model, event.usage.completion_tokens)
+        tokens = event.usage.completion_tokens
+        self._lengths.learn(model, tokens)
+        differ = self._completions.learn(model, run.terms.payee, event.text_bytes or 0, tokens)
+        if differ is not None:
+            self.effects.append(differ)
         if "vision" not in summary.needs:
             prompt_tokens = event.usage.prompt_tokens
             self._prompts.learn(model, summary.body_bytes, prompt_tokens, is_own=False)

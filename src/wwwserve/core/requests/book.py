@@ -29,7 +29,12 @@ from wwwserve.core.facts import (
 )
 from wwwserve.core.lanes import Lane
 from wwwserve.core.paying import PayOrder
-from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
+from wwwserve.core.placing import (
+    ExecutorFailed,
+    OfferSent,
+    RunMeasured,
+    compute_text_bytes,
+)
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.questions import Strangers
@@ -239,6 +244,7 @@ class Book:
                 concurrency=run.concurrency,
                 concurrency_end=concurrency_end,
                 quoted_us=run.quoted_us,
+                body_bytes=compute_text_bytes(request.summary),
             )
         )
         self._tally.answered += 1

@@ -19,6 +19,7 @@ from wwwserve.core.placing import (
     PeerRequest,
     Queued,
     RunMeasured,
+    compute_text_bytes,
     fits_context,
     has_capabilities,
 )
@@ -165,6 +166,7 @@ class Executor:
                 concurrency=work.concurrency,
                 concurrency_end=self._capacity.count_used(work.served),
                 quoted_us=0,
+                body_bytes=compute_text_bytes(work.summary),
             )
         )
         self._tally.works_answered += 1

@@ -114,6 +114,8 @@ class _Answer(msgspec.Struct):
 _USAGES = msgspec.json.Decoder(_Usage)
 _ERRORS = msgspec.json.Decoder(_ErrorObject | str)
 _ANSWERS = msgspec.json.Decoder(_Answer)
+_TEXTS = msgspec.json.Decoder(str)
+_BACKSLASH = b"\\"
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -142,11 +144,13 @@ def _to_tokens(stated: int | None) -> int:
 class StreamMeter:
     """Counts what passes in a stream: tokens as they come, usage, its end, its failure."""
 
-    __slots__ = ("completion_tokens", "error", "is_done", "runs", "usage")
+    __slots__ = ("completion_tokens", "error", "is_done", "runs", "text_bytes", "usage")
 
     def __init__(self) -> None:
         self.completion_tokens = 0
         """Deltas that carried something, which is one token each on every known engine."""
+        self.text_bytes = 0
+        """Of what they carried, without the events around it: no token has less than one."""
         self.usage: Usage | None = None
         """The engine's own count, once it gave one; the last one holds."""
         self.is_done = False
@@ -155,6 +159,11 @@ class StreamMeter:
         """What an error event said; empty while there was none."""
         self.runs = TextRuns()
         """The shape of the events that come now."""
+
+    def count_text(self, text: bytes) -> None:
+        """One more token came: the inside of a JSON string, still escaped."""
+        self.completion_tokens += 1
+        self.text_bytes += _count_bytes(text)
 
     def read(self, data: bytes) -> list[TextRun | Chunk]:
         """Count one or more whole events, and give them part by part for others to read.
@@ -167,6 +176,7 @@ class StreamMeter:
             run = self.runs.find(data, start)
             if run is not None:
                 self.completion_tokens += len(run.texts) - run.texts.count(b"")
+                self.text_bytes += sum(map(_count_bytes, run.texts))
                 parts.append(run)
                 start += run.size
                 continue
@@ -195,6 +205,7 @@ class StreamMeter:
         for choice in choices:
             if key := _find_bearing_key(choice):
                 self.completion_tokens += 1
+                self.text_bytes += _count_carried(choice, key)
                 if len(choices) == 1 and key not in _CALLS:
                     self.runs.learn(chunk.event, key, choice.index)
 
@@ -214,6 +225,22 @@ def _find_bearing_key(choice: ChunkChoice) -> str:
         if key != "role" and _carries(raw, b'"[{'):
             return key
     return ""
+
+
+def _count_carried(choice: ChunkChoice, key: str) -> int:
+    """The bytes of what a choice carries: of a text its own, of anything else those of its JSON."""
+    raw = bytes(choice.fields["text"] if key == "text" else (choice.delta or {})[key])
+    return _count_bytes(raw[1:-1]) if raw[:1] == b'"' else len(raw)
+
+
+def _count_bytes(text: bytes) -> int:
+    """The bytes of a text that JSON may have escaped: another writer's escapes say no more."""
+    if _BACKSLASH not in text:
+        return len(text)
+    try:
+        return len(_TEXTS.decode(b'"' + text + b'"').encode())
+    except ValueError:
+        return len(text)
 
 
 def _carries(raw: msgspec.Raw, openings: bytes) -> bool:

@@ -24,6 +24,7 @@ from wwwserve.core.events import (
     StreamOpened,
     StreamProgressed,
 )
+from wwwserve.core.payments import count_completion
 from wwwserve.core.sessions import SessionId
 from wwwserve.node.streams.paying import Purse
 from wwwserve.node.streams.sources import RemoteSource, SourceFailed
@@ -213,21 +214,22 @@ class NodeReply:
             attempt.purse.settle(self.info.usage.completion_tokens)
         self._close_purse(attempt)
         self._tail = tail if self.info.cost is None else transcript.show_cost(tail, self.info.cost)
-        self._owner.deliver(StreamEnded(attempt.session, self.info.usage, transcript.digest))
+        usage, digest, text_bytes = self.info.usage, transcript.digest, transcript.text_bytes
+        self._owner.deliver(StreamEnded(attempt.session, usage, digest, text_bytes))
         await attempt.source.stop()
 
     def _settle_usage(self, attempt: Attempt) -> Usage:
         """What the execution used, as it says; of another node's word only what it can prove.
 
-        No token is less than a byte. Whoever could claim more at will would use up a user's budget,
-        and teach this node that the answers of a model are endless.
+        No token is less than a byte of text. Whoever could claim more at will would be paid for it,
+        use up a user's budget, and teach this node that the answers of a model are endless.
         """
         transcript, source = attempt.transcript, attempt.source
         counted = transcript.get_usage(self.request.prompt_tokens)
         if not isinstance(source, RemoteSource):
             return counted
         stated = counted if source.usage is None or transcript.has_usage else source.usage
-        tokens = min(stated.completion_tokens, source.received_bytes)
+        tokens = count_completion(stated.completion_tokens, transcript.text_bytes)
         return msgspec.structs.replace(stated, completion_tokens=tokens)
 
     def _fail(self, attempt: Attempt, failed: EngineFailure) -> None:

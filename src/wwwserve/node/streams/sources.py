@@ -81,8 +81,6 @@ class RemoteSource:
         self._is_silent = False
         self._is_told_all = False
         """The executor's last frame has come."""
-        self.received_bytes = 0
-        """Of output, so far."""
 
     @property
     def usage(self) -> Usage | None:
@@ -191,7 +189,6 @@ class RemoteSource:
         if not joined:
             raise Refusal("stream-order", "output without a byte")
         self._digest.update(joined)
-        self.received_bytes += len(joined)
         return joined
 
     def _count_progress(self) -> None:

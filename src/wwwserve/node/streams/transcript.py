@@ -41,6 +41,11 @@ class Transcript(Protocol):
         ...
 
     @property
+    def text_bytes(self) -> int:
+        """Bytes of text counted so far: no token has less than one."""
+        ...
+
+    @property
     def has_content(self) -> bool:
         """Whether the model has said anything yet: before that, starting over does not show."""
         ...
@@ -120,6 +125,10 @@ class _Counting:
         return self._meter.completion_tokens
 
     @property
+    def text_bytes(self) -> int:
+        return self._meter.text_bytes
+
+    @property
     def has_content(self) -> bool:
         return self._meter.completion_tokens > 0
 
@@ -176,7 +185,7 @@ class _RewritingTranscript(_Counting):
             text = self._meter.runs.match(data)
             shown = self._rewriter.show(template) if text else None
             if text and shown is not None:
-                self._meter.completion_tokens += 1
+                self._meter.count_text(text)
                 return shown.head + text + shown.tail
         return b"".join([self._rewriter.rewrite(part) for part in self._read(data)])
 
@@ -278,6 +287,10 @@ class _WholeTranscript:
     @property
     def completion_tokens(self) -> int:
         return self._usage.completion_tokens if self._usage else 0
+
+    @property
+    def text_bytes(self) -> int:
+        return self._size
 
     @property
     def has_content(self) -> bool:

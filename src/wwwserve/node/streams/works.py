@@ -23,6 +23,7 @@ from wwwserve.core.events import (
     StreamProgressed,
 )
 from wwwserve.core.events import StreamEnded as WorkEnded
+from wwwserve.core.payments import count_completion
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
@@ -337,8 +338,8 @@ class Works:
         await delivery.flush()
         usage = transcript.get_usage(0)
         digest = transcript.digest
-        work.answered_tokens = usage.completion_tokens
-        self._tell_soon(WorkEnded(work.session, usage, digest))
+        work.answered_tokens = count_completion(usage.completion_tokens, transcript.text_bytes)
+        self._tell_soon(WorkEnded(work.session, usage, digest, transcript.text_bytes))
         await delivery.end(Ended(usage, digest, self._seal_final(work, usage, digest)))
 
     def _seal_final(self, work: _Work, usage: Usage, digest: bytes) -> bytes:

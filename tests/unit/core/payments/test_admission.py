@@ -37,6 +37,7 @@ from wwwserve.core.payments import (
     Prices,
     PriceTable,
 )
+from wwwserve.core.placing import RunMeasured
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import TINY_LEDGER
@@ -194,13 +195,22 @@ def test_all_holds_of_a_payer_that_are_not_final_count_against_its_credits() -> 
     assert why(town) == ["hold-balance"]
 
 
+def measured(prompt_tokens: int, body_bytes: int) -> RunMeasured:
+    """What requests tell of a run here."""
+    return RunMeasured(
+        node=name(EXECUTOR), engine="e", model=MODEL, prompt_tokens=prompt_tokens,
+        completion_tokens=1, completion_tokens_max=0, first_output_us=1, total_us=2,
+        concurrency=1, concurrency_end=1, quoted_us=0, body_bytes=body_bytes,
+    )  # fmt: skip
+
+
 def test_an_own_count_of_the_prompt_is_believed_before_the_payers() -> None:
     town = Town()
     stream = town.start(SEATED, EXECUTOR, prompt_tokens=4_000)
     assert stream is not None
     # Its engine counts twice what the payer's estimate says: 32 000 bytes are 16 000 tokens.
     town.deliver(stream)
-    town.nodes[EXECUTOR].payments._prompts.learn(MODEL, 32_000, 16_000, is_own=True)  # noqa: SLF001
+    town.tell(EXECUTOR, measured(prompt_tokens=16_000, body_bytes=32_000))
     assert town.start(SEATED, EXECUTOR, prompt_tokens=4_000) is None
     assert why(town) == ["hold-first"]
     # The payer counts a step more the next time, and that is near enough.

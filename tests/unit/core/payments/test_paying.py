@@ -12,6 +12,7 @@ from tests.property.payments_stream import (
     DIGEST,
     EXECUTOR,
     MODEL,
+    OTHER,
     RICH,
     SEATED,
 )
@@ -26,15 +27,19 @@ from wwwserve.core.events import (
     HoldRunsOut,
     PaymentProgressed,
     SetPrices,
+    StreamEnded,
 )
 from wwwserve.core.paying import Payable, PayOrder, Unpayable
 from wwwserve.core.payments import (
+    CountsDiffer,
     Prices,
     PriceTable,
 )
+from wwwserve.core.payments.counts import REQUESTS_COMPARED_MIN
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
-from wwwserve.wire import Quote
+from wwwserve.values.moments import Moment
+from wwwserve.wire import Quote, Usage
 from wwwserve.wire.paying import (
     compute_request_commitment,
     open_quote,
@@ -129,3 +134,15 @@ def test_news_of_sessions_that_are_not_paid_is_ignored() -> None:
     for session in (WORK, SessionId(Role.ORIGIN, 1)):
         event = PaymentProgressed(session, b"h" * 32, 3, b"p" * 32, is_last=True)
         assert town.nodes[SEATED].payments.handle(event, town.now) == []
+
+
+def test_an_executor_that_counts_more_tokens_than_another_is_told_of() -> None:
+    town = Town()
+    told: list[CountsDiffer] = []
+    for executor, text_bytes in ((OTHER, 400), (EXECUTOR, 200)):
+        stream = start(town, SEATED, executor)
+        ended = StreamEnded(stream.run, Usage(100, 100), DIGEST, text_bytes)
+        for _ in range(REQUESTS_COMPARED_MIN):
+            effects = town.nodes[SEATED].payments.handle(ended, Moment(0))
+            told += [effect for effect in effects if isinstance(effect, CountsDiffer)]
+    assert [(one.executor, one.permille) for one in told] == [(name(EXECUTOR), 500)]

@@ -205,6 +205,22 @@ def test_output_under_any_key_is_counted(delta: bytes) -> None:
     assert measure(FIRST, event, event, event * 2, WORD).completion_tokens == 5
 
 
+@pytest.mark.parametrize(
+    ("delta", "text_bytes"),
+    [
+        (b'{"content":" hi"}', 3),
+        ('{"content":"\u00e9"}'.encode(), 2),
+        (b'{"content":"\\u00e9"}', 2),
+        (b'{"content":"a\\n"}', 2),
+        (b'{"reasoning_content":"hm"}', 2),
+        (b'{"tool_calls":[1]}', 3),
+    ],
+)
+def test_a_text_has_as_many_bytes_however_it_is_written(delta: bytes, text_bytes: int) -> None:
+    event = WORD.replace(b'{"content":" hi"}', delta)
+    assert measure(FIRST, event, event, event * 2).text_bytes == 4 * text_bytes
+
+
 def test_deltas_that_carry_nothing_are_no_tokens() -> None:
     empty = WORD.replace(b'" hi"', b'""')
     finish = WORD.replace(b'{"content":" hi"}', b"{}").replace(b"null", b'"stop"')
