@@ -182,8 +182,9 @@ def _compute_mean_spread(spreads: Sequence[Spread]) -> dict[str, object]:
 
 
 def _round_bounds(interval: Interval) -> list[float | None]:
+    """The bounds of a share, which is never less than none or more than all."""
     bounds = (interval.low, interval.high)
-    return [None if bound is None else round(bound, _DIGITS) for bound in bounds]
+    return [None if one is None else round(min(1.0, max(0.0, one)), _DIGITS) for one in bounds]
 
 
 def _round_all(table: dict[str, object]) -> dict[str, object]:
