@@ -80,6 +80,7 @@ class FakePeerHandle:
         """What the next request's answer does; may raise `RequestFailed` to refuse it."""
         self.asked = asyncio.Event()
         """Set once the first request has come."""
+        self.is_private_unsaid = False
         self.requests: list[UserRequest] = []
         self.replies: list[FakeReply] = []
         self.facts: list[Fact] = []

@@ -7,6 +7,7 @@ lists of its own, which shares nothing with the core but the settings, checks wh
 
 from dataclasses import dataclass, field
 
+import msgspec
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -17,16 +18,27 @@ from wwwserve.core.deciding import PolicyMemory, RequestDecided, UseCounted
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import LocalTimeRead, MachineRead
 from wwwserve.core.placing import Accepted, LoadView, PeerRequest
-from wwwserve.core.policy import WEEK_US, Policy, decide
+from wwwserve.core.policy import (
+    WEEK_US,
+    Decided,
+    InForce,
+    Life,
+    Policy,
+    Record,
+    Remembered,
+    Used,
+    make_answer,
+    replay,
+)
 from wwwserve.core.policy.hours import MINUTE_US
-from wwwserve.core.policy.usage import DAY_US, Usage
+from wwwserve.core.policy.usage import DAY_US
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.core.snapshot import EngineView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND, Moment
-from wwwserve.wire import ModelOffer, RequestSummary
+from wwwserve.wire import ModelOffer, RequestSummary, Usage
 
 SLOTS = 8
 FEW = st.integers(0, 6)
@@ -138,7 +150,7 @@ class Provider(RuleBasedStateMachine):
         self.is_told = False
         self.number = 0
         self.idle_from: int | None = None
-        self.kept = Usage()
+        self.diary: list[Record] = [Life(self.now, self.time_us)]
         """What the host keeps of what it is told, to give back after a restart."""
         self.auditor = Auditor()
         self.policy = Policy(PolicySettings(), Entropy(b"day"))
@@ -151,6 +163,7 @@ class Provider(RuleBasedStateMachine):
     def begin(self, settings: PolicySettings, week_us: int) -> None:
         self.week_us = week_us
         self.policy.set(settings, self.now)
+        self.in_force()
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -186,20 +199,24 @@ class Provider(RuleBasedStateMachine):
     @rule(settings=POLICIES)
     def the_policy_changes(self, settings: PolicySettings) -> None:
         self.policy.set(settings, self.now)
+        self.in_force()
 
     @rule(gap_us=st.integers(0, 3600 * SECOND), lag_us=st.integers(0, 9 * DAY_US))
     def the_process_starts_anew(self, gap_us: int, lag_us: int) -> None:
         """What ran is lost; the host keeps what it was told, and no more."""
-        ended_at, shift_us = self.now, self.lag_us - lag_us
         for work in self.auditor.works.values():
             work.is_of_this_life = False
             work.ended_at = work.ended_at if work.ended_at is not None else self.time_us
-        past = tuple(self.kept.list_past(ended_at, shift_us))
         self.time_us += gap_us
         self.week_us = (self.week_us + gap_us) % WEEK_US
         self.lag_us, self.is_told, self.idle_from = lag_us, False, None
-        self.policy = Policy(self.policy.settings, Entropy(b"again"), PolicyMemory(use=past))
-        self.kept = Usage(past)
+        self.diary.append(Life(self.now, self.time_us))
+        remembered = Remembered()
+        for record in self.diary:
+            remembered.read(record)
+        memory = PolicyMemory(use=remembered.list_use())
+        self.policy = Policy(self.policy.settings, Entropy(b"again"), memory)
+        self.in_force()
 
     @rule(asks=st.lists(ASKS, min_size=1, max_size=6))
     def nodes_ask(self, asks: list[Ask]) -> None:
@@ -243,7 +260,7 @@ class Provider(RuleBasedStateMachine):
             (session, work) for session, work in self.auditor.works.items() if work.ended_at is None
         )
         work.tokens, work.ended_at = work.tokens * share // 4, self.time_us
-        self.policy.end(session, work.asker, work.tokens, self.now)
+        self.policy.end(session, Usage(work.tokens, 0), self.now)
         self.keep()
 
     # -- what must hold --------------------------------------------------------------------------
@@ -285,18 +302,28 @@ class Provider(RuleBasedStateMachine):
         answer = asked.completion_tokens_max or 200
         assert asked.prompt_tokens + answer <= rules.context_tokens_max
 
+    def in_force(self) -> None:
+        self.diary.append(InForce(self.now, self.policy.settings))
+
     def keep(self) -> None:
-        """The host writes down what it is told; every answer can be given again."""
+        """The host writes down what it is told."""
         for fact in self.policy.take_facts():
             match fact:
-                case RequestDecided(case, verdict, rule_name):
-                    assert decide(self.policy.settings, case) == (verdict, rule_name)
-                case UseCounted(session, asker, at, tokens, is_over=False):
-                    self.kept.take(session, asker, tokens, at)
-                case UseCounted(session, _, at, tokens):
-                    self.kept.end(session, tokens, at)
+                case RequestDecided(case, verdict, by):
+                    self.diary.append(Decided(case, make_answer(verdict), by))
+                case UseCounted():
+                    self.diary.append(Used(fact))
                 case _:
                     raise AssertionError(fact)
+
+    def teardown(self) -> None:
+        """[POLICY-REPLAY.1]: the same answers come out, by heart and as they were written down."""
+        lines = [msgspec.json.encode(record) for record in self.diary]
+        again = [msgspec.json.decode(line, type=Record) for line in lines]
+        assert again == self.diary
+        replayed = replay(again)
+        assert replayed.changed == 0, replayed.changes[0]
+        assert replayed.was == replayed.is_now
 
 
 TestProvider = Provider.TestCase

@@ -12,6 +12,7 @@ class Rest(msgspec.Struct):
 
     kind: str
     until: datetime | None = None
+    is_by_policy: bool = False
 
 
 class Opening(msgspec.Struct):
@@ -40,6 +41,9 @@ def count_requests(count: int) -> str:
 
 
 def _describe_rest(rest: Rest, now: datetime) -> str:
+    if rest.is_by_policy:
+        setting = "drain" if rest.kind == "drain" else "paused_until"
+        return f"closed{_say_until(rest.until, now)}, by policy.{setting}"
     if rest.kind == "drain":
         return "closed: draining until the node stops, or `wwwserve resume`"
     return f"closed: paused{_say_until(rest.until, now) or ' until `wwwserve resume`'}"

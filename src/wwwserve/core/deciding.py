@@ -97,20 +97,30 @@ class UseCounted:
     """Fact: another node's request was taken, or is over, and counts so much from now on."""
 
     session: SessionId
+    request: bytes
     asker: NodeId
+    model: str
     at: Moment
-    tokens: int
-    """The most it may come to when it is taken; what it came to when it is over."""
+    prompt_tokens: int
+    completion_tokens: int
+    """The most there may be when it is taken; what there was when it is over."""
     is_over: bool
+
+    @property
+    def tokens(self) -> int:
+        """Of both."""
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class SpendingCounted:
-    """Fact: an own user's request has been paid for elsewhere."""
+    """Fact: an own user's request is paid for elsewhere, or is over, and counts so much."""
 
     session: SessionId
     at: Moment
     microcredits: int
+    """The most its holds can pay; what they paid when it is over."""
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -336,9 +336,9 @@ Event = (
     Started
     | DeadlineReached
     | LocalTimeRead
+    | MachineRead
     | Persisted
     | LinkOpened
-    | MachineRead
     | LinkClosed
     | DialFailed
     | EnvelopeReceived

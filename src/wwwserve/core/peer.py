@@ -353,7 +353,7 @@ class Peer:
             if isinstance(answer, Effect):
                 effects.append(answer)
                 if isinstance(answer, ExtendPayment):
-                    self._policy.note_hold(answer.session, answer.payment.terms)
+                    self._policy.note_hold(answer.session, answer.payment.terms, now)
                 continue
             match answer:
                 case MemberUpdated(member):

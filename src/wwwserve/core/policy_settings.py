@@ -105,8 +105,6 @@ class PolicySettings:
     they may come to."""
     offload_credits_per_day_max: int = MICROCREDITS_MAX
     """The same within any 24 hours."""
-    offload_private: bool = False
-    """Own requests are private unless their users say otherwise."""
     load_curve: tuple[CurvePoint, ...] = ()
     """What share of its prices the node asks, by its utilisation, in rising order; none = all."""
     price_floor_permille: int = 500

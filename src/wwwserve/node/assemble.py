@@ -197,6 +197,7 @@ async def connect(
         deliver=runner.deliver,
         opening=make_opening_watch(config.policy, parts.store, clock, runner.deliver),
         request_stop=stop.set,
+        is_private_unsaid=config.policy.offload_private,
         genesis=parts.ledger.genesis_id if parts.ledger else b"",
         wallet_orders=orders,
     )
@@ -261,7 +262,7 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
         entropy_seed=secrets.token_bytes(ENTROPY_SEED_BYTES),
         addresses=addresses,
         groups=make_groups(config),
-        policy=make_policy(config.policy),
+        policy=make_policy(config.policy, config.price),
         bootstrap=make_bootstrap(config),
         restored=parts.store.read(Lane.BOOK),
         genesis_id=parts.ledger.genesis_id if parts.ledger else b"",

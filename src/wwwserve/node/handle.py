@@ -89,6 +89,8 @@ class NodeHandle:
     wallet_orders: WalletOrders = field(default_factory=WalletOrders)
     entering: Entering | None = None
     """Lets the node into its ledger; None where nothing is paid, and before its doors are open."""
+    is_private_unsaid: bool = False
+    """See `PeerHandle`."""
     genesis: bytes = b""
     """Id of the network's ledger; empty: nothing is paid."""
     reload_config: Callable[[], Awaitable[tuple[ConfigChange, ...]]] | None = None

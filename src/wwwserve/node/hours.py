@@ -1,4 +1,6 @@
-"""Opening hours as an operator writes them: `Mon-Fri 18:00-08:00`, read into minutes of the week.
+"""Times as an operator writes them: hours of the week, and the end of a pause.
+
+`Mon-Fri 18:00-08:00` is read into minutes of the week.
 
 An entry opens on each of its days at the first time and closes at the second, on the day after if
 that is not later. So `Sun 22:00-06:00` ends on Monday morning, and `Sat-Mon` goes over the week's
@@ -7,6 +9,7 @@ end.
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from wwwserve.core.policy_settings import Window
 from wwwserve.values.refusals import BadInput
@@ -22,6 +25,7 @@ _ENTRY = re.compile(
     r"(?P<opens>\d?\d:[0-5]\d)-(?P<closes>\d?\d:[0-5]\d)",
     re.IGNORECASE | re.ASCII,
 )
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPECTED = "days and two times, as in 'Mon-Fri 18:00-08:00' or 'Sat 00:00-24:00'"
 
 
@@ -42,6 +46,25 @@ def parse_hours(field: str, texts: Sequence[str]) -> tuple[Window, ...]:
                 expected = f"times that do not overlap those of {texts[other]!r} on the same day"
                 raise BadInput(field, text, expected, "join the two, or correct one")
     return tuple(windows)
+
+
+def parse_pause(field: str, text: str, zone: tzinfo | None) -> int | None:
+    """A date and time in microseconds since 1970; None for none. Raises `BadInput` naming `field`.
+
+    One without an offset is meant in `zone`, None being this machine's own.
+    """
+    if not text:
+        return None
+    expected = "a date and a time, as in '2026-03-02 14:30' or '2026-03-02T14:30+01:00'"
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is None and zone is not None:
+            moment = moment.replace(tzinfo=zone)
+        # Without any zone this means the machine's own.
+        since = moment.astimezone(UTC) - _EPOCH
+    except (ValueError, OverflowError, OSError):
+        raise BadInput(field, text, expected, "write it like one of these") from None
+    return since // timedelta(microseconds=1)
 
 
 def _parse_entry(field: str, text: str) -> Iterator[Window]:

@@ -85,6 +85,7 @@ class Node:
 
             def follow_policy(config: Config) -> None:
                 self.handle.opening.set_policy(config.policy)
+                self.handle.is_private_unsaid = config.policy.offload_private
                 if self.handle.entering is not None:
                     self.handle.entering.door = config.ledger.door
 

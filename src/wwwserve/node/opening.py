@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from wwwserve.core.events import Event
 from wwwserve.core.snapshot import OpeningView
 from wwwserve.node.config import PolicyConfig
+from wwwserve.node.hours import parse_pause
 from wwwserve.node.local_time import LocalTime, ReadWall, find_zone, look_often, read_wall_us
 from wwwserve.node.rest import RestKeeper
 from wwwserve.ports.clock import Clock
@@ -28,17 +30,19 @@ class OpeningWatch:
         return tasks.create_task(look_often((self.local_time.look, self.rest.look)))
 
     def set_policy(self, policy: PolicyConfig) -> None:
-        """The provider's zone may be another one from now on."""
-        self.local_time.set_zone(find_zone("policy.time_zone", policy.time_zone))
+        """Zone and rests may be others from now on."""
+        zone = find_zone("policy.time_zone", policy.time_zone)
+        self.local_time.set_zone(zone)
+        _follow(self.rest, policy, zone)
 
     def describe(self, view: OpeningView) -> Opening:
         """What the peer's own view of it means on the provider's clocks."""
-        change_us, stored = view.hours_change_us, self.rest.rest
+        change_us, stored = view.hours_change_us, self.rest.rest or self.rest.by_policy
         rest = None
         if stored is not None:
             until_us = stored.until_us
             until = None if until_us is None else self.local_time.find_time_at(until_us)
-            rest = Rest(stored.kind, until)
+            rest = Rest(stored.kind, until, is_by_policy=self.rest.rest is None)
         return Opening(
             is_open=view.is_open,
             is_within_hours=view.is_within_hours,
@@ -56,6 +60,11 @@ def make_opening_watch(
 ) -> OpeningWatch:
     """The watch of one node. Raises `BadInput` if what it remembers cannot be read."""
     zone = find_zone("policy.time_zone", policy.time_zone)
-    return OpeningWatch(
-        LocalTime(zone, clock, deliver, read_wall), RestKeeper(store, deliver, read_wall)
-    )
+    rest = RestKeeper(store, deliver, read_wall)
+    _follow(rest, policy, zone)
+    return OpeningWatch(LocalTime(zone, clock, deliver, read_wall), rest)
+
+
+def _follow(rest: RestKeeper, policy: PolicyConfig, zone: tzinfo | None) -> None:
+    paused_until_us = parse_pause("policy.paused_until", policy.paused_until, zone)
+    rest.follow(is_draining=policy.drain, paused_until_us=paused_until_us)

@@ -1,7 +1,8 @@
-"""An operator's order that the node take no work of others: kept on disk, ended by the calendar.
+"""An operator's word that the node take no work of others: an order, or a line of the policy.
 
-To the peer it is one command (`Depart`), told again at each start. Which kind of rest it is, and
-until when, is remembered here, in a lane of the node's store, so that a pause outlives `kill -9`.
+To the peer it is one command (`Depart`), told again at each start. Which kind of rest an order is,
+and until when, is remembered here, in a lane of the node's store, so that a pause outlives
+`kill -9`; what the policy says is read from it anew. The calendar ends both.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ class StoredRest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class RestKeeper:
-    """The rest in force, if any."""
+    """The rests in force: one that was ordered, and one that the policy says, if any."""
 
     def __init__(
         self, store: Store, deliver: Callable[[Event], None], read_wall: ReadWall = read_wall_us
@@ -46,25 +47,44 @@ class RestKeeper:
         self._deliver = deliver
         self._read_wall = read_wall
         self._rest = _read(store)
+        self._by_policy: StoredRest | None = None
 
     @property
     def rest(self) -> StoredRest | None:
-        """The rest in force."""
+        """The rest that was ordered, if any."""
         return self._rest
+
+    @property
+    def by_policy(self) -> StoredRest | None:
+        """The rest that the policy says, if any."""
+        return self._by_policy
+
+    def follow(self, *, is_draining: bool, paused_until_us: int | None) -> None:
+        """The policy says this from now on; a pause ends by the calendar."""
+        was_resting = self._is_resting
+        if is_draining:
+            self._by_policy = StoredRest(FORMAT, RestKind.DRAIN, None)
+        elif paused_until_us is not None and self._read_wall() < paused_until_us:
+            self._by_policy = StoredRest(FORMAT, RestKind.PAUSE, paused_until_us)
+        else:
+            self._by_policy = None
+        if self._is_resting != was_resting:
+            self._tell()
 
     def start(self) -> None:
         """Tell a peer that has just started, unless the rest's time ran out meanwhile."""
         self.look()
-        if self._rest is not None:
-            self._deliver(Depart(Departure.DRAIN))
+        if self._is_resting:
+            self._tell()
 
     def look(self) -> None:
-        """End the rest if its time is over."""
-        rest = self._rest
-        if rest is None or rest.until_us is None or self._read_wall() < rest.until_us:
-            return
-        # If this is not written, the next start finds the time over and comes here again.
-        self._set(None, _ignore)
+        """End what has its time over."""
+        if self._is_over(self._rest):
+            # If this is not written, the next start finds the time over and comes here again.
+            self._set(None, _ignore)
+        if self._is_over(self._by_policy):
+            self._by_policy = None
+            self._tell()
 
     async def begin(self, kind: RestKind, for_s: int | None = None) -> None:
         """Take no work of others from now on; returns once that would outlive a power cut.
@@ -80,7 +100,7 @@ class RestKeeper:
         await self._set_durably(StoredRest(FORMAT, kind, until_us))
 
     async def end(self) -> None:
-        """Take others' work again, as far as the hours allow. Raises `StoreFailed`."""
+        """Take others' work again, as far as the policy allows. Raises `StoreFailed`."""
         await self._set_durably(None)
 
     def on_stopped(self) -> None:
@@ -105,8 +125,18 @@ class RestKeeper:
     def _set(self, rest: StoredRest | None, on_durable: OnDurable) -> None:
         """Make it so at once, and have it written."""
         self._rest = rest
-        self._deliver(Depart(Departure.RESUME if rest is None else Departure.DRAIN))
+        self._tell()
         self._write(rest, on_durable)
+
+    @property
+    def _is_resting(self) -> bool:
+        return not (self._rest is None and self._by_policy is None)
+
+    def _is_over(self, rest: StoredRest | None) -> bool:
+        return rest is not None and rest.until_us is not None and self._read_wall() >= rest.until_us
+
+    def _tell(self) -> None:
+        self._deliver(Depart(Departure.DRAIN if self._is_resting else Departure.RESUME))
 
     def _write(self, rest: StoredRest | None, on_durable: OnDurable) -> None:
         content = None if rest is None else msgspec.msgpack.encode(rest)

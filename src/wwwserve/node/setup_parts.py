@@ -7,12 +7,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import Prices, PriceTable
 from wwwserve.node.config import AUTO, Config, LedgerConfig, PolicyConfig, PriceConfig
+from wwwserve.node.config.money import PRICE_MAX, parse_curve
+from wwwserve.node.config.policy import CREDITS_LIMIT
 from wwwserve.node.hours import parse_hours
 from wwwserve.ports.interfaces import InterfaceAddress
-from wwwserve.values.credits import parse_credits
+from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX, parse_credits
 from wwwserve.values.ids import NodeId, parse_node_id
 from wwwserve.values.limits import RECORD_ADDRESSES_MAX
 from wwwserve.values.model_names import ModelId, parse_model_id
+from wwwserve.values.moments import SECOND
 from wwwserve.values.parameters import MAIN, Parameters
 from wwwserve.wire import parse_ticket
 
@@ -24,8 +27,8 @@ def make_parameters(config: Config) -> Parameters:
     return replace(MAIN, network=config.network.name)
 
 
-def make_policy(policy: PolicyConfig) -> PolicySettings:
-    """The policy in whole thousandths and parsed names."""
+def make_policy(policy: PolicyConfig, price: PriceConfig) -> PolicySettings:
+    """The policy in whole thousandths, micro-credits and parsed names."""
     return PolicySettings(
         hours=parse_hours("policy.hours", policy.hours),
         accept_permille=_permille(policy.accept_frequency),
@@ -33,16 +36,36 @@ def make_policy(policy: PolicyConfig) -> PolicySettings:
         queue_permille=_permille(policy.queue_frequency),
         target_utilisation_permille=_permille(policy.target_utilisation),
         own_first=policy.own_first,
+        reserve_concurrency=policy.reserve_concurrency,
+        idle_only=policy.idle_only,
+        idle_busy_permille=_permille(policy.idle_busy_max),
+        idle_for_us=policy.idle_for_s * SECOND,
         concurrent_max=policy.concurrent_max,
         concurrent_per_peer_max=policy.concurrent_per_peer_max,
+        requests_per_minute_max=policy.requests_per_minute_max,
+        requests_per_minute_per_peer_max=policy.requests_per_minute_per_peer_max,
+        tokens_per_day_max=policy.tokens_per_day_max,
+        tokens_per_day_per_peer_max=policy.tokens_per_day_per_peer_max,
         prompt_tokens_max=policy.prompt_tokens_max,
         completion_tokens_max=policy.completion_tokens_max,
+        context_tokens_max=policy.context_tokens_max,
         body_bytes_max=policy.body_bytes_max,
         allow_nodes=_nodes(policy.allow_nodes),
         deny_nodes=_nodes(policy.deny_nodes),
         allow_models=_models(policy.allow_models),
         deny_models=_models(policy.deny_models),
         offload_nodes=_nodes(policy.offload_nodes),
+        offload_price_max=_cap("policy.offload_price_max", policy.offload_price_max, PRICE_MAX),
+        offload_credits_per_hour_max=_cap(
+            "policy.offload_credits_per_hour_max", policy.offload_credits_per_hour_max
+        ),
+        offload_credits_per_day_max=_cap(
+            "policy.offload_credits_per_day_max", policy.offload_credits_per_day_max
+        ),
+        load_curve=parse_curve("policy.price.load_curve", price.load_curve),
+        price_floor_permille=_permille(price.floor),
+        idle_cut_permille=_permille(price.idle_cut),
+        guest=policy.guest,
     )
 
 
@@ -119,6 +142,12 @@ def make_bootstrap(config: Config) -> tuple[tuple[str, NodeId | None], ...]:
     tickets = [parse_ticket(text) for text in config.network.tickets]
     known = [(address, NodeId(ticket.node)) for ticket in tickets for address in ticket.addresses]
     return (*known, *((address, None) for address in config.network.bootstrap))
+
+
+def _cap(name: str, amount: str | int, limit: int = CREDITS_LIMIT) -> int:
+    """An amount in micro-credits; one that nothing reaches means that there is no cap."""
+    cap = parse_credits(name, amount)
+    return MICROCREDITS_MAX if cap >= limit * CREDIT else cap
 
 
 def _permille(share: float) -> int:

@@ -16,11 +16,13 @@ class RestKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """An operator's order to take no work of others."""
+    """An operator's word to take no work of others."""
 
     kind: RestKind
     until: datetime | None = None
     """With its zone; None = until the operator says otherwise."""
+    is_by_policy: bool = False
+    """Whether the policy says so, and not an order: then only another policy takes it back."""
 
 
 @dataclass(frozen=True, slots=True)

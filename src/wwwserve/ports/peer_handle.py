@@ -144,6 +144,11 @@ class PeerHandle(Protocol):
         """This node."""
         ...
 
+    @property
+    def is_private_unsaid(self) -> bool:
+        """Whether a request is private whose user says nothing about that."""
+        ...
+
     def find_models(self, name: str) -> FoundModels:
         """Resolve a canonical id, alias, folded spelling, group or `auto`."""
         ...

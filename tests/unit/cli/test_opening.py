@@ -37,6 +37,14 @@ MONTH_LATER = NOW + timedelta(days=30)
             "closed: paused until 2024-06-05 12:00 CEST",
         ),
         (
+            Opening(is_open=False, rest=Rest("drain", is_by_policy=True)),
+            "closed, by policy.drain",
+        ),
+        (
+            Opening(is_open=False, rest=Rest("pause", MONTH_LATER, is_by_policy=True)),
+            "closed until 2024-06-05 12:00 CEST, by policy.paused_until",
+        ),
+        (
             Opening(is_open=False, rest=Rest("drain")),
             "closed: draining until the node stops, or `wwwserve resume`",
         ),

@@ -139,3 +139,33 @@ async def test_a_full_disk_is_said_and_the_order_holds_as_long_as_the_process() 
     with pytest.raises(StoreFailed, match="no space"):
         await keeper.begin(RestKind.PAUSE)
     assert told == [Depart(Departure.DRAIN)]
+
+
+# -- what the policy says ------------------------------------------------------------------------
+
+
+def test_the_policy_rests_and_ends_its_rest_with_the_calendar(machine: Machine) -> None:
+    keeper = machine.start()
+    keeper.follow(is_draining=False, paused_until_us=machine.wall_us + HOUR_S * SECOND)
+    assert machine.told == [Departure.DRAIN]
+    machine.pass_time(HOUR_S - 1)
+    keeper.look()
+    assert machine.told == [Departure.DRAIN]
+    machine.pass_time(1)
+    keeper.look()
+    assert (keeper.by_policy, machine.told[-1]) == (None, Departure.RESUME)
+
+
+def test_a_moment_that_is_over_is_no_pause(machine: Machine) -> None:
+    keeper = machine.start()
+    keeper.follow(is_draining=False, paused_until_us=machine.wall_us)
+    assert (keeper.by_policy, machine.told) == (None, [])
+
+
+async def test_a_resumed_node_rests_on_while_its_policy_drains(machine: Machine) -> None:
+    keeper = machine.start()
+    keeper.follow(is_draining=True, paused_until_us=None)
+    await keeper.begin(RestKind.PAUSE)
+    await keeper.end()
+    keeper.follow(is_draining=False, paused_until_us=None)
+    assert machine.told == [Departure.DRAIN, Departure.DRAIN, Departure.DRAIN, Departure.RESUME]

@@ -15,10 +15,23 @@ Rules of the machine:
 """
 
 from wwwserve.core.policy.asking import compute_curve
+from wwwserve.core.policy.diary import (
+    Carried,
+    Decided,
+    InForce,
+    Life,
+    Record,
+    Remembered,
+    Spent,
+    Used,
+    make_answer,
+    read_answer,
+)
 from wwwserve.core.policy.hours import WEEK_MINUTES, WEEK_US
 from wwwserve.core.policy.machine import Policy
+from wwwserve.core.policy.replaying import Change, Outcome, Replayed, replay
 from wwwserve.core.policy.rules import (
-    count_most_tokens,
+    count_answer_tokens,
     decide,
     explain,
     is_below_target,
@@ -29,12 +42,26 @@ from wwwserve.core.policy.spending import compute_most
 __all__ = [
     "WEEK_MINUTES",
     "WEEK_US",
+    "Carried",
+    "Change",
+    "Decided",
+    "InForce",
+    "Life",
+    "Outcome",
     "Policy",
+    "Record",
+    "Remembered",
+    "Replayed",
+    "Spent",
+    "Used",
     "compute_curve",
     "compute_most",
-    "count_most_tokens",
+    "count_answer_tokens",
     "decide",
     "explain",
     "is_below_target",
     "is_shared",
+    "make_answer",
+    "read_answer",
+    "replay",
 ]

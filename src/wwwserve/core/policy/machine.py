@@ -1,6 +1,7 @@
 """The provider's settings in force, what they are compared with, and the draws of its shares."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from wwwserve.core.deciding import (
@@ -18,25 +19,27 @@ from wwwserve.core.deciding import (
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import LocalTimeRead, MachineRead, PaymentProgressed
 from wwwserve.core.paying import HoldTerms
-from wwwserve.core.placing import Accepted, LoadView, Partners, PeerRequest, Verdict
+from wwwserve.core.placing import LoadView, Partners, PeerRequest, Verdict
 from wwwserve.core.policy.asking import Asking
 from wwwserve.core.policy.idleness import Idleness
 from wwwserve.core.policy.opening import Opening
 from wwwserve.core.policy.rules import (
-    count_most_tokens,
+    count_answer_tokens,
     decide,
     has_room_for_others,
+    is_guest_heard,
     is_shared,
+    name_guest,
 )
 from wwwserve.core.policy.spending import Spending
-from wwwserve.core.policy.usage import Usage
+from wwwserve.core.policy.usage import Usage as UsageSums
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.core.snapshot import EngineView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import REQUESTS_OPEN_MAX
 from wwwserve.values.moments import Moment
-from wwwserve.wire import ModelOffer, RequestSummary
+from wwwserve.wire import ModelOffer, RequestSummary, Usage
 
 ANSWERS_MAX: Final = REQUESTS_OPEN_MAX
 """Own requests whose last answer is remembered, so that it is told once; of more, the oldest are
@@ -55,7 +58,9 @@ class Policy:
         self._entropy = entropy
         self._guests = memory.guests
         self._never = frozenset(settings.deny_nodes)
-        self._usage = Usage(memory.use)
+        self._usage = UsageSums(memory.use)
+        self._taken: dict[SessionId, UseCounted] = {}
+        """Other nodes' requests that run; no more than may be open at once."""
         self._spending = Spending(memory.spending)
         self._idleness = Idleness()
         self._asking = Asking()
@@ -126,15 +131,33 @@ class Policy:
 
     def take(self, session: SessionId, request: PeerRequest, now: Moment) -> None:
         """Another node's request was accepted: it counts from now on."""
-        tokens = count_most_tokens(request.summary, request.offer)
-        self._usage.take(session, request.asker, tokens, now)
+        summary, offer = request.summary, request.offer
+        counted = UseCounted(
+            session=session,
+            request=summary.request,
+            asker=request.asker,
+            model=offer.model,
+            at=now,
+            prompt_tokens=summary.prompt_tokens,
+            completion_tokens=count_answer_tokens(summary, offer),
+            is_over=False,
+        )
+        self._taken[session] = counted
+        self._usage.take(session, request.asker, counted.tokens, now)
         self._asking.note_sale(self.opening.compute_open_us(now))
-        self._facts.append(UseCounted(session, request.asker, now, tokens, is_over=False))
+        self._facts.append(counted)
 
-    def end(self, session: SessionId, asker: NodeId, tokens: int, now: Moment) -> None:
+    def end(self, session: SessionId, usage: Usage, now: Moment) -> None:
         """It is over, and came to so many tokens."""
-        self._usage.end(session, tokens, now)
-        self._facts.append(UseCounted(session, asker, now, tokens, is_over=True))
+        counted = replace(
+            self._taken.pop(session),
+            at=now,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            is_over=True,
+        )
+        self._usage.end(session, counted.tokens, now)
+        self._facts.append(counted)
 
     def compute_closed_us(self, now: Moment) -> int:
         """For how long hours and idleness keep other nodes' requests out at least; 0 = they do not.
@@ -189,9 +212,10 @@ class Policy:
         """Why a request that may cost so much is not sent elsewhere; empty if it may be."""
         return self._spending.describe_excess(self._settings, most, now)
 
-    def note_hold(self, session: SessionId, terms: HoldTerms) -> None:
+    def note_hold(self, session: SessionId, terms: HoldTerms, now: Moment) -> None:
         """A hold was signed for an own user's request."""
-        self._spending.note_hold(session, terms)
+        most = self._spending.note_hold(session, terms)
+        self._facts.append(SpendingCounted(session, now, most, is_over=False))
 
     def note_payment(self, event: PaymentProgressed, now: Moment) -> None:
         """The data plane tells how deep a hold is paid: one of this node's own, or another's."""
@@ -200,7 +224,7 @@ class Policy:
         self._spending.note_paid(event.session, event.hold_id, event.depth)
         if event.is_last:
             spent = self._spending.end(event.session, now)
-            self._facts.append(SpendingCounted(event.session, now, spent))
+            self._facts.append(SpendingCounted(event.session, now, spent, is_over=True))
 
     # -- what these share ------------------------------------------------------------------------
 
@@ -224,7 +248,7 @@ class Policy:
         if isinstance(answer, GuestFault):
             self._facts.append(GuestFailed(name, answer.detail))
             return RequestDecided(case, verdict, rule, answer.detail)
-        return RequestDecided(case, answer, f"guest {name}")
+        return RequestDecided(case, answer, name_guest(name))
 
     def _draw(self, question: bytes, summary: RequestSummary, share_permille: int) -> int | None:
         """The request's own number from 0 to 999 for one question; the same whenever asked.
@@ -234,18 +258,3 @@ class Policy:
         if share_permille in (0, _PERMILLE):
             return None
         return self._entropy.split((question + summary.request).hex()).below(_PERMILLE)
-
-
-def is_guest_heard(settings: PolicySettings, case: Case, verdict: Verdict) -> bool:
-    """Whether the provider's own Python policy has a say: it never allows what a setting forbids.
-
-    Of another node's requests it sees those that the settings accept. Own users' requests it places
-    freely, unless nothing may leave this node.
-    """
-    match case.question:
-        case Question.OFFER:
-            return isinstance(verdict, Accepted)
-        case Question.OWN:
-            return settings.offload_permille > 0 and case.load is not None
-        case Question.WAIT:
-            return settings.queue_permille > 0

@@ -70,16 +70,29 @@ def has_room_for_others(settings: PolicySettings, load: LoadView) -> bool:
     return not settings.own_first or (load.own_waiting == 0 and is_below_target(settings, load))
 
 
-def count_answer_tokens(case: Case) -> int:
+def count_answer_tokens(summary: RequestSummary, offer: ModelOffer) -> int:
     """The longest answer a request may get; one without a limit counts as the model's own."""
-    context_tokens = case.offer.context_tokens if case.offer is not None else 0
-    return case.summary.completion_tokens_max or context_tokens or _LIMITLESS_TOKENS
+    return summary.completion_tokens_max or offer.context_tokens or _LIMITLESS_TOKENS
 
 
-def count_most_tokens(summary: RequestSummary, offer: ModelOffer) -> int:
-    """The most tokens another node's request may come to."""
-    answer = summary.completion_tokens_max or offer.context_tokens or _LIMITLESS_TOKENS
-    return summary.prompt_tokens + answer
+def name_guest(name: str) -> str:
+    """What stands in a rule's place where the provider's own Python policy answered."""
+    return f"guest {name}"
+
+
+def is_guest_heard(settings: PolicySettings, case: Case, verdict: Verdict) -> bool:
+    """Whether the provider's own Python policy has a say: it never allows what a setting forbids.
+
+    Of another node's requests it sees those that the settings accept. Own users' requests it places
+    freely, unless nothing may leave this node.
+    """
+    match case.question:
+        case Question.OFFER:
+            return isinstance(verdict, Accepted)
+        case Question.OWN:
+            return settings.offload_permille > 0 and case.load is not None
+        case Question.WAIT:
+            return settings.queue_permille > 0
 
 
 # -- how rules are made --------------------------------------------------------------------------
@@ -122,8 +135,12 @@ def _get_offer(case: Case) -> ModelOffer:
     return case.offer
 
 
+def _count_answer(case: Case) -> int:
+    return count_answer_tokens(case.summary, _get_offer(case))
+
+
 def _count_with_answer(case: Case) -> int:
-    return count_most_tokens(case.summary, _get_offer(case))
+    return case.summary.prompt_tokens + _count_answer(case)
 
 
 def _is_drawn(share_permille: int, case: Case) -> bool:
@@ -201,7 +218,7 @@ _WHAT = (
         "completion_tokens_max",
         DeclineReason.TOO_LARGE,
         "answer tokens",
-        count_answer_tokens,
+        _count_answer,
         lambda settings: settings.completion_tokens_max,
     ),
     _make_cap(

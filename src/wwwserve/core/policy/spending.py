@@ -34,12 +34,14 @@ class Spending:
         for spent in past:
             self._add(spent.microcredits, spent.at)
 
-    def note_hold(self, session: SessionId, terms: HoldTerms) -> None:
-        """A hold was signed."""
+    def note_hold(self, session: SessionId, terms: HoldTerms) -> int:
+        """A hold was signed; the answer is the most that all of its session's can pay."""
         if session not in self._holds and len(self._holds) >= SESSIONS_MAX:
             self._forgotten += self._release(next(iter(self._holds)), is_known=False)
-        self._holds.setdefault(session, {})[terms.hold_id] = (terms, 0)
+        holds = self._holds.setdefault(session, {})
+        holds[terms.hold_id] = (terms, 0)
         self._locked += compute_most(terms)
+        return sum(compute_most(each) for each, _ in holds.values())
 
     def note_paid(self, session: SessionId, hold_id: bytes, depth: int) -> None:
         """A hold is paid so deep."""

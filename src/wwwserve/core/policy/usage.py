@@ -122,13 +122,15 @@ class Usage:
             each.open_tokens -= most
             each.day_tokens.add(tokens, now)
 
+    def has(self, session: SessionId) -> bool:
+        """Whether a request runs."""
+        return session in self._open
+
     def list_past(self, now: Moment, shift_us: int) -> list[PastUse]:
         """The day's tokens for a process that comes after this one, `shift_us` added to moments.
 
-        What still runs ends with this process, now, and counts as the most it may have come to.
+        What runs now ends with this process, and counts as the most it may have come to.
         """
-        for session, (_, tokens) in list(self._open.items()):
-            self.end(session, tokens, now)
         accounts: list[tuple[NodeId | None, _Account]] = [
             *self._accounts.items(),
             (None, self._shared),
@@ -136,7 +138,8 @@ class Usage:
         past = [
             PastUse(asker, Moment(at + shift_us), amount)
             for asker, account in accounts
-            for at, amount in account.day_tokens.list_entries()
+            for at, amount in (*account.day_tokens.list_entries(), (now, account.open_tokens))
+            if amount
         ]
         return sorted(past, key=lambda use: use.at)
 

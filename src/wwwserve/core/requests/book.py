@@ -184,7 +184,7 @@ class Book:
         )
         if paid is not None:
             self.effects.extend(paid.writes)
-            self._strangers.policy.note_hold(run.session, paid.terms.terms)
+            self._strangers.policy.note_hold(run.session, paid.terms.terms, now)
         self._report_start(run, choice.alternatives)
         self.effects.append(
             StartRemote(

@@ -235,8 +235,8 @@ class Executor:
         if not prompt_tokens and work.first_output_at is not None:
             # It broke after the engine had read the prompt, and before it had counted it.
             prompt_tokens = work.summary.prompt_tokens
-        tokens = prompt_tokens + usage.completion_tokens
-        self._policy.end(work.session, work.origin, tokens, now)
+        used = Usage(prompt_tokens, usage.completion_tokens)
+        self._policy.end(work.session, used, now)
         fact = WorkFinished(
             session=work.session,
             request=RequestId(work.summary.request),

@@ -25,7 +25,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason
-from wwwserve.wire import Quote, RequestSummary
+from wwwserve.wire import Quote, RequestSummary, Usage
 from wwwserve.wire.paying import OpenedHold
 
 __all__ = ["AsksPayments", "AsksPolicy", "AsksRouting", "Payment", "Strangers"]
@@ -54,7 +54,7 @@ class AsksPolicy(Protocol):
         """Another node's request was taken: it counts from now on."""
         ...
 
-    def end(self, session: SessionId, asker: NodeId, tokens: int, now: Moment) -> None:
+    def end(self, session: SessionId, usage: Usage, now: Moment) -> None:
         """A request that was taken is over, and came to so many tokens."""
         ...
 
@@ -66,7 +66,7 @@ class AsksPolicy(Protocol):
         """Why a request that may cost so much is not sent elsewhere; empty if it may be."""
         ...
 
-    def note_hold(self, session: SessionId, terms: HoldTerms) -> None:
+    def note_hold(self, session: SessionId, terms: HoldTerms, now: Moment) -> None:
         """A hold was signed for an own user's request."""
         ...
 

@@ -100,7 +100,7 @@ def _make_record(record: PeerRecord) -> Json:
 
 def _make_rest(rest: Rest) -> Json:
     until = None if rest.until is None else rest.until.isoformat(timespec="seconds")
-    return {"kind": rest.kind.value, "until": until}
+    return {"kind": rest.kind.value, "until": until, "is_by_policy": rest.is_by_policy}
 
 
 def _make_value(value: object) -> object:

@@ -5,7 +5,7 @@ header wins over a member of the same name. None of them ever reaches an engine.
 
     x-wwwserve-route         auto, local or network
     x-wwwserve-private       true: never audited, and run here or by an executor that -executors
-                             names
+                             names; false: not so. Unsaid, it is as the node's provider chose
     x-wwwserve-executors     names of nodes, separated by commas: no other may run it
     x-wwwserve-deadline-ms   time after which the answer is worth nothing
     x-wwwserve-max-cost      credits that may be spent on it: other nodes are paid for their work
@@ -68,19 +68,29 @@ class Controls:
 
 
 _NO_WISHES = Controls()
+_NO_WISHES_IN_PRIVATE = Controls(is_private=True)
 
 
-def read_controls(headers: Mapping[str, str], fields: Mapping[str, msgspec.Raw]) -> Controls:
-    """Read the wishes of a request; raises `Refused` (400) for one that is unknown or wrong."""
+def read_controls(
+    headers: Mapping[str, str],
+    fields: Mapping[str, msgspec.Raw],
+    *,
+    is_private_unsaid: bool = False,
+) -> Controls:
+    """Read the wishes of a request; raises `Refused` (400) for one that is unknown or wrong.
+
+    `is_private_unsaid`: whether it is private if its user says nothing about that.
+    """
     texts = {name: _read_value(name, raw) for name, raw in fields.items()}
     for name in [name for name in headers if name[:1] in "xX"]:
         if name.lower().startswith(OWN_FIELD_PREFIX):
             texts[name.lower()] = headers[name].strip()
     if not texts:
-        return _NO_WISHES
+        return _NO_WISHES_IN_PRIVATE if is_private_unsaid else _NO_WISHES
     for name in texts:
         _validate_name(name)
-    is_private = _read_choice(texts, _PRIVATE, {"true": True, "false": False}, default=False)
+    yes_or_no = {"true": True, "false": False}
+    is_private = _read_choice(texts, _PRIVATE, yes_or_no, default=is_private_unsaid)
     audited = _read_choice(texts, _AUDIT, {"in": True, "out": False}, default=False)
     if is_private and audited:
         raise refuse_field(_AUDIT, "a private request is never audited", "leave one of them out")

@@ -107,7 +107,9 @@ class GatewayService:
         rules = self._authenticate(request)
         body = await self._bodies.read(request)
         checked = check_body(endpoint, body)
-        controls = read_controls(request.headers, checked.own_fields)
+        controls = read_controls(
+            request.headers, checked.own_fields, is_private_unsaid=self._handle.is_private_unsaid
+        )
         models = find_allowed_models(self._handle, rules, checked.model)
         prompt_tokens = estimate_prompt_tokens(checked.parts)
         cost_max = find_cost_max(self._spending, rules)

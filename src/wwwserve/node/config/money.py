@@ -4,13 +4,16 @@ An amount is a whole number, or a decimal one in quotes: a bare `0.1` would be a
 that is not quite that, and money is never rounded behind somebody's back.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from wwwserve.core.policy_settings import CURVE_PERMILLE_MAX, CURVE_POINTS_MAX, CurvePoint
+from wwwserve.node.config.bounds import Share
 from wwwserve.node.config.checks import validate_model_id
 from wwwserve.values.credits import parse_credits
 from wwwserve.values.limits import RECORD_MODELS_MAX
@@ -21,6 +24,10 @@ Credits = Annotated[str, Meta(max_length=40)] | Annotated[int, Meta(ge=0, le=2**
 PRICE_MAX = 1_000_000
 """Credits for a million tokens: one credit a token. A price beyond it has a slip in it, and sums of
 a request's tokens stay far below what an amount can hold."""
+
+
+_PERMILLE = 1000
+_POINT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,3})?) *: *([0-9]{1,4}(?:\.[0-9]{1,3})?)", re.ASCII)
 
 
 class DoorChoice(Enum):
@@ -61,9 +68,17 @@ class PriceConfig:
         default_factory=dict
     )
     """By canonical model id, where a model costs something else."""
+    load_curve: Annotated[tuple[str, ...], Meta(max_length=CURVE_POINTS_MAX)] = ()
+    """Points `UTILISATION:SHARE`, as in `0.5:0.8`: what share of its prices the node asks when it
+    is so busy; between points it is linear. None = all of them at any time."""
+    floor: Share = 0.5
+    """The least share of its prices that it asks."""
+    idle_cut: Share = 0.01
+    """By what share of its prices it lowers its ask for each hour in which nobody bought."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no price, and models that are none."""
+        """Refuse what is no price or no curve, and models that are none."""
+        parse_curve("policy.price.load_curve", self.load_curve)
         _read_price("policy.price.prompt", self.prompt)
         _read_price("policy.price.completion", self.completion)
         for model, price in self.models.items():
@@ -99,6 +114,30 @@ class WalletConfig:
     def __post_init__(self) -> None:
         """Refuse what is no amount."""
         parse_credits("wallet.reserve", self.reserve)
+
+
+def parse_curve(field: str, texts: Sequence[str]) -> tuple[CurvePoint, ...]:
+    """The points of a load curve; raises `BadInput` naming `field`."""
+    points: list[CurvePoint] = []
+    for text in texts:
+        match = _POINT.fullmatch(text.strip())
+        if match is None:
+            expected = "a utilisation from 0 to 1 and a share of the prices, as in '0.5:0.8'"
+            raise BadInput(field, text, expected, "write it like this one")
+        point = CurvePoint(_read_permille(match[1]), _read_permille(match[2]))
+        if point.utilisation_permille > _PERMILLE or point.price_permille > CURVE_PERMILLE_MAX:
+            expected = f"a utilisation up to 1 and a share up to {CURVE_PERMILLE_MAX // _PERMILLE}"
+            raise BadInput(field, text, expected, "lower it")
+        if points and points[-1].utilisation_permille >= point.utilisation_permille:
+            expected = "points in rising order of utilisation"
+            raise BadInput(field, text, expected, f"put it before {texts[len(points) - 1]!r}")
+        points.append(point)
+    return tuple(points)
+
+
+def _read_permille(text: str) -> int:
+    whole, _, decimals = text.partition(".")
+    return int(whole) * _PERMILLE + int(decimals.ljust(3, "0"))
 
 
 def _read_price(name: str, amount: str | int) -> int:

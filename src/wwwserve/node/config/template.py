@@ -67,21 +67,37 @@ _TEMPLATE = """\
 # When and for whom this node works. Shares go from 0 to 1.
 # hours = []               # if any: others' requests are taken only then: ["Mon-Fri 18:00-08:00"]
 # time_zone = ""           # the zone of these hours, as "Europe/Zurich"; "" = this machine's
+# paused_until = ""        # nothing of others before then: "2026-03-02 14:30"
+# drain = false            # nothing of others until this is false again
+# idle_only = false        # take others' requests only while nobody uses this machine:
+# idle_busy_max = 0.2      # from this share of processors or graphics card on, somebody does
+# idle_for_s = 300         # and for so many seconds nobody must have
 # accept_frequency = 1.0   # of other nodes' admissible requests, how many are taken
 # offload_frequency = 1.0  # of own requests, how many may go to others when this node is busy
 # queue_frequency = 1.0    # of own requests without a place, how many wait here; the rest get a 503
 # target_utilisation = 0.7 # above this share of its slots the node counts as busy
 # own_first = true         # take others' requests only below the target and while no own one waits
+# reserve_concurrency = 0  # slots of each model that others' requests leave free
 # concurrent_max = 1024    # others' requests run here at once
 # concurrent_per_peer_max = 512
+# requests_per_minute_max = 1000000 # taken from others within any minute
+# requests_per_minute_per_peer_max = 1000000
+# tokens_per_day_max = 1000000000000 # prompts and answers for others within any 24 hours
+# tokens_per_day_per_peer_max = 1000000000000
 # prompt_tokens_max = 1000000
 # completion_tokens_max = 1000000
+# context_tokens_max = 2000000 # prompt and answer together
 # body_bytes_max = 8388608
 # allow_nodes = []         # if any: only these nodes' requests are taken
 # deny_nodes = []          # never taken from, never sent to
 # offload_nodes = []       # if any: own requests go to these nodes only
 # allow_models = []        # if any: only these models are shared
 # deny_models = []         # never shared
+# offload_private = false  # own requests are private unless their users say otherwise
+# offload_price_max = 1000000 # credits for a million tokens: nothing goes to a dearer node
+# offload_credits_per_hour_max = 9000000000000 # what own requests may cost within any hour
+# offload_credits_per_day_max = 9000000000000
+# guest = ""               # a Python policy of your own, by the name of its entry point
 
 [policy.price]
 # What other nodes pay for work done here, in credits for a million tokens; 0 = free. It counts in
@@ -89,6 +105,9 @@ _TEMPLATE = """\
 # prompt = 667             # with 2667, 500 prompt and 250 completion tokens cost one credit
 # completion = 2667
 # models = {{}}              # for a model of its own price: [policy.price.models."org/name"]
+# load_curve = []          # share of these prices by load: ["0.5:0.8", "0.8:1", "1:1.5"]
+# floor = 0.5              # the least share of them that is asked
+# idle_cut = 0.01          # by what share each hour lowers the ask in which nobody bought
 
 [ledger]
 # How this node lives with the ledger of its network, if that has one.

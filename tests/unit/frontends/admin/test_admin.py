@@ -104,14 +104,18 @@ async def test_a_rest_is_begun_ended_and_shown(
         "is_open": False,
         "is_within_hours": True,
         "hours_change_at": "2024-05-06T18:00:00+00:00",
-        "rest": {"kind": "pause", "until": "2024-05-06T02:00:00+00:00"},
+        "rest": {
+            "kind": "pause",
+            "until": "2024-05-06T02:00:00+00:00",
+            "is_by_policy": False,
+        },
     }
     shown = {"opening": opening, "works_open": 0}
     assert await call(session, "POST", "/pause", json={"for_s": 7200}) == (200, shown)
     assert (await call(session, "GET", "/status"))[1]["opening"] == opening
-    opening["rest"] = {"kind": "pause", "until": None}
+    opening["rest"] = {"kind": "pause", "until": None, "is_by_policy": False}
     assert await call(session, "POST", "/pause", json={}) == (200, shown)
-    opening["rest"] = {"kind": "drain", "until": None}
+    opening["rest"] = {"kind": "drain", "until": None, "is_by_policy": False}
     assert await call(session, "POST", "/drain") == (200, shown)
     opening |= {"is_open": True, "rest": None}
     assert await call(session, "POST", "/resume") == (200, shown)

@@ -115,3 +115,11 @@ def test_a_private_request_goes_to_no_node_that_is_not_named() -> None:
 def test_private_and_audited_exclude_each_other() -> None:
     with pytest.raises(Refused, match="never audited"):
         read_body(private=True, audit="in")
+
+
+def test_a_provider_may_make_what_is_unsaid_private() -> None:
+    assert read_controls({}, {}, is_private_unsaid=True) == Controls(is_private=True)
+    route = {"x-wwwserve-route": "local"}
+    assert read_controls(route, {}, is_private_unsaid=True).is_private
+    said = {"x-wwwserve-private": "false"}
+    assert not read_controls(said, {}, is_private_unsaid=True).is_private

@@ -102,8 +102,11 @@ async def test_a_private_request_leaves_no_hashes(
     session: aiohttp.ClientSession, handle: FakePeerHandle
 ) -> None:
     await ask(session, body(), x_wwwserve_private="true")
-    assert handle.requests[0].is_private
-    assert handle.requests[0].prefixes == ()
+    handle.is_private_unsaid = True
+    await ask(session, body())
+    for request in handle.requests:
+        assert request.is_private
+        assert request.prefixes == ()
 
 
 @pytest.mark.parametrize(
