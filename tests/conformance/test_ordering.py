@@ -3,7 +3,8 @@
 One suite runs on every engine, in virtual time with disks, links and crashes (`OrderingNet`): all
 readers come to one order; a word is final once, over restarts too; nothing is told before it is
 durable; the beacon is the hash chain it must be; blocks come at the pace of the rules, and the
-ledger clock never runs ahead of anybody's own by more than one per cent and a second.
+ledger clock never runs ahead of anybody's own by more than one per cent and a second; who came
+late is not late with every block.
 """
 
 import hashlib
@@ -14,10 +15,12 @@ import pytest
 from tests.fakes.ordering_net import NETWORK, MakeEngine, OrderingNet, first_head, make_word, settle
 from tests.property.ledger_world import Pen, name
 from wwwserve.core.consensus import (
+    AGE_HEIGHTS_MAX,
     CLOCK_LEAD_MS,
     CLOCK_LEAD_PERMILLE,
     POOL_WORDS_MAX,
     Head,
+    HeadReceived,
     OrderingEngine,
     Solo,
     SoloSetup,
@@ -187,10 +190,27 @@ def test_the_ledger_clock_runs_ahead_of_nobody(net: OrderingNet, rate_permille: 
             # A look every five seconds may see an epoch begin that much late.
             passed_ms = (net.at - first_at) // MILLISECOND + 5_000
             lead_ms = passed_ms * (1_000 + CLOCK_LEAD_PERMILLE) // 1_000 + CLOCK_LEAD_MS
+            # Who has just begun cannot know how old the block is that it begins from.
+            lead_ms += 0 if epoch else AGE_HEIGHTS_MAX * MAIN_LEDGER.height_ms_idle
             assert time_ms - first_ms <= lead_ms
     assert all(not member.refused for member in net.members)
     slowest = min(member.finals[-1].time_ms for member in net.members)
     assert slowest >= 400 * 5_000 * min(rate_permille, 1_000) // 1_000 - 31_000
+
+
+@pytest.mark.parametrize("away_s", [1, 19, 25, 47, 200])
+def test_who_comes_late_believes_blocks_as_they_come(net: OrderingNet, away_s: int) -> None:
+    # [ORDER-CLOCK.3]: none waits for a clock that began late, in this epoch or the next. A second,
+    # or 19, miss no block; 25 and 47 one, of which it is told as it links; 200 several.
+    leader, late, other = net.members
+    net.run(40 * SECOND)
+    net.crash(late.number)
+    net.run(away_s * SECOND)
+    net.start(late.number)
+    net.tell(late.number, HeadReceived(name(LEADER), leader.disk[-1][0]))
+    for _ in range(100):
+        net.run(10 * SECOND)
+        assert late.disk == other.disk
 
 
 @pytest.mark.parametrize("pause_us", [0, 2 * MILLISECOND, 5 * MILLISECOND, 300 * MILLISECOND])

@@ -30,6 +30,7 @@ from wwwserve.core.consensus.events import (
 from wwwserve.core.consensus.following import validate_list
 from wwwserve.core.consensus.ordering import Finalised, Head, Ordering, OrderingEngine
 from wwwserve.core.consensus.pace import (
+    AGE_HEIGHTS_MAX,
     CLOCK_LEAD_MS,
     CLOCK_LEAD_PERMILLE,
     ClockWatch,
@@ -39,6 +40,7 @@ from wwwserve.core.consensus.pool import POOL_BYTES_MAX, POOL_WORDS_MAX, Pool
 from wwwserve.core.consensus.solo import BLOCKS_AHEAD_MAX, LISTENING_US, Solo, SoloSetup
 
 __all__ = [
+    "AGE_HEIGHTS_MAX",
     "BLOCKS_AHEAD_MAX",
     "CLOCK_LEAD_MS",
     "CLOCK_LEAD_PERMILLE",
