@@ -20,6 +20,9 @@ QUIET_US_MAX = 300 * SECOND
 """After the nodes agree, until what was news then is told to the end; at most so long."""
 QUIET_LOOK_US = 5 * SECOND
 """In which hardly any news is told once it is quiet."""
+FIRST_LINKS_PERIODS = 3
+"""Push/pull periods after a start; by then the links of its first moments, when the network was
+small and everybody was linked, are let go."""
 REST_US = 10 * SECOND
 """After a crash, so that the next one is judged by nodes that have nothing else to doubt."""
 SUSPECTING_PERMILLE = 990
@@ -69,6 +72,7 @@ def settle(crowd: Crowd, hosts: list[Host] | None = None) -> int:
     crowd.start(chosen, within_us=SECOND)
     crowd.run_for(SECOND)
     took_us = _wait_agreed(crowd)
+    crowd.run_for(FIRST_LINKS_PERIODS * crowd.plan.parameters.push_pull_period_us)
     wait_quiet(crowd)
     return took_us
 
