@@ -5,7 +5,7 @@ users' requests and notes what became of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from wwwserve.core.chain import Loaded
 from wwwserve.core.effects import (
@@ -30,7 +30,6 @@ from wwwserve.core.effects import (
     TakeExtension,
 )
 from wwwserve.core.events import CancelRequest, Event, Persisted, SubmitRequest
-from wwwserve.core.facts import Fact, MemberStatus
 from wwwserve.core.lanes import Lane
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Route
@@ -66,6 +65,9 @@ from wwwserve.values.moments import SECOND
 from wwwserve.values.parameters import MAIN, TINY, compute_network_id
 from wwwserve.values.refusals import BadInput
 from wwwserve.wire import Endpoint, RequestSummary
+
+if TYPE_CHECKING:
+    from wwwserve.core.facts import Fact
 
 CreateCore = Callable[[PeerSetup, Loaded | None], AnyPeer]
 """Makes a peer: `core.peer.Peer`, or a scripted one in a test."""
@@ -281,20 +283,6 @@ class Cluster:
             if snapshot is not None:
                 self.checkers.inspect(host, snapshot)
         self.world.after(INSPECTION_PERIOD_US, self._inspect)
-
-    def has_converged(self, core: Sequence[Host]) -> bool:
-        """Whether each of these nodes holds exactly the others of them alive, and is linked."""
-        wanted = {host.node_id for host in core}
-        for host in core:
-            snapshot = host.get_snapshot()
-            if snapshot is None:
-                return False
-            alive = {
-                member.node for member in snapshot.members if member.status is MemberStatus.ALIVE
-            }
-            if not wanted - {host.node_id} <= alive:
-                return False
-        return True
 
     # -- effects ---------------------------------------------------------------------------------
 
