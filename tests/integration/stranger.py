@@ -46,9 +46,10 @@ NETWORK_ID = compute_network_id(MAIN)
 class Stranger:
     """Keeps up one link as an honest node does; the rest is the test's."""
 
-    def __init__(self, world: World, number: int = 99) -> None:
+    def __init__(self, world: World, number: int = 99, network_id: bytes = NETWORK_ID) -> None:
         self.key = NodeKey(bytes([number]) * 32)
-        self._transport = LoopbackTransport(world.network, self.key.node_id, NETWORK_ID)
+        self.network_id = network_id
+        self._transport = LoopbackTransport(world.network, self.key.node_id, network_id)
         self.link: Link | None = None
         self.closed: CloseReason | None = None
         self.quotes: list[Quote] = []
@@ -103,7 +104,7 @@ class Stranger:
             protocol_min=1,
             protocol_max=1,
         )
-        return seal_record(record, self.key, NETWORK_ID)
+        return seal_record(record, self.key, self.network_id)
 
     def say(self, message: Message) -> None:
         """Send a control message."""
@@ -119,7 +120,7 @@ class Stranger:
     def on_link_message(self, link: Link, payload: bytes) -> None:
         """Answer what keeps a member alive, and promise everything at once."""
         message = open_message(
-            payload, sender=link.peer, verifier=LibsodiumVerifier(), network_id=NETWORK_ID
+            payload, sender=link.peer, verifier=LibsodiumVerifier(), network_id=self.network_id
         ).message
         match message:
             case Ping():
@@ -127,11 +128,15 @@ class Stranger:
             case Digest():
                 self.say(Gossip((Alive(self.make_record().sealed),)))
             case Probe():
-                self.say(Quote(message.probe, decline=None, model=MODEL))
+                self.say(self.make_quote(message))
             case Quote():
                 self.quotes.append(message)
             case _:
                 pass
+
+    def make_quote(self, probe: Probe) -> Quote:
+        """What it answers to a probe."""
+        return Quote(probe.probe, decline=None, model=MODEL)
 
     def on_link_stream(self, _: Link, stream: Stream) -> None:
         """Somebody offers a request."""
