@@ -349,23 +349,16 @@ class Cluster:
         self.world.at(request.arrival_us, arrive)
 
     def _create_summary(self, request: UserRequest) -> RequestSummary:
-        # An origin only estimates the prompt; a tenth is what a good estimate is off by.
-        estimate = request.prompt_tokens * (90 + request.request[-1] % 21) // 100
         return RequestSummary(
             request=request.request,
             endpoint=Endpoint.CHAT,
             models=(request.model,),
-            prompt_tokens=max(1, estimate),
-            completion_tokens_max=self._compute_allowed_tokens(request),
+            prompt_tokens=request.prompt_tokens_estimate,
+            completion_tokens_max=request.completion_tokens_max,
             body_bytes=request.prompt_tokens * self.scenario.body_bytes_per_token,
             deadline_us=request.deadline_us,
             is_streamed=request.is_streamed,
         )
-
-    def _compute_allowed_tokens(self, request: UserRequest) -> int:
-        if self.scenario.workload.is_length_allowed:
-            return request.completion_tokens
-        return 2 * request.completion_tokens if request.request[-2] % 2 else 0
 
     def _go_away(self, host: Host, request: UserRequest) -> None:
         if request.outcome is Outcome.OPEN:

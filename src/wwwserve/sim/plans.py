@@ -167,11 +167,6 @@ class WorkloadPlan(
     limited_permille: Permille = 0
     """Requests that allow only some executors."""
 
-    @property
-    def is_length_allowed(self) -> bool:
-        """Whether every user allows exactly as many tokens as the answer has."""
-        return self.allowance == "exact"
-
 
 class LedgerPlan(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
