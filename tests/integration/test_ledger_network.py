@@ -123,8 +123,8 @@ async def test_a_request_of_one_node_is_paid_to_the_other(network: Network, tmp_
     founder = await start_founder(network, tmp_path)
     joiner = await start_joiner(network, tmp_path / "joiner", founder)
     # It came in by the dev door, and can pay.
-    await joiner.wait_status(lambda status: (status["wallet"] or {}).get("is_ready"))
-    await joiner.wait_status(lambda status: status["wallet"]["spendable"] > 0)
+    await joiner.wait_status(lambda status: bool((status["wallet"] or {}).get("is_ready")))
+    await joiner.wait_status(lambda status: bool(status["wallet"]["spendable"] > 0))
     await joiner.wait_status(knows(1))
     body = {
         "model": MODEL,

@@ -81,7 +81,7 @@ def test_kills_of_followers_and_of_the_sequencer_leave_one_log(seed: int) -> Non
     )
     cluster.run_until(80 * SECOND)
     answered = [one for one in cluster.requests.values() if one.outcome is Outcome.ANSWERED]
-    own = cluster.hosts[SEQUENCER].node_id
+    own = cluster.hosts[SEQUENCER].index
     assert any(one.executor not in (None, own) for one in answered)
     assert run_to_one_log(cluster) > 20
 

@@ -92,7 +92,8 @@ def sequencer() -> ChainNode:
 
 @asynccontextmanager
 async def open_desk(node: ChainNode) -> AsyncIterator[Desk]:
-    links, heard = Links(), []
+    links = Links()
+    heard: list[Event] = []
     view = LedgerView(node.chain)
     async with asyncio.TaskGroup() as tasks:
         mail = ChainMail(
