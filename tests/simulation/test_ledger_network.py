@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from wwwserve.core.effects import Persist
+from wwwserve.core.events import Persisted
 from wwwserve.core.facts import Fact, ForkProved
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Account
@@ -178,13 +179,16 @@ def test_a_credit_too_many_and_a_second_block_of_a_height_do_not_escape_the_chec
     richer = msgspec.msgpack.Decoder(Account).decode(lane[account])
     richer.avail += 1
     with pytest.raises(Violation, match="supply"):
-        cluster.ledger_checker.on_effect(host, write({account: encode(richer)}))
+        write(cluster, host, {account: encode(richer)})
 
     places = sorted(key for key in lane if key.startswith(b"b"))
     other = read_chain_record(lane[places[1]])
     with pytest.raises(Violation, match="one-log"):
-        cluster.ledger_checker.on_effect(host, write({places[0]: encode(other)}))
+        write(cluster, host, {places[0]: encode(other)})
 
 
-def write(changes: dict[bytes, bytes]) -> Persist:
-    return Persist(Lane.CHAIN, 1, tuple(changes.items()))
+def write(cluster: Cluster, host: Host, changes: dict[bytes, bytes]) -> None:
+    """A host writes, and its disk acknowledges it."""
+    number = 10**6
+    cluster.ledger_checker.on_effect(host, Persist(Lane.CHAIN, number, tuple(changes.items())))
+    cluster.ledger_checker.on_event(host, Persisted(Lane.CHAIN, number))

@@ -275,6 +275,7 @@ class Cluster:
 
     def _watch_event(self, host: Host, event: Event) -> None:
         self.checkers.on_event(host, event)
+        self.ledger_checker.on_event(host, event)
         self.money_checker.on_event(host, event)
 
     def _inspect(self) -> None:

@@ -1,4 +1,4 @@
-"""One log for everybody, and no credit made or lost: checked on what each host writes to its disk.
+"""One log for everybody, and no credit made or lost: checked on what each host has on its disk.
 
 The checker keeps its own table of amounts from the entries a host writes, so a wrong sum in a
 ledger's memory cannot hide one in its log.
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from wwwserve.core.effects import Effect, Persist
+from wwwserve.core.events import Event, Persisted
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Account, Constitution, Log, OpenHold
 from wwwserve.sim.checkers import Violation
@@ -35,6 +36,8 @@ _STATE: Final = b"s"
 class _Book:
     """What one host has written of its state."""
 
+    pending: dict[int, Persist] = field(default_factory=dict)
+    """What its disk has not acknowledged yet, by number."""
     entries: dict[bytes, bytes] = field(default_factory=dict)
     amounts: dict[bytes, int] = field(default_factory=dict)
     total: int = 0
@@ -70,11 +73,16 @@ class LedgerChecker:
             self._note(host, book, key, value)
 
     def on_effect(self, host: Host, effect: Effect) -> None:
-        """Check what a host writes. Raises `Violation`."""
-        if not isinstance(effect, Persist) or effect.lane is not Lane.CHAIN:
+        """Note what a host begins to write: a kill may yet undo it."""
+        if isinstance(effect, Persist) and effect.lane is Lane.CHAIN:
+            self._books[host.index].pending[effect.number] = effect
+
+    def on_event(self, host: Host, event: Event) -> None:
+        """Check what a host's disk acknowledges. Raises `Violation`."""
+        if not isinstance(event, Persisted) or event.lane is not Lane.CHAIN:
             return
         book = self._books[host.index]
-        for key, value in effect.changes:
+        for key, value in book.pending.pop(event.number).changes:
             self._note(host, book, key, value)
         self._check_sum(host, book)
 
