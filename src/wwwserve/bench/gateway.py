@@ -68,7 +68,7 @@ async def _measure(repeats: int) -> list[BenchResult]:
 async def _measure_latency(testbed: Testbed, samples: _Samples, *, is_streamed: bool) -> None:
     """Added medians of sequential requests, the ways taking turns request by request."""
     targets = (testbed.direct, *testbed.proxies)
-    clients = [_make_client(target, tokens=1, is_streamed=is_streamed) for target in targets]
+    clients = [make_client(target, tokens=1, is_streamed=is_streamed) for target in targets]
     timings: dict[str, list[Timing]] = {target.name: [] for target in targets}
     async with clients[0], clients[1], clients[2], clients[3]:
         for turn in range(WARM_UP_REQUESTS + SEQUENTIAL_REQUESTS):
@@ -100,7 +100,7 @@ async def _load(
     """Send requests over some connections at once; returns the processor seconds they cost."""
 
     async def work() -> None:
-        async with _make_client(target, tokens=tokens, is_streamed=is_streamed) as client:
+        async with make_client(target, tokens=tokens, is_streamed=is_streamed) as client:
             for _ in range(requests // clients):
                 await client.send()
 
@@ -142,7 +142,7 @@ async def _run_paced(target: Target, streams: int) -> _Paced:
     length_s = PACED_TOKENS * PACE_US / 1_000_000
 
     async def work() -> Timing:
-        client = _make_client(target, tokens=PACED_TOKENS, is_streamed=True, pace_us=PACE_US)
+        client = make_client(target, tokens=PACED_TOKENS, is_streamed=True, pace_us=PACE_US)
         async with client:
             return await client.send()
 
@@ -155,7 +155,8 @@ async def _run_paced(target: Target, streams: int) -> _Paced:
     return _Paced(ends[last] / length_s - 1, lengths[last] / length_s - 1)
 
 
-def _make_client(target: Target, *, tokens: int, is_streamed: bool, pace_us: int = 0) -> LoadClient:
+def make_client(target: Target, *, tokens: int, is_streamed: bool, pace_us: int = 0) -> LoadClient:
+    """One connection that asks a way for answers of so many tokens, each `pace_us` apart."""
     body = {
         "model": target.model,
         "messages": [{"role": "user", "content": "Say something, please."}],

@@ -18,6 +18,8 @@ SETTLE_TRIES = 200
 SETTLE_LOOK_S = 0.05
 PAGE_WAIT_S = 10
 _SLOTS = 4_096
+MOCK_SETTINGS = ("engine.kind=openai", f"engine.slots={_SLOTS}")
+"""Of a node in front of the mock engine."""
 _CLI = ("-m", "wwwserve.cli")
 
 
@@ -96,8 +98,7 @@ async def start_node(
     stack: AsyncExitStack, home: Path, engine_url: str, *, bootstrap: tuple[str, ...]
 ) -> Node:
     """Make and start one node in front of the mock engine, on free ports."""
-    settings = ("engine.kind=openai", f"engine.slots={_SLOTS}")
-    return await launch_node(stack, home, engine_url, bootstrap=bootstrap, settings=settings)
+    return await launch_node(stack, home, engine_url, bootstrap=bootstrap, settings=MOCK_SETTINGS)
 
 
 async def launch_node(
@@ -109,17 +110,38 @@ async def launch_node(
     settings: tuple[str, ...] = (),
 ) -> Node:
     """Make and start one node on free ports, in front of an engine that takes what it can."""
+    api_key = await make_home(home)
+    entry = Entry(engine_url, bootstrap, settings)
+    return await run_home(stack, home, api_key, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a node of a bench is started with."""
+
+    engine_url: str
+    bootstrap: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+async def make_home(home: Path) -> str:
+    """Make the state folder of a node; gives its API key."""
     made = await _run_json("init", "--home", str(home), "--json")
+    return str(made["api_key"])
+
+
+async def run_home(stack: AsyncExitStack, home: Path, api_key: str, entry: Entry) -> Node:
+    """Start the node of a state folder on free ports."""
     chosen = (
-        f"engine.url={engine_url}",
+        f"engine.url={entry.engine_url}",
         "gateway.port=0",
         "admin.port=0",
         "logs.level=warning",
         "links.listen=127.0.0.1:0",
-        f"network.bootstrap={','.join(bootstrap)}",
+        f"network.bootstrap={','.join(entry.bootstrap)}",
         f"policy.concurrent_max={_SLOTS}",
         f"policy.concurrent_per_peer_max={_SLOTS}",
-        *settings,
+        *entry.settings,
     )
     flags = [word for setting in chosen for word in ("--set", setting)]
     await stack.enter_async_context(
@@ -131,7 +153,7 @@ async def launch_node(
         admin=running["admin"],
         admin_token=running["admin_token"],
         links=tuple(running["links"]),
-        api_key=str(made["api_key"]),
+        api_key=api_key,
     )
 
 

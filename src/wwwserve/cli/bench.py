@@ -35,15 +35,25 @@ RepeatsFlag = Annotated[
     ),
 ]
 
+LedgerFlag = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        help="What a ledger adds instead: the same ways with and without one, in turns.",
+    ),
+]
+
 NodesFlag = Annotated[
     str, Parameter(help="Sizes of the crowds; the largest answers the long questions.")
 ]
 
 
 @app.command
-def gateway(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
+def gateway(
+    *, repeats: RepeatsFlag = REPEATS, ledger: LedgerFlag = False, as_json: JsonFlag = False
+) -> None:
     """What a request costs, here and over one hop, against a bare pass-through."""
-    _run("gateway", repeats, as_json=as_json)
+    _run("paid_gateway" if ledger else "gateway", repeats, as_json=as_json)
 
 
 @app.command
