@@ -32,7 +32,9 @@ SETTLED_US = 200 * SECOND
 class PaidWorld:
     """Nodes a, b, c ...: the first orders the log, all have credits."""
 
-    def __init__(self, seed: int = 1, seats: int = 2, **people: str) -> None:
+    def __init__(
+        self, seed: int = 1, seats: int = 2, credits_each: int = CREDITS_EACH, **people: str
+    ) -> None:
         names = ("a", "b", "c")
         plan = Scenario(
             name="paid",
@@ -42,7 +44,7 @@ class PaidWorld:
             },
             network=NetworkPlan(),
             workload=WorkloadPlan(load_permille=0),
-            ledger=LedgerPlan(credits_each=CREDITS_EACH, seats_each=seats),
+            ledger=LedgerPlan(credits_each=credits_each, seats_each=seats),
         )
         self.cluster = Cluster(plan, seed, strategy="wwwserve", create_core=Peer)
         self.cluster.start()
