@@ -26,8 +26,8 @@ HOUR = 3_600 * SECOND
 FEE = DEV_LEDGER.op_fee
 WINDOW_US = DEV_LEDGER.claim_window_ms * MILLISECOND
 LOCKED_US = WINDOW_US // 2 + WINDOW_US + 10 * SECOND
-"""How long an executor that is gone keeps credits locked: the payer's patience, the window in which
-it could claim, and some blocks."""
+"""How long an executor that is gone keeps credits locked: the payer's patience (a minute, or half a
+short window), the window in which it could claim, and some blocks."""
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
