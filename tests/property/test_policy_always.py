@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.unit.core.desk import node, summary
 from tests.unit.core.policy.test_hours import WINDOWS, is_open_by_count
-from wwwserve.core.deciding import PolicyMemory, RequestDecided, UseCounted
+from wwwserve.core.deciding import PolicyInForce, PolicyMemory, RequestDecided, UseCounted
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import LocalTimeRead, MachineRead
 from wwwserve.core.placing import Accepted, LoadView, PeerRequest
@@ -163,7 +163,7 @@ class Provider(RuleBasedStateMachine):
     def begin(self, settings: PolicySettings, week_us: int) -> None:
         self.week_us = week_us
         self.policy.set(settings, self.now)
-        self.in_force()
+        self.keep()
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Provider(RuleBasedStateMachine):
     @rule(settings=POLICIES)
     def the_policy_changes(self, settings: PolicySettings) -> None:
         self.policy.set(settings, self.now)
-        self.in_force()
+        self.keep()
 
     @rule(gap_us=st.integers(0, 3600 * SECOND), lag_us=st.integers(0, 9 * DAY_US))
     def the_process_starts_anew(self, gap_us: int, lag_us: int) -> None:
@@ -216,7 +216,7 @@ class Provider(RuleBasedStateMachine):
             remembered.read(record)
         memory = PolicyMemory(use=remembered.list_use())
         self.policy = Policy(self.policy.settings, Entropy(b"again"), memory)
-        self.in_force()
+        self.diary.append(InForce(self.now, self.policy.settings))
 
     @rule(asks=st.lists(ASKS, min_size=1, max_size=6))
     def nodes_ask(self, asks: list[Ask]) -> None:
@@ -302,15 +302,14 @@ class Provider(RuleBasedStateMachine):
         answer = asked.completion_tokens_max or 200
         assert asked.prompt_tokens + answer <= rules.context_tokens_max
 
-    def in_force(self) -> None:
-        self.diary.append(InForce(self.now, self.policy.settings))
-
     def keep(self) -> None:
         """The host writes down what it is told."""
         for fact in self.policy.take_facts():
             match fact:
                 case RequestDecided(case, verdict, by):
                     self.diary.append(Decided(case, make_answer(verdict), by))
+                case PolicyInForce(at, settings):
+                    self.diary.append(InForce(at, settings))
                 case UseCounted():
                     self.diary.append(Used(fact))
                 case _:

@@ -33,6 +33,7 @@ _VERBS: tuple[tuple[Group, str, str, str], ...] = (
     (_START, "up", "up:up", "Run the node in the foreground."),
     (_START, "engine", "engine:app", "The local engine: fetch a model, or run it alone."),
     (_START, "config", "config:app", "Show, check or reload the configuration."),
+    (_START, "policy", "policy:app", "What the node allows: check, explain, replay."),
     (_START, "keys", "keys:app", "API keys of the gateway: add, list, revoke."),
     (_START, "doctor", "doctor:doctor", "What is wrong with a node, and what to do about it."),
     (_USE, "status", "status:status", "What the node is doing."),

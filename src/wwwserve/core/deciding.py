@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Protocol
 
 from wwwserve.core.placing import LoadView, Verdict
+from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
@@ -124,6 +125,14 @@ class SpendingCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """Fact: another policy holds from now on."""
+
+    at: Moment
+    settings: PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
 class GuestFailed:
     """Fact: the provider's own Python policy gave no answer that counts; the built-in one did."""
 
@@ -131,7 +140,7 @@ class GuestFailed:
     detail: str
 
 
-PolicyFact = RequestDecided | UseCounted | SpendingCounted | GuestFailed
+PolicyFact = RequestDecided | UseCounted | SpendingCounted | PolicyInForce | GuestFailed
 """What a policy tells, for whoever keeps its log."""
 
 
@@ -165,15 +174,15 @@ class GuestFault:
 class AsksGuest(Protocol):
     """Where a policy finds the provider's own Python policy, which the host keeps."""
 
-    def ask(self, name: str, case: Case) -> Verdict | GuestFault:
-        """The guest's answer, within its time; it must not raise."""
+    def ask(self, name: str, case: Case) -> Verdict | GuestFault | None:
+        """The guest's answer, within its time; None = what the settings say. It must not raise."""
         ...
 
 
 class NoGuests:
     """A host without guests."""
 
-    def ask(self, name: str, case: Case) -> Verdict | GuestFault:
+    def ask(self, name: str, case: Case) -> Verdict | GuestFault | None:
         """There is nobody to ask."""
         return GuestFault(f"no policy {name!r} is installed here")
 

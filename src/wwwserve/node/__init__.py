@@ -38,6 +38,7 @@ from wwwserve.node.ledger_book import (
     LedgerBook,
 )
 from wwwserve.node.orders import Orders
+from wwwserve.node.policy_book import Explained, check_policy, explain_request, replay_day
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 
@@ -45,6 +46,7 @@ __all__ = [
     "DEFAULT_ORIGIN",
     "Config",
     "DoorChoice",
+    "Explained",
     "Finding",
     "Found",
     "FoundAccount",
@@ -62,7 +64,9 @@ __all__ = [
     "ReadyInfo",
     "RunInfo",
     "StateFolder",
+    "check_policy",
     "examine",
+    "explain_request",
     "find_genesis",
     "find_state_folder",
     "keep_genesis",
@@ -73,6 +77,7 @@ __all__ = [
     "parse_config",
     "read_genesis",
     "read_history",
+    "replay_day",
     "run_node",
 ]
 

@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wwwserve import __version__
 from wwwserve.adapters.discovery import MulticastDiscovery
@@ -18,6 +18,7 @@ from wwwserve.adapters.host import (
 )
 from wwwserve.adapters.storage import SqliteStore
 from wwwserve.adapters.transports import TcpTransport
+from wwwserve.core.deciding import NO_MEMORY, PolicyMemory
 from wwwserve.core.events import Event, OrderOps
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger_view import AsksLedger
@@ -40,6 +41,7 @@ from wwwserve.node.living import Host, Node
 from wwwserve.node.logs import NodeLog
 from wwwserve.node.opening import make_opening_watch
 from wwwserve.node.orders import Orders
+from wwwserve.node.providing import begin_providing
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.runner import Runner, ignore_written
 from wwwserve.node.setup_parts import (
@@ -86,10 +88,14 @@ async def run_node(
         async with AsyncExitStack() as stack:
             log = NodeLog(config.logs)
             stack.callback(log.close)
+            providing = begin_providing(config, home)
+            stack.callback(providing.close)
             parts = await _open_parts(config, home, stack)
+            parts = replace(parts, memory=providing.memory)
             async with asyncio.TaskGroup() as tasks:
                 node = await connect(config, parts, tasks, orders.stop)
                 log.follow(node.carrier.facts, parts.key.node_id, node.handle.clock)
+                node.carrier.facts.listen(providing.diary.on_fact)
                 host = Host(
                     home=home,
                     keys=keys,
@@ -97,6 +103,7 @@ async def run_node(
                     discovery=MulticastDiscovery(parts.key.node_id, node.carrier.links.network_id),
                     load=load,
                     orders=orders,
+                    guests=providing.guests,
                 )
                 await node.run(loaded, host, on_ready)
             log.logger.info("node stopped")
@@ -116,6 +123,8 @@ class Parts:
     """Whether the machine has run on since the node did, or was shut down in order."""
     on_written: Callable[[Lane], None] = ignore_written
     """Hears of each write that is durable."""
+    memory: PolicyMemory = NO_MEMORY
+    """What the policy remembers, and the guests it may ask."""
 
 
 async def _open_parts(config: Config, home: StateFolder, stack: AsyncExitStack) -> Parts:
@@ -263,6 +272,7 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
         addresses=addresses,
         groups=make_groups(config),
         policy=make_policy(config.policy, config.price),
+        memory=parts.memory,
         bootstrap=make_bootstrap(config),
         restored=parts.store.read(Lane.BOOK),
         genesis_id=parts.ledger.genesis_id if parts.ledger else b"",

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from wwwserve import __version__
-from wwwserve.adapters.host import FileKeyRing, FileSpending, read_interfaces
+from wwwserve.adapters.host import FileKeyRing, FileSpending, Machine, read_interfaces
 from wwwserve.core.events import Depart, Departure, Started
 from wwwserve.frontends.admin import start_admin
 from wwwserve.frontends.gateway import start_gateway
@@ -20,10 +20,12 @@ from wwwserve.node.doors import Door, Doors, join_address, split_address
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engine_watch import EngineWatch
 from wwwserve.node.entering import Entering
+from wwwserve.node.guests import GuestHouse
 from wwwserve.node.handle import NodeHandle
 from wwwserve.node.history import History, read_calendar
 from wwwserve.node.lan import LanWatch
 from wwwserve.node.logs import NodeLog
+from wwwserve.node.machine_watch import MachineWatch
 from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.reloading import Reloader
@@ -50,6 +52,7 @@ class Host:
     load: Callable[[], LoadedConfig]
     """Reads the configuration again. Raises `BadInput`."""
     orders: Orders
+    guests: GuestHouse
 
     def follow(self, config: Config) -> None:
         """From now on this configuration holds."""
@@ -95,21 +98,16 @@ class Node:
             lan = self._make_lan_watch(host)
             stack.push_async_callback(lan.close)
             addresses = self._make_address_watch(host, doors, lan, write_run_info)
-            reloader = Reloader(
-                loaded=loaded,
-                load=host.load,
-                count_keys=lambda: len(host.keys.list_rules()),
-                engines=self.engine_table,
-                watch=self.engines,
-                doors=doors,
-                deliver=self.runner.deliver,
-                followers=(
-                    follow_policy,
-                    host.follow,
-                    addresses.follow,
-                    lambda _: write_run_info(),
-                ),
-                log=host.log,
+            machine = MachineWatch(
+                Machine(), self.runner.deliver, is_wanted=loaded.config.policy.idle_only
+            )
+            reloader = self._make_reloader(host, loaded, doors)
+            reloader.followers = (
+                follow_policy,
+                host.follow,
+                addresses.follow,
+                machine.follow,
+                lambda _: write_run_info(),
             )
             self.handle.reload_config = reloader.reload
             if self.handle.genesis:
@@ -117,7 +115,12 @@ class Node:
                 self.background.append(self.tasks.create_task(self.handle.entering.run()))
             history = History(host.home, self.handle.node_id, read_calendar)
             stack.callback(self.handle.listen(history.on_fact))
-            for work in (reloader.obey(host.orders.reload), addresses.run(), lan.run()):
+            for work in (
+                reloader.obey(host.orders.reload),
+                addresses.run(),
+                lan.run(),
+                machine.run(),
+            ):
                 self.background.append(self.tasks.create_task(work))
             stack.callback(host.home.remove_run_info)
             info = self._describe(doors, token)
@@ -196,6 +199,19 @@ class Node:
             sign=self.handle.sign,
             log=log,
             door=self.config.ledger.door,
+        )
+
+    def _make_reloader(self, host: Host, loaded: LoadedConfig, doors: Doors) -> Reloader:
+        return Reloader(
+            loaded=loaded,
+            load=host.load,
+            count_keys=lambda: len(host.keys.list_rules()),
+            engines=self.engine_table,
+            watch=self.engines,
+            doors=doors,
+            prepare_guest=host.guests.prepare,
+            deliver=self.runner.deliver,
+            log=host.log,
         )
 
     def _make_lan_watch(self, host: Host) -> LanWatch:

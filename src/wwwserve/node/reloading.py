@@ -40,10 +40,12 @@ class Reloader:
     engines: EngineTable
     watch: EngineWatch
     doors: Doors
+    prepare_guest: Callable[[str], Callable[[], None]]
+    """Loads a guest of the policy, "" being none, and says how to let it in; raises `BadInput`."""
     deliver: Callable[[Event], None]
-    followers: Sequence[Callable[[Config], None]]
-    """Told of each new configuration once it holds; none of them can fail."""
     log: NodeLog
+    followers: Sequence[Callable[[Config], None]] = ()
+    """Told of each new configuration once it holds; none of them can fail."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def reload(self) -> tuple[ConfigChange, ...]:
@@ -88,10 +90,12 @@ class Reloader:
         validate_exposure(new.gateway, self.count_keys())
         async with AsyncExitStack() as undo:
             opened = _open_engines(old, new, undo)
+            let_guest_in = self.prepare_guest(new.policy.guest)
             await self._prepare_doors(new, undo)
             undo.pop_all()
         # From here on nothing fails, and all of it happens before anything else does.
         self._change_engines(new, opened)
+        let_guest_in()
         self._tell_peer(old, new)
         for follow in self.followers:
             follow(new)

@@ -7,6 +7,7 @@
     ask.key       the API key of `wwwserve ask` (0600)
     metrics.token what a scraper of the metrics shows (0600)
     history.jsonl what moved its credits, the last of it (0600)
+    policy.jsonl  what its policy decided and counted, of the last day (0600)
     spending.jsonl what each API key has spent (0600)
     state/        what it must remember
     run.json      how commands reach it while it runs (0600)
@@ -84,6 +85,11 @@ class StateFolder:
     def history_file(self) -> Path:
         """What moved the node's credits; an older part lies beside it."""
         return self.path / "history.jsonl"
+
+    @property
+    def policy_diary_file(self) -> Path:
+        """What the policy decided and counted; an older part lies beside it."""
+        return self.path / "policy.jsonl"
 
     @property
     def spending_file(self) -> Path:

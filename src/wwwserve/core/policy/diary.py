@@ -59,8 +59,10 @@ class Spent(msgspec.Struct, frozen=True, tag="spent"):
 
 
 class Carried(msgspec.Struct, frozen=True, tag="carried"):
-    """What older records said that are not kept any more."""
+    """What the records before this one said, should they not be kept any more."""
 
+    life: Life
+    """The process that goes on."""
     use: tuple[PastUse, ...]
     spending: tuple[PastSpending, ...]
 
@@ -79,6 +81,11 @@ class Remembered:
         self._last = Moment(0)
         self._life: Life | None = None
 
+    @property
+    def life(self) -> Life | None:
+        """The process whose records come now."""
+        return self._life
+
     def read(self, record: Record) -> None:
         """Take in the next record."""
         match record:
@@ -94,8 +101,11 @@ class Remembered:
                     self._paid.add(microcredits, at)
                 else:
                     self._spending[session] = microcredits
-            case Carried(use, spending):
+            case Carried(life, use, spending) if self._life is None:
                 self._set(use, spending)
+                self._life = life
+            case Carried():
+                pass  # What it carries was read.
             case InForce() | Decided():
                 pass
 

@@ -10,6 +10,7 @@ from wwwserve.core.deciding import (
     GuestFailed,
     GuestFault,
     PolicyFact,
+    PolicyInForce,
     PolicyMemory,
     Question,
     RequestDecided,
@@ -81,6 +82,7 @@ class Policy:
         self._never = frozenset(settings.deny_nodes)
         self.opening.set(settings.hours)
         self.opening.turn(now)
+        self._facts.append(PolicyInForce(now, settings))
 
     def read(
         self, event: LocalTimeRead | MachineRead, engines: Sequence[EngineView], now: Moment
@@ -248,6 +250,8 @@ class Policy:
         if isinstance(answer, GuestFault):
             self._facts.append(GuestFailed(name, answer.detail))
             return RequestDecided(case, verdict, rule, answer.detail)
+        if answer is None:
+            return RequestDecided(case, verdict, rule)
         return RequestDecided(case, answer, name_guest(name))
 
     def _draw(self, question: bytes, summary: RequestSummary, share_permille: int) -> int | None:

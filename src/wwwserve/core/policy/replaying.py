@@ -134,8 +134,11 @@ class _Replay:
             case Used(counted):
                 self._at = counted.at
                 self._count(counted)
-            case Spent() | Carried():
-                pass  # Neither is about a decision: what was carried is in the cases' own counts.
+            case Carried(life):
+                # What it carries is in the cases' own counts.
+                self._life = self._life or life
+            case Spent():
+                pass
 
     def _decide(self, record: Decided) -> None:
         case = self._adjust(record.case)

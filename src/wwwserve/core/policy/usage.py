@@ -135,6 +135,8 @@ class Usage:
             *self._accounts.items(),
             (None, self._shared),
         ]
+        for _, account in accounts:
+            account.compute_tokens(now)
         past = [
             PastUse(asker, Moment(at + shift_us), amount)
             for asker, account in accounts

@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from wwwserve.core.deciding import (
     GuestFailed,
     PolicyFact,
+    PolicyInForce,
     RequestDecided,
     SpendingCounted,
     UseCounted,
@@ -161,7 +162,7 @@ def describe(fact: Fact, own: NodeId) -> Line:
             return _describe_peer(fact)
         case EngineChanged() | OpeningChanged():
             return _describe_standing(fact)
-        case RequestDecided() | UseCounted() | SpendingCounted() | GuestFailed():
+        case RequestDecided() | UseCounted() | SpendingCounted() | PolicyInForce() | GuestFailed():
             return _describe_decision(fact)
         case FactsDropped():
             return Line(logging.WARNING, "facts dropped", {"count": fact.count})
@@ -263,6 +264,8 @@ def _describe_decision(fact: PolicyFact) -> Line:
         case SpendingCounted():
             fields = {"session": str(fact.session), "microcredits": fact.microcredits}
             return Line(logging.DEBUG, "spending counted", fields)
+        case PolicyInForce():
+            return Line(logging.INFO, "policy in force", {})
         case GuestFailed():
             fields = {"guest": fact.guest, "detail": fact.detail}
             return Line(logging.WARNING, "guest failed", fields, is_rationed=True)

@@ -204,9 +204,10 @@ def test_spending_is_remembered_likewise() -> None:
 
 
 def test_what_is_no_longer_kept_is_carried_on() -> None:
-    carried = Carried(
-        (PastUse(node(1), START, 30), PastUse(None, START, 4)), (PastSpending(START, 9),)
-    )
-    remembered = remember(carried)
+    life = Life(START, 10**15)
+    use = (PastUse(node(1), START, 30), PastUse(None, START, 4))
+    carried = Carried(life, use, (PastSpending(START, 9),))
+    # Told again while all of it is known, it adds nothing.
+    remembered = remember(carried, carried)
     assert sum(use.tokens for use in remembered.list_use()) == 34
     assert sum(spent.microcredits for spent in remembered.list_spending()) == 9

@@ -1,0 +1,133 @@
+"""A node's policy from outside: whether a file is one, why it said so, and a day once more."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from wwwserve.core.deciding import Case, Said
+from wwwserve.core.placing import Verdict
+from wwwserve.core.policy import (
+    Carried,
+    Decided,
+    InForce,
+    Life,
+    Replayed,
+    explain,
+    read_answer,
+    replay,
+)
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.node.config import Config, LoadedConfig
+from wwwserve.node.config.faults import list_policy_faults
+from wwwserve.node.guests import load_guest
+from wwwserve.node.policy_diary import read_diary
+from wwwserve.node.setup_parts import make_policy, make_prices
+from wwwserve.node.state_folder import StateFolder
+from wwwserve.values.moments import SECOND, Moment
+from wwwserve.values.refusals import BadInput
+
+ANSWERS_MAX: Final = 20
+"""Answers about one request that are explained: the last of them."""
+REQUEST_PREFIX: Final = "req-"
+REQUEST_LENGTH_MIN: Final = 6
+"""Hexadecimal digits of a request's id that suffice; the first that begins so is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One answer about a request, and what each rule said to it."""
+
+    at: datetime
+    case: Case
+    verdict: Verdict
+    rule: str
+    guest_fault: str
+    said: tuple[Said, ...]
+
+
+def check_policy(path: Path) -> tuple[LoadedConfig | None, list[BadInput]]:
+    """The policy in a configuration file, or else everything that is wrong with it."""
+    loaded, faults = list_policy_faults(path)
+    if loaded is not None:
+        try:
+            if loaded.config.policy.guest:
+                load_guest(loaded.config.policy.guest)
+        except BadInput as error:
+            return None, [error]
+    return loaded, faults
+
+
+def explain_request(folder: StateFolder, name: str) -> tuple[Explained, ...]:
+    """What was decided about a request in the last day, oldest first. Raises `BadInput`.
+
+    `name` is its id as in the `x-wwwserve-request-id` header, or the beginning of it.
+    """
+    prefix = name.strip().lower().removeprefix(REQUEST_PREFIX)
+    if len(prefix) < REQUEST_LENGTH_MIN or set(prefix) - set("0123456789abcdef"):
+        raise BadInput(
+            field="request",
+            found=name[:80],
+            expected=f"its id, or at least {REQUEST_LENGTH_MIN} digits of it",
+            fix="take it from the x-wwwserve-request-id header of the answer",
+        )
+    found: deque[Explained] = deque(maxlen=ANSWERS_MAX)
+    life, settings = Life(Moment(0), wall_us=0), PolicySettings()
+    for record in read_diary(folder):
+        match record:
+            case Life():
+                life = record
+            case Carried():
+                life = record.life
+            case InForce():
+                settings = record.settings
+            case Decided() if record.case.summary.request.hex().startswith(prefix):
+                found.append(_explain(record, settings, life))
+            case _:
+                pass
+    if not found:
+        raise BadInput(
+            field="request",
+            found=name[:80],
+            expected="one that this node decided about within the last day",
+            fix="ask the node where it entered, or the one that ran it (wwwserve peers)",
+        )
+    return tuple(found)
+
+
+def replay_day(folder: StateFolder, path: Path | None) -> Replayed:
+    """The day in a node's diary once more: by the policy in a file, or by those of the time.
+
+    Raises `BadInput` if there is no diary, or the file is none; earnings are at the file's prices,
+    or else at the node's own.
+    """
+    if path is None:
+        config = _read_own(folder)
+        return replay(read_diary(folder), prices=make_prices(config.price, config.ledger))
+    loaded, faults = check_policy(path)
+    if loaded is None:
+        raise faults[0]
+    config = loaded.config
+    settings = make_policy(config.policy, config.price)
+    return replay(read_diary(folder), settings, make_prices(config.price, config.ledger))
+
+
+def _read_own(folder: StateFolder) -> Config:
+    """The node's own policy as far as its file is one, for its prices."""
+    if not folder.config_file.exists():
+        return Config()
+    loaded, _ = list_policy_faults(folder.config_file)
+    return Config() if loaded is None else loaded.config
+
+
+def _explain(record: Decided, settings: PolicySettings, life: Life) -> Explained:
+    wall_us = record.case.at - life.at + life.wall_us
+    return Explained(
+        at=datetime.fromtimestamp(wall_us / SECOND, UTC).astimezone(),
+        case=record.case,
+        verdict=read_answer(record.answer),
+        rule=record.rule,
+        guest_fault=record.guest_fault,
+        said=explain(settings, record.case),
+    )

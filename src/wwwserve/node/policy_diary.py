@@ -1,0 +1,187 @@
+"""What this node's policy decided and counted, as lines of a file that stays short.
+
+    policy.jsonl, policy.1.jsonl     JSON, one record a line (`core.policy.Record`), the newer first
+
+Both together hold a day, or as much of it as `DIARY_BYTES_MAX` has room for; the day's counts are
+carried over whatever is dropped. What was taken or spent is with the system before the next event
+is handled, so a killed process loses none of it, and a power cut the last seconds. Other records
+wait for it, or for a moment.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from wwwserve.core.deciding import (
+    PolicyInForce,
+    PolicyMemory,
+    RequestDecided,
+    SpendingCounted,
+    UseCounted,
+)
+from wwwserve.core.policy import (
+    Carried,
+    Decided,
+    InForce,
+    Life,
+    Record,
+    Remembered,
+    Spent,
+    Used,
+    make_answer,
+)
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.node.state_folder import StateFolder
+from wwwserve.ports.clock import Clock
+from wwwserve.values.limits import MIB
+from wwwserve.values.moments import SECOND
+from wwwserve.values.refusals import BadInput
+
+DIARY_BYTES_MAX: Final = 64 * MIB
+"""Bytes of both files, some hundred thousand decisions; of more, the older half is dropped."""
+DIARY_FILE_US: Final = 24 * 3600 * SECOND
+"""How long one file is written; the other holds as long a time before it."""
+HELD_BYTES_MAX: Final = 64 * 1024
+"""Bytes of decisions that wait to be written."""
+HELD_S: Final = 0.2
+"""How long they may wait."""
+LINE_BYTES_MAX: Final = MIB
+"""A longer line is none of a diary's."""
+_OWNER_FILE = 0o600
+_DECIDED = b'{"type":"decided"'
+_DECODER: Final = msgspec.json.Decoder(Record)
+
+
+class PolicyDiary:
+    """One node's diary; give it every fact once it has begun."""
+
+    def __init__(self, folder: StateFolder, clock: Clock, read_wall_us: Callable[[], int]) -> None:
+        self._file = folder.policy_diary_file
+        self._clock = clock
+        self._read_wall_us = read_wall_us
+        self._remembered = Remembered()
+        self._settings = PolicySettings()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._file_from = 0
+        """When the file that is written was begun, by this process's clock."""
+
+    def begin(self, settings: PolicySettings) -> PolicyMemory:
+        """A process begins with these settings; the answer is what its policy is to remember."""
+        for record in read_records(self._file, is_counting_only=True):
+            self._remembered.read(record)
+        self._settings = settings
+        self._file_from = self._clock.now()
+        life = Life(self._clock.now(), self._read_wall_us())
+        self._write(life)
+        self._write(InForce(life.at, settings))
+        self._flush()
+        return PolicyMemory(self._remembered.list_use(), self._remembered.list_spending())
+
+    def on_fact(self, fact: object) -> None:
+        """Write a record, if the fact is the policy's."""
+        match fact:
+            case RequestDecided(case, verdict, rule, guest_fault):
+                self._write(Decided(case, make_answer(verdict), rule, guest_fault))
+            case UseCounted():
+                self._write(Used(fact))
+                self._flush()
+            case SpendingCounted(session, at, microcredits, is_over):
+                self._write(Spent(session, at, microcredits, is_over))
+                self._flush()
+            case PolicyInForce(at, settings):
+                self._settings = settings
+                self._write(InForce(at, settings))
+            case _:
+                return
+
+    def close(self) -> None:
+        """Nothing is told any more."""
+        self._flush()
+
+    def _write(self, record: Record) -> None:
+        self._remembered.read(record)
+        line = msgspec.json.encode(record)
+        self._held.append(line)
+        self._held_bytes += len(line)
+        if self._held_bytes >= HELD_BYTES_MAX:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(HELD_S, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._held:
+            return
+        # The first line ends whatever a crash may have cut short before it.
+        content = b"\n" + b"\n".join(self._held)
+        self._held, self._held_bytes = [], 0
+        try:
+            self._append(content)
+        except OSError:
+            # A full disk stops the node by way of its lanes, and what is in memory counts on.
+            return
+
+    def _append(self, content: bytes) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        descriptor = os.open(self._file, flags, _OWNER_FILE)
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
+            file.write(content)
+            size = file.tell()
+        is_old = self._clock.now() - self._file_from >= DIARY_FILE_US
+        if size >= DIARY_BYTES_MAX // 2 or is_old:
+            self._turn_the_page()
+
+    def _turn_the_page(self) -> None:
+        """Go on in a new file that knows what is counted, whatever becomes of the older one."""
+        life = self._remembered.life
+        assert life is not None, "a diary begins with a life"
+        now = self._clock.now()
+        self._file.replace(get_older(self._file))
+        self._file_from = now
+        carried = Carried(life, self._remembered.list_use(), self._remembered.list_spending())
+        in_force = InForce(now, self._settings)
+        self._append(b"\n".join((b"", *map(msgspec.json.encode, (carried, in_force)))))
+
+
+def read_diary(folder: StateFolder) -> Iterator[Record]:
+    """All records of a node's diary, the oldest first. Raises `BadInput` if it has none."""
+    if not folder.policy_diary_file.exists():
+        raise BadInput(
+            field=str(folder.policy_diary_file),
+            found="no diary",
+            expected="one, which a node writes while it runs",
+            fix=f"run the node first: wwwserve up --home {folder.path}",
+        )
+    return read_records(folder.policy_diary_file)
+
+
+def read_records(file: Path, *, is_counting_only: bool = False) -> Iterator[Record]:
+    """The records in a file and the one before it; a line that is none is left out.
+
+    `is_counting_only` leaves out decisions, of which there are most.
+    """
+    for each in (get_older(file), file):
+        if not each.exists():
+            continue
+        with each.open("rb") as lines:
+            while line := lines.readline(LINE_BYTES_MAX):
+                if is_counting_only and line.startswith(_DECIDED):
+                    continue
+                try:
+                    yield _DECODER.decode(line)
+                except ValueError:
+                    # The first line is empty, and one that a crash cut short is no JSON.
+                    continue
+
+
+def get_older(file: Path) -> Path:
+    """Where the part before a file is kept."""
+    return file.with_name("policy.1.jsonl")

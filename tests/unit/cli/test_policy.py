@@ -1,0 +1,177 @@
+"""`wwwserve policy` as it is typed: all faults at once, why it answered so, a day once more."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.core.desk import node
+from tests.unit.core.policy.test_replaying import DAY
+from wwwserve.cli.app import run
+from wwwserve.core.deciding import PolicyInForce, RequestDecided
+from wwwserve.core.policy import Decided, InForce, Used, read_answer
+from wwwserve.core.policy_settings import PolicySettings
+from wwwserve.node import StateFolder
+from wwwserve.node.policy_diary import PolicyDiary
+from wwwserve.values.ids import node_prefix
+from wwwserve.values.moments import Moment
+
+BAD = """
+[policy]
+hours = ["Mon-Fri 18:00-20:00", "Fri 19:00-21:00"]
+time_zone = "Europe/Zuerich"
+tokens_per_day_max = -1
+acept_frequency = 0.5
+[policy.price]
+prompt = 0.1
+load_curve = ["0.5:1", "0.4:2"]
+"""
+FIELDS = [
+    "policy.hours",
+    "policy.time_zone",
+    "policy.tokens_per_day_max",
+    "policy.acept_frequency",
+    "policy.price.prompt",
+    "policy.price.load_curve",
+]
+
+
+class Clock:
+    def now(self) -> Moment:
+        return Moment(0)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A state folder with the hand-written day in its diary."""
+
+    async def write() -> None:
+        diary = PolicyDiary(StateFolder(tmp_path), Clock(), lambda: 10**15)
+        diary.begin(PolicySettings())
+        for record in DAY:
+            match record:
+                case Decided(case, answer, rule):
+                    diary.on_fact(RequestDecided(case, read_answer(answer), rule))
+                case Used(counted):
+                    diary.on_fact(counted)
+                case InForce(at, settings):
+                    diary.on_fact(PolicyInForce(at, settings))
+                case _:
+                    pass
+        diary.close()
+
+    asyncio.run(write())
+    return tmp_path
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = run(["policy", *map(str, words)])
+    said = capsys.readouterr()
+    # A terminal breaks lines where it likes.
+    return code, " ".join(said.out.split()), said.err
+
+
+def test_all_that_is_wrong_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(BAD)
+    code, out, err = call(capsys, "check", file)
+    assert (code, out) == (2, "")
+    assert all(f"error: {field}: " in err for field in FIELDS)
+    assert "Europe/Zurich" in err
+    assert "accept_frequency" in err
+    code, out, _ = call(capsys, "check", file, "--json")
+    told = json.loads(out)
+    assert (code, told["ok"]) == (2, False)
+    assert [fault["field"] for fault in told["faults"]] == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("policy = 7", "policy"),
+        ('[policy]\nguest = "nobody"', "policy.guest"),
+        ("[policy]\nprice = 3", "policy.price"),
+    ],
+)
+def test_what_is_no_policy_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, field: str
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    code, _, err = call(capsys, "check", file)
+    assert code == 2
+    assert f"error: {field}" in err
+
+
+def test_a_good_one_is_good_and_a_missing_one_is_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.toml"
+    assert call(capsys, "check", file)[0] == 2
+    file.write_text("[policy]\nown_first = false\n[gateway]\nport = 99999999\n")
+    code, out, _ = call(capsys, "check", "--home", tmp_path)
+    # The rest of the file is `config check`'s.
+    assert (code, "is a policy. Settings in it: 1" in out) == (0, True)
+
+
+def test_an_answer_is_explained_rule_by_rule(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = f"req-{4:032x}"
+    code, out, _ = call(capsys, "explain", request, "--home", home, "--json")
+    assert code == 0
+    (answer,) = json.loads(out)["answers"]
+    assert (answer["answer"], answer["rule"]) == ("busy", "own_first")
+    assert (answer["asker"], answer["question"]) == (node_prefix(node(1)), "offer")
+    said = {one["rule"]: one for one in answer["said"]}
+    assert said["own_first"]["answer"] == "busy"
+    assert said["own_first"]["detail"].startswith("3 of 4 slots used, 75 % busy")
+    assert said["room"]["answer"] is None
+    code, out, _ = call(capsys, "explain", request, "--home", home)
+    assert (code, "own_first" in out, "75 %" in out) == (0, True, True)
+
+
+@pytest.mark.parametrize("request_id", ["req-12", "req-zzzzzzzz", "f" * 32])
+def test_an_unknown_request_is_refused_with_a_hint(
+    home: Path, capsys: pytest.CaptureFixture[str], request_id: str
+) -> None:
+    code, _, err = call(capsys, "explain", request_id, "--home", home)
+    assert (code, "error: request" in err) == (2, True)
+
+
+def test_the_day_once_more_is_the_same_day(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # [POLICY-REPLAY.1]
+    code, out, _ = call(capsys, "replay", "--home", home, "--json")
+    told = json.loads(out)
+    assert (code, told["decisions"], told["changed"]) == (0, 6, 0)
+    assert told["then"] == told["now"]
+    assert told["then"]["refused"] == {"own_first": 1, "room": 1}
+
+
+def test_a_changed_policy_shows_what_it_would_have_done(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(
+        "[policy]\nown_first = false\ntokens_per_day_max = 300\n"
+        "[policy.price]\nprompt = 1000\ncompletion = 2000\n"
+    )
+    code, out, _ = call(capsys, "replay", other, "--home", home, "--json")
+    told = json.loads(out)
+    assert (code, told["then"]["taken"], told["now"]["taken"]) == (0, 2, 1)
+    assert told["then"]["microcredits"] == 2 * told["now"]["microcredits"] == 400_000
+    assert told["changes"][0]["is"] == "policy by tokens_per_day_max"
+    code, out, _ = call(capsys, "replay", other, "--home", home)
+    assert (code, "2 then, 1 now" in out, "0.4 cr then, 0.2 cr now" in out) == (0, True, True)
+
+
+def test_a_bad_policy_is_not_tried(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(BAD)
+    code, _, err = call(capsys, "replay", file, "--home", home)
+    assert (code, "policy.hours" in err) == (2, True)
