@@ -94,6 +94,8 @@ class Network:
         self._folder = folder
         self._stack = stack
         self.nodes: list[RunningNode] = []
+        self.homes: dict[Path, None] = {}
+        """Of all nodes that ever ran, but for those whose log a test has damaged."""
 
     async def start_engine(self, *flags: str) -> MockEngine:
         """A mock engine process; `flags` are those of `mock_server`."""
@@ -114,6 +116,7 @@ class Network:
         self, home: Path, api_key: str, *settings: str, engine: MockEngine
     ) -> RunningNode:
         """Start the node of an existing state folder."""
+        self.homes[home] = None
         bootstrap = ",".join(self.nodes[0].links) if self.nodes else ""
         chosen = (
             f"engine.url={engine.url}",
@@ -179,11 +182,25 @@ async def run_json(*arguments: str) -> Mapping[str, object]:
     return found
 
 
+async def audit(home: Path) -> Any:
+    """What a third party finds in the log of a node, running or not; fails if it breaks a rule."""
+    file = home / "ledger.export"
+    await run_json("ledger", "export", str(file), "--home", str(home), "--json")
+    totals: Any = await run_json("ledger", "audit", str(file), "--json")
+    parts = ("free", "staked", "unbonding", "held", "pool")
+    assert totals["supply"] == sum(totals[part] for part in parts)
+    return totals
+
+
 @asynccontextmanager
 async def open_network(folder: Path) -> AsyncIterator[Network]:
-    """An empty network; everything started in it is ended with it."""
+    """An empty network; everything started in it is ended with it, and every log is audited."""
     async with AsyncExitStack() as stack:
-        yield Network(folder, stack)
+        network = Network(folder, stack)
+        yield network
+    for home in network.homes:
+        if (home / "state" / "chain.sqlite").exists():
+            await audit(home)
 
 
 def knows(count: int) -> Callable[[Any], bool]:

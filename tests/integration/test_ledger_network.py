@@ -19,6 +19,7 @@ from tests.integration.network import (
     MODEL,
     Network,
     RunningNode,
+    audit,
     knows,
     open_network,
     run_json,
@@ -59,13 +60,6 @@ def is_at(height: int) -> Callable[[Any], bool]:
     return is_met
 
 
-async def audit(node: RunningNode) -> Any:
-    """What the log of a node comes to, by an audit of its export."""
-    file = node.home / "ledger.export"
-    await run_json("ledger", "export", str(file), "--home", str(node.home), "--json")
-    return await run_json("ledger", "audit", str(file), "--json")
-
-
 async def test_blocks_reach_everybody_and_whoever_was_away_catches_up(
     network: Network, tmp_path: Path
 ) -> None:
@@ -94,7 +88,7 @@ async def test_blocks_reach_everybody_and_whoever_was_away_catches_up(
     for node in (back, first, again):
         status = await node.wait_status(is_at(grown))
         assert status["ledger"]["fork"] is None
-        found = await audit(node)
+        found = await audit(node.home)
         assert found["height"] >= grown
         heads[node.node] = found["network_id"]
         assert found["supply"] == status["ledger"]["supply"]
@@ -110,6 +104,7 @@ async def test_a_damaged_log_is_named_with_what_to_do(network: Network, tmp_path
     with closing(sqlite3.connect(lane)) as connection:
         connection.execute("UPDATE entries SET value = x'00' WHERE key = CAST('sl' AS BLOB)")
         connection.commit()
+    del network.homes[founder.home]
     process = await asyncio.create_subprocess_exec(
         *(*CLI, "up", "--home", str(founder.home)), stderr=asyncio.subprocess.PIPE
     )
@@ -141,5 +136,5 @@ async def test_a_request_of_one_node_is_paid_to_the_other(network: Network, tmp_
     earned = (await founder.wait_status(lambda status: status["wallet"]["earned"] > 0))["wallet"]
     spent = await joiner.wait_status(lambda status: status["wallet"]["held"] == 0)
     assert spent["wallet"]["spent"] >= earned["earned"]
-    found = await audit(joiner)
+    found = await audit(joiner.home)
     assert found["holds"] == 0

@@ -4,13 +4,16 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from wwwserve.adapters.engines import MockEngineServer, MockSettings
 from wwwserve.adapters.host import NodeKey
-from wwwserve.adapters.storage import MemoryStore
+from wwwserve.adapters.storage import MemoryStore, write_export
 from wwwserve.adapters.transports import LoopbackNetwork, LoopbackTransport
-from wwwserve.core.chain import begin_chain
+from wwwserve.cli.ledger import check_export
+from wwwserve.core.chain import Export, begin_chain
 from wwwserve.core.sessions import Route
 from wwwserve.node.assemble import Parts, connect
 from wwwserve.node.config import (
@@ -23,7 +26,7 @@ from wwwserve.node.config import (
 )
 from wwwserve.node.engine_table import EngineTable
 from wwwserve.node.engines import open_engine
-from wwwserve.node.ledger_home import HomeLedger
+from wwwserve.node.ledger_home import HomeLedger, make_reader
 from wwwserve.node.living import Node
 from wwwserve.node.setup_parts import make_parameters
 from wwwserve.ports.peer_handle import Reply, UserRequest
@@ -104,12 +107,27 @@ def get_node_key(number: int) -> NodeKey:
 
 @asynccontextmanager
 async def open_world(genesis: Genesis | None = None) -> AsyncIterator[World]:
-    """A network; with a genesis, whose sequencer is its first node, one that pays."""
+    """A network; with a genesis, whose sequencer is its first node, one that pays.
+
+    Every log is audited when it ends.
+    """
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         opened = World(stack, tasks, genesis)
         yield opened
         for node in opened.nodes:
             node.end()
+    if genesis is not None:
+        for node in opened.nodes:
+            audit(node, genesis)
+
+
+def audit(node: Node, genesis: Genesis) -> None:
+    """What a third party finds in the log of a node; fails if it breaks a rule."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "export"
+        written = Export(make_reader(node.carrier.mail.store))
+        write_export(file, written.list_records(), written.make_end)
+        assert check_export(file).supply == genesis.supply
 
 
 def submit(
