@@ -98,6 +98,20 @@ def assert_gone(pids: Sequence[int]) -> None:
         time.sleep(0.05)
 
 
+def audit(home: str, file: Path) -> dict[str, Any]:
+    """What a third party finds in the log of a node of the demo; fails if it breaks a rule."""
+
+    def order(*words: str) -> str:
+        command = [sys.executable, "-m", "wwwserve.cli", "ledger", *words, "--json"]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True
+        ).stdout
+
+    order("export", str(file), "--home", home)
+    totals: dict[str, Any] = json.loads(order("audit", str(file)))
+    return totals
+
+
 def list_pids(process: subprocess.Popen[str], ready: dict[str, Any]) -> list[int]:
     nodes = [node["pid"] for node in ready["nodes"]]
     return sorted({*nodes, *list_children(process.pid)})
@@ -171,19 +185,25 @@ def test_a_killed_demo_takes_its_nodes_with_it(run_demo: RunDemo) -> None:
     assert_gone(pids)
 
 
-def test_a_killed_node_is_told_and_the_others_go_on(run_demo: RunDemo) -> None:
+def test_a_killed_node_is_told_and_the_others_go_on(run_demo: RunDemo, tmp_path: Path) -> None:
     with run_demo("--json", "--nodes", "3", "--engine", "mock") as process:
         ready = read_event(process)
         victim = ready["nodes"][2]
         os.kill(victim["pid"], signal.SIGKILL)
-        with ThreadPoolExecutor(6) as pool:
-            answers = list(pool.map(lambda number: chat(ready, f"Say {number}."), range(6)))
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda number: chat(ready, f"Say {number}."), range(12)))
         assert all(text for text, _ in answers)
         while True:
             event = read_event(process)
             if event["event"] == "NodeEnded":
                 break
         assert event["reporter"] == victim["id"]
+        logs = [
+            audit(node["home"], tmp_path / str(number))
+            for number, node in enumerate(ready["nodes"])
+        ]
+        assert {log["supply"] for log in logs} == {logs[0]["supply"]}
+        assert logs[0]["ops"] > 0, "somebody was paid"
 
 
 def test_a_person_sees_offload_and_how_to_go_on(run_demo: RunDemo) -> None:
