@@ -106,6 +106,8 @@ def init(
         _print_json(folder, made)
     else:
         _print(folder, made, where=f" --home {folder.path}" if home else "")
+        if network.join and folder.config_file.name in made.made:
+            _print_joined(network.join)
 
 
 def make_node(
@@ -209,6 +211,16 @@ def _list_wishes(engine_url: str, network: NetworkWishes, *, on_lan: bool) -> li
     if network.door is not DoorChoice.ANY:
         wishes.append(f'set door = "{network.door.value}" under its [ledger]')
     return wishes
+
+
+def _print_joined(ticket: str) -> None:
+    """Whose ledger a new node is of, and where it says how it comes in."""
+    genesis = parse_ticket(ticket).genesis
+    if genesis:
+        open_console().print(
+            f"It joins the ledger {genesis.hex()[:16]}, where requests are paid: once it is up, "
+            "`wwwserve wallet` says how it comes in."
+        )
 
 
 def _tell_unchanged(folder: StateFolder, wishes: list[str]) -> None:

@@ -18,8 +18,9 @@ def invite(*, home: HomeFlag = None, as_json: JsonFlag = False) -> None:
     console = open_console()
     console.print(ticket, soft_wrap=True)
     console.print(
-        "\n[dim]On the other machine: wwwserve join TICKET (while its node runs), or put it\n"
-        'into config.toml: \\[network] tickets = \\["..."][/]'
+        "\n[dim]On another machine: wwwserve init --join TICKET, then wwwserve up.\n"
+        "A node that runs there, of this network: wwwserve join TICKET, or put it into\n"
+        'its config.toml: \\[network] tickets = \\["..."][/]'
     )
 
 

@@ -105,7 +105,8 @@ def audit(file: FileArgument, /, *, as_json: JsonFlag = False) -> int:
         with open_side_console().status("replaying ..."):
             totals = check_export(file)
     except StoreFailed as error:
-        raise BadInput(str(file), str(error), "an export that can be read", "check it") from error
+        fix = "take one: wwwserve ledger export FILE"
+        raise BadInput("FILE", str(error), "an export that can be read", fix) from error
     except Broken as broken:
         _show_broken(broken, as_json=as_json)
         return EXIT_BROKEN

@@ -16,6 +16,8 @@ from wwwserve.wire.ledger import DIGEST_BYTES, Op
 
 PREFIX_LENGTH_MIN = 4
 """Characters of a key that may stand for it, if it is the only account that begins so."""
+ID_LENGTH_MIN = 8
+"""Digits of an id that may stand for it; logs show 12 of them, commands 16."""
 FEEDS_SHOWN_MAX = 32
 """Feed blocks of one block shown to people; --json has all."""
 _KEY_FIELDS = ("payee", "target", "key", "new_key")
@@ -40,11 +42,14 @@ def find_record(book: LedgerBook, text: str) -> Found:
         found = book.find_id(bytes.fromhex(word))
     elif (key := _find_key(book, word)) is not None:
         found = book.find_account(key)
+    elif len(word) >= ID_LENGTH_MIN and _is_hexadecimal(word):
+        whole = book.complete_id(word)
+        found = book.find_id(whole) if whole is not None else None
     if found is None:
         raise _make_unknown(
             text,
             "a block's height or id, the id of a feed block or hold, or an account's key",
-            "an id whole (64 hexadecimal digits), or more of a key; old blocks by their height",
+            "more of the id or key; old blocks by their height",
         )
     return found
 

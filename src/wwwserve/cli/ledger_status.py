@@ -94,7 +94,8 @@ def describe_status(shown: Json) -> list[tuple[str, str]]:
     where = f"block {ledger.height}, {ledger.head[:16]}"
     behind = ledger.told_height - ledger.height
     if behind > 0:
-        where += f"; {behind} blocks behind what others tell"
+        blocks = "1 block" if behind == 1 else f"{behind} blocks"
+        where += f"; {blocks} behind what others tell"
     by_whom = "this node" if ledger.is_sequencer else ledger.sequencer
     rows = [
         ("ledger", ledger.network_id),

@@ -107,10 +107,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str 
     """
     names = [column.removeprefix(">") for column in columns]
     lines = [[_make_text(cell) for cell in row] for row in rows]
-    widths = [
-        max(_measure_word(cell) for cell in cells)
-        for cells in zip([Text(name) for name in names], *lines, strict=True)
-    ]
+    cells = list(zip([Text(name) for name in names], *lines, strict=True))
+    widths = [max(_measure_word(cell) for cell in column) for column in cells]
     console = open_console()
     if sum(widths) + _COLUMN_GAP * (len(widths) - 1) > console.width:
         _print_as_lists(console, title, names, lines)
@@ -126,9 +124,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str 
         # The box has one more of its own.
         padding=(0, _COLUMN_GAP - 1, 0, 0),
     )
-    for column, name, width in zip(columns, names, widths, strict=True):
+    for column, name, width, shown in zip(columns, names, widths, cells, strict=True):
         is_number = column.startswith(">")
-        table.add_column(name, justify="right" if is_number else "left", min_width=width)
+        table.add_column(
+            name,
+            justify="right" if is_number else "left",
+            min_width=width,
+            # What cannot be broken is not made narrower: columns of several words make room.
+            no_wrap=max(cell.cell_len for cell in shown) == width,
+        )
     for line in lines:
         table.add_row(*line)
     console.print(table)

@@ -180,7 +180,7 @@ def history(
         ("when", "what", ">credits", "with", "record"),
         [
             (
-                entry.at,
+                entry.at.replace("+00:00", "Z"),
                 entry.what,
                 _say_change(entry.microcredits),
                 entry.peer[:8],
@@ -211,13 +211,14 @@ def describe_wallet(wallet: WalletShown, node: str, entry: str) -> list[tuple[st
     rows += [
         (
             "since the start",
-            f"{credits_text(wallet.earned)} earned, {credits_text(wallet.spent)} spent",
+            f"{credits_text(wallet.earned)} came in, {credits_text(wallet.spent)} went out",
         ),
         ("forecast", describe_forecast(wallet)),
         ("can sign", ready),
     ]
     if wallet.waiting:
-        rows.append(("on its way", f"{wallet.waiting} feed blocks"))
+        blocks = "1 feed block" if wallet.waiting == 1 else f"{wallet.waiting} feed blocks"
+        rows.append(("on its way", blocks))
     if entry:
         rows.append(("coming in", entry))
     return [*rows, ("order", ONE_SEQUENCER)]
@@ -226,6 +227,8 @@ def describe_wallet(wallet: WalletShown, node: str, entry: str) -> list[tuple[st
 def describe_forecast(wallet: WalletShown) -> str:
     """How long the credits last, for a person."""
     lasts = wallet.forecast_ms
+    if wallet.spendable == 0:
+        return "are too few for anything but fees"
     if lasts is None:
         return "do not run out at the pace of the last hour"
     if lasts >= 2 * _DAY_MS:

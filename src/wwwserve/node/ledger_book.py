@@ -149,6 +149,14 @@ class LedgerBook:
             return None
         return FoundHold(wanted, None, None, state, ending)
 
+    def complete_id(self, beginning: str) -> bytes | None:
+        """The newest whole id with such hexadecimal digits at its beginning, of whatever kind."""
+        for block in self._scan():
+            for whole in _list_ids(block):
+                if whole.hex().startswith(beginning):
+                    return whole
+        return None
+
     def _scan(self) -> Iterator[FoundBlock]:
         """The newest blocks, the newest first."""
         top = self.ledger.log.height
@@ -168,6 +176,16 @@ class LedgerBook:
         return FoundBlock(
             block, tuple(FoundFeed(height, index, feed) for index, feed in enumerate(feeds))
         )
+
+
+def _list_ids(block: FoundBlock) -> Iterator[bytes]:
+    """Each id that a block brings into the log."""
+    yield block.block.block_id
+    for found in block.feeds:
+        yield found.feed.feed_id
+        for op in found.feed.ops:
+            if isinstance(op, Hold):
+                yield compute_hold_id(found.feed.account, found.feed.header.seq, op.n)
 
 
 def _find_hold(feed: SignedFeed, wanted: bytes) -> Hold | None:

@@ -113,6 +113,17 @@ def test_a_hold_is_found_with_its_claim_and_what_that_was_worth(show: Show) -> N
     assert "payee" in show.text(str(claim["hold_id"]))
 
 
+@pytest.mark.parametrize("length", [8, 12, 16, 33])
+def test_an_id_is_known_by_the_beginning_that_commands_and_logs_show(
+    show: Show, length: int
+) -> None:
+    claim = next(op for _, op in find_ops(show, Claim.__name__))
+    feed, _ = find_ops(show, "Transfer")[0]
+    block = show.json("1")
+    for whole in (str(claim["hold_id"]), str(feed["id"]), str(block["id"])):
+        assert show.json(whole[:length]) == show.json(whole)
+
+
 @pytest.mark.parametrize("length", [6, 8, 13, 52])
 def test_an_account_is_found_by_its_key_or_the_beginning_of_it(
     show: Show, log: Log, length: int

@@ -85,6 +85,20 @@ def test_a_wrong_argument_points_at_the_help_of_its_own_command(
     assert capsys.readouterr().err.endswith(f"Try: {help_}\n")
 
 
+def test_what_is_one_word_is_never_cut_and_columns_of_words_make_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        ("2026-03-02T09:15:04Z", "earned with a request", "+0.021336 cr", "wkalwd7x", NODE[:16])
+    ]
+    for width in (78, 80, 90, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table("History", ("when", "what", ">credits", "with", "record"), rows)
+        printed = capsys.readouterr().out
+        for word in (rows[0][0], rows[0][4], "credits", "record"):
+            assert word in printed, width
+
+
 HOSTILE = "vllm \x1b]0;yours\x07\x1b[2Jx \x9b6n \u202egnp.exe\r0.9"
 """What a peer may say its software is: it renames the window, clears it, has it answer, and reads
 other than it is written."""

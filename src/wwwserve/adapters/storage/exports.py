@@ -47,7 +47,7 @@ def write_export(path: Path, records: Iterable[bytes], make_end: Callable[[bytes
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        raise StoreFailed(f"{path}: {error}") from error
+        raise StoreFailed(f"{path}: {error.strerror or error}") from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -58,7 +58,7 @@ def read_export(path: Path) -> Iterator[ExportedRecord]:
         with path.open("rb") as file:
             yield from _read(file, path.stat().st_size)
     except OSError as error:
-        raise StoreFailed(f"{path}: {error}") from error
+        raise StoreFailed(f"{path}: {error.strerror or error}") from error
 
 
 def _frame(first: bytes, records: Iterable[bytes]) -> Iterator[bytes]:
