@@ -35,6 +35,7 @@ from wwwserve.core.facts import (
     WorkFinished,
     WorkStarted,
 )
+from wwwserve.core.ledger_facts import FeedVoid, Transferred
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.node.config import LogFormat, LogLevel, LogsConfig
 from wwwserve.node.logs import FactLog
@@ -100,6 +101,18 @@ def write_facts(
         for fact in facts:
             facts_log.on_fact(fact)
     return [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+
+
+def test_lines_of_the_ledger_name_accounts_as_all_others_do(tmp_path: Path) -> None:
+    (moved, refused) = write_facts(
+        tmp_path,
+        Transferred(OWN, PEER, 7),
+        FeedVoid(b"\xab" * 32, PEER, "feed-late", "too late"),
+    )
+    assert (moved["event"], moved["amount"]) == ("transferred", 7)
+    assert (moved["source"], moved["target"]) == (node_prefix(OWN), node_prefix(PEER))
+    # An id that is no node's is told by its first digits.
+    assert (refused["account"], refused["feed_id"]) == (node_prefix(PEER), "abababababab")
 
 
 def make_finished(error: str = "", executor: NodeId | None = PEER) -> RequestFinished:

@@ -214,7 +214,7 @@ class Payer:
         self, peer: NodeId, quote: Quote, summary: RequestSummary, cost_max: int
     ) -> tuple[FirmQuote, HoldPlan] | Unpayable:
         if self._ledger.is_halted or not self._wallet.is_ready:
-            detail = "this node's wallet cannot sign anything now"
+            detail = "this node's wallet cannot sign anything now; try again"
             return Unpayable(detail, is_out_of_credits=True, is_passing=self._wallet.is_busy)
         try:
             firm = read_quote(quote.payment)
@@ -247,7 +247,8 @@ class Payer:
         if plan.locked <= budget:
             return plan
         needed, can = credits_text(plan.locked), credits_text(budget)
-        return Unpayable(f"it needs {needed}, and {can} can be spent", is_out_of_credits=True)
+        detail = f"it needs {needed}, and {can} can be spent; fewer max_tokens need less"
+        return Unpayable(detail, is_out_of_credits=True)
 
     def _plan_extension(self, run: _Run, completion_tokens: int) -> HoldPlan | None:
         """A hold for the rest; None if nothing is left to pay, or nothing to pay it with."""

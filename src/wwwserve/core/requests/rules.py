@@ -176,5 +176,5 @@ def describe_no_place(summary: RequestSummary) -> RequestError:
 
 def describe_shortage(shortage: str) -> RequestError:
     """The error of a request that other nodes would run, were they paid."""
-    detail = f"other nodes would run it, but {shortage}; earn or receive credits, or ask for less"
+    detail = f"other nodes would run it, but {shortage}"
     return RequestError(RequestErrorCode.OUT_OF_CREDITS, detail, retry_after_us=USER_RETRY_US)

@@ -115,12 +115,19 @@ def make_headers(info: ReplyInfo) -> dict[str, str]:
         "x-wwwserve-request-id": name,
         # The same again where OpenAI's client looks for it.
         "x-request-id": name,
-        "x-wwwserve-route": "local" if info.is_local else "network",
+        "x-wwwserve-route": _name_route(info),
         "x-wwwserve-queue-ms": str(info.queue_us // MILLISECOND),
     }
     if info.executor is not None:
         headers["x-wwwserve-executor"] = _show_executor(info.executor)
     return headers
+
+
+def _name_route(info: ReplyInfo) -> str:
+    """Where it ran, as the metrics say it, too."""
+    if info.executor is None:
+        return "none"
+    return "local" if info.is_local else "network"
 
 
 def _encode_head(kind: str, info: ReplyInfo, extra: dict[str, str], *, is_kept: bool) -> bytes:

@@ -41,8 +41,10 @@ def check_ledger(subject: Subject) -> Iterator[Finding]:
             "until a neighbour tells it, nothing is paid and no work is exchanged",
             "wwwserve peers shows whether anybody is linked",
         )
-    yield from _check_entry(subject)
-    if subject.status.wallet is not None:
+    if subject.status.entry:
+        # What a wallet without an account waits for is the same, said less well.
+        yield _judge_entry(subject.status.entry, subject)
+    elif subject.status.wallet is not None:
         yield _judge_wallet(subject.status.wallet, subject)
 
 
@@ -76,16 +78,15 @@ def _judge_ledger(ledger: LedgerSeen, subject: Subject) -> Finding:
     return Finding(CHECK, Level.OK, f"block {ledger.height}; one sequencer orders it")
 
 
-def _check_entry(subject: Subject) -> Iterator[Finding]:
-    assert subject.status is not None
-    if subject.status.entry:
-        yield Finding(
-            WALLET,
-            Level.WARNING,
-            f"the door is not passed: {subject.status.entry}",
-            "without an account nothing can be paid or earned",
-            f"wwwserve config show {subject.command_end} says by which door (ledger.door)",
-        )
+def _judge_entry(entry: str, subject: Subject) -> Finding:
+    return Finding(
+        WALLET,
+        Level.WARNING,
+        f"the door is not passed: {entry}",
+        "without an account nothing can be paid or earned",
+        "do what it waits for, or take another door the ledger has: ledger.door, then "
+        f"wwwserve config reload {subject.command_end}",
+    )
 
 
 def _judge_wallet(wallet: WalletSeen, subject: Subject) -> Finding:

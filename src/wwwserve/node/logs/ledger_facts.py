@@ -21,6 +21,7 @@ from wwwserve.core.ledger_facts import (
     Transferred,
     Unbonded,
 )
+from wwwserve.values.ids import NodeId, node_prefix
 
 BookFact = LedgerFact | LedgerBegun | ForkProved | TokenCountsDiffer
 BOOK_FACTS: Final = (LedgerFact, LedgerBegun, ForkProved, TokenCountsDiffer)
@@ -37,7 +38,15 @@ def describe_ledger(
 ) -> tuple[int, str, Mapping[str, Value]]:
     """Level, event and fields of a fact; the event is its name, in words."""
     words = _WORD.sub(" ", type(fact).__name__).lower()
-    shown = {entry.name: _show(getattr(fact, entry.name)) for entry in fields(fact)}
+    shown = {
+        entry.name: (
+            # As every other line and command names a node.
+            node_prefix(getattr(fact, entry.name))
+            if entry.type is NodeId
+            else _show(getattr(fact, entry.name))
+        )
+        for entry in fields(fact)
+    }
     return _find_level(fact), words, shown
 
 
