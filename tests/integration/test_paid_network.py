@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.integration.network import CLI, MODEL, Network, RunningNode, open_network, run_json
-from wwwserve.values.credits import CREDIT
+from wwwserve.values.credits import CREDIT, parse_credits
 
 GRANT = 200 * CREDIT
 FEE = CREDIT // 2_000
@@ -159,3 +159,62 @@ async def test_a_users_budget_is_spent_by_what_requests_cost_elsewhere(
     assert statuses.count(200) == len(statuses) - 1 > 0
     status = await founder.wait_status(lambda status: status["wallet"]["earned"] > 0)
     assert status["wallet"]["earned"] <= bob["spent"]
+
+
+async def ask(node: RunningNode, key: str) -> tuple[int, int]:
+    """Ask other nodes with a key; the status, and what it cost in micro-credits."""
+    body = {
+        "model": MODEL,
+        "max_tokens": 32,
+        "messages": [{"role": "user", "content": "Hello there"}],
+    }
+    headers = {"authorization": f"Bearer {key}", "x-wwwserve-route": "network"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{node.base_url}/chat/completions", json=body) as answer,
+    ):
+        await answer.read()
+        cost = parse_credits("cost", answer.headers.get("x-wwwserve-cost", "0"))
+        return answer.status, cost
+
+
+async def change(node: RunningNode, line: str) -> list[str]:
+    """Write a setting into a node's file and have it read that; the settings that changed."""
+    name = line.split(" ", maxsplit=1)[0]
+    file = node.home / "config.toml"
+    lines = file.read_text().splitlines()
+    (place,) = (
+        at for at, text in enumerate(lines) if text.removeprefix("# ").startswith(f"{name} = ")
+    )
+    lines[place] = line
+    file.write_text("\n".join(lines))
+    changes = (await order(node, "config", "reload"))["changes"]
+    return [str(one["key"]) for one in changes]
+
+
+async def test_new_prices_and_a_new_reserve_hold_for_the_next_request(
+    network: Network, tmp_path: Path
+) -> None:
+    founder = await begin(network, tmp_path)
+    member = await join(network, tmp_path / "member", "dev")
+    await wait_wallet(member, "avail", 1)
+    key = str((await order(member, "keys", "add", "bob"))["key"])
+    status, before = await ask(member, key)
+    assert (status, before > 0) == (200, True)
+
+    assert await change(founder, "completion = 26670") == ["policy.price.completion"]
+    status, after = await ask(member, key)
+    assert status == 200
+    assert 5 * before < after < 10 * before, "ten times the completion's, and the prompt's"
+
+    assert await change(founder, "completion = 0") == ["policy.price.completion"]
+    status, free = await ask(member, key)
+    assert (status, free < before) == (200, True)
+
+    # What is held back from requests is held back from the next one.
+    assert await change(member, "reserve = 1000") == ["wallet.reserve"]
+    assert (await ask(member, key))[0] == 503
+    assert await change(member, "reserve = 1") == ["wallet.reserve"]
+    assert (await ask(member, key))[0] == 200
+    wallet = await wait_wallet(member, "avail", 1)
+    assert wallet["avail"] > 150 * CREDIT
