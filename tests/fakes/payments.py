@@ -25,6 +25,8 @@ from wwwserve.wire.paying import OpenedHold
 
 COST = 100
 """What every request is expected to cost."""
+MOST = 25
+"""The most one of its holds can pay."""
 
 
 def make_terms(number: int, *, payer: NodeId, payee: NodeId) -> HoldTerms:
@@ -56,9 +58,12 @@ class FakePayments:
         """Works whose hold does not pay."""
         self.orders: list[PayOrder] = []
         self.admitted: list[SessionId] = []
+        self.asks: list[int] = []
+        """What share of its prices each of its quotes asked."""
 
     def quote(self, peer: NodeId, model: ModelId, first_token_us: int, ask_permille: int) -> bytes:
         """See `AsksPayments`."""
+        self.asks.append(ask_permille)
         return b"price for " + peer[:1]
 
     def refuse(self, peer: NodeId) -> DeclineReason | None:
@@ -75,7 +80,7 @@ class FakePayments:
             return Unpayable("a block is due", is_out_of_credits=True, is_passing=True)
         if min(cost_max, self.credits_left) < COST:
             return Unpayable(f"it costs {COST} and less is left", is_out_of_credits=True)
-        return Payable(COST)
+        return Payable(COST, MOST)
 
     def pay(self, order: PayOrder, now: Moment) -> Payment | None:
         """See `AsksPayments`."""

@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -68,6 +68,7 @@ class PolicyDiary:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._out: BinaryIO | None = None
         self._file_from = 0
         """When the file that is written was begun, by this process's clock."""
 
@@ -103,6 +104,7 @@ class PolicyDiary:
     def close(self) -> None:
         """Nothing is told any more."""
         self._flush()
+        self._close_file()
 
     def _write(self, record: Record) -> None:
         self._remembered.read(record)
@@ -130,20 +132,25 @@ class PolicyDiary:
             return
 
     def _append(self, content: bytes) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        descriptor = os.open(self._file, flags, _OWNER_FILE)
-        with os.fdopen(descriptor, "ab", buffering=0) as file:
-            file.write(content)
-            size = file.tell()
+        if self._out is None:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            self._out = os.fdopen(os.open(self._file, flags, _OWNER_FILE), "ab", buffering=0)
+        self._out.write(content)
         is_old = self._clock.now() - self._file_from >= DIARY_FILE_US
-        if size >= DIARY_BYTES_MAX // 2 or is_old:
+        if self._out.tell() >= DIARY_BYTES_MAX // 2 or is_old:
             self._turn_the_page()
+
+    def _close_file(self) -> None:
+        if self._out is not None:
+            self._out.close()
+            self._out = None
 
     def _turn_the_page(self) -> None:
         """Go on in a new file that knows what is counted, whatever becomes of the older one."""
         life = self._remembered.life
         assert life is not None, "a diary begins with a life"
         now = self._clock.now()
+        self._close_file()
         self._file.replace(get_older(self._file))
         self._file_from = now
         carried = Carried(life, self._remembered.list_use(), self._remembered.list_spending())

@@ -3,6 +3,7 @@
 The folder outlives the process; clock and calendar are numbers.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +41,8 @@ HOUR_US = 3600 * SECOND
 class Host:
     """A machine with a folder, whose processes come and go."""
 
+    diary: PolicyDiary
+
     def __init__(self, path: Path) -> None:
         self.folder = StateFolder(path)
         self.time = Moment(100 * SECOND)
@@ -53,11 +56,18 @@ class Host:
         self.wall_us += span_us
 
     def begin(self, settings: PolicySettings | None = None) -> tuple[PolicyDiary, PolicyMemory]:
-        diary = PolicyDiary(self.folder, self, lambda: self.wall_us)
-        return diary, diary.begin(settings or PolicySettings())
+        self.diary = PolicyDiary(self.folder, self, lambda: self.wall_us)
+        return self.diary, self.diary.begin(settings or PolicySettings())
+
+    def kill(self) -> None:
+        """What the process has not given to the system by now is lost."""
+        content = self.folder.policy_diary_file.read_bytes()
+        self.diary.close()
+        self.folder.policy_diary_file.write_bytes(content)
 
     def boot(self, gap_us: int) -> tuple[PolicyDiary, PolicyMemory]:
-        """The machine starts anew, and so does its clock."""
+        """The process is killed, the machine starts anew, and so does its clock."""
+        self.kill()
         self.wait(gap_us)
         self.time = Moment(1)
         return self.begin()
@@ -79,8 +89,10 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    made = Host(tmp_path)
+    yield made
+    made.diary.close()
 
 
 async def test_everything_is_read_as_it_was_told(host: Host) -> None:
@@ -175,6 +187,7 @@ async def test_a_full_disk_does_not_stop_the_counting(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diary, _ = host.begin()
+    diary.close()
 
     def refuse(*_: object) -> int:
         raise OSError(28, "no space")

@@ -39,7 +39,10 @@ def check_opening(subject: Subject) -> Iterator[Finding]:
     if subject.status is None or subject.status.opening.is_open:
         return
     rest = subject.status.opening.rest
-    if rest is not None:
+    if rest is not None and rest.is_by_policy:
+        setting = "policy.drain" if rest.kind == "drain" else "policy.paused_until"
+        found, fix = f"closed by {setting}", f"{setting} in config.toml, if that is not meant"
+    elif rest is not None:
         found = f"closed by its operator ({rest.kind})"
         fix = f"wwwserve resume {subject.command_end}"
     else:

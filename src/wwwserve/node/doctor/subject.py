@@ -42,9 +42,10 @@ class MemberSeen(msgspec.Struct, frozen=True):
 
 
 class RestSeen(msgspec.Struct, frozen=True):
-    """An operator's order to serve nobody else."""
+    """An operator's word to serve nobody else."""
 
     kind: str
+    is_by_policy: bool = False
 
 
 class OpeningSeen(msgspec.Struct, frozen=True):

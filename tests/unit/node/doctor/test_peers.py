@@ -69,6 +69,11 @@ def test_a_node_without_links_is_alone(
     [
         ({"is_open": False, "rest": {"kind": "pause"}}, "pause", "wwwserve resume --home"),
         ({"is_open": False, "rest": None}, "policy.hours", "policy.hours"),
+        (
+            {"is_open": False, "rest": {"kind": "drain", "is_by_policy": True}},
+            "policy.drain",
+            "policy.drain in config.toml",
+        ),
     ],
 )
 def test_a_node_that_is_closed_to_others_says_by_whom(
