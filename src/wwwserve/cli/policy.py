@@ -102,7 +102,13 @@ def _title(answer: Explained) -> str:
 
 
 def _list_rows(answer: Explained) -> list[tuple[str, str, str]]:
-    rows = [(said.rule, _say(said.verdict), said.detail) for said in answer.said]
+    rows: list[tuple[str, str, str]] = []
+    is_answered = False
+    for said in answer.said:
+        # What comes after the first answer would have been said, too.
+        word = _say(said.verdict)
+        rows.append((said.rule, f"({word})" if is_answered and said.verdict else word, said.detail))
+        is_answered |= said.verdict is not None
     if answer.rule not in {said.rule for said in answer.said}:
         rows.append((answer.rule, _say(answer.verdict), "your own Python policy"))
     return rows

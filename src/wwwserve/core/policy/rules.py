@@ -19,7 +19,8 @@ from wwwserve.wire import ModelOffer, RequestSummary
 
 _LIMITLESS_TOKENS = 1_000_000
 """What an answer without a known limit counts as: the default cap admits it, a tighter one not."""
-_PERMILLE = 1000
+_ALL = "all of them"
+"""What stands in a rule's place where none refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,13 @@ def decide(settings: PolicySettings, case: Case) -> tuple[Verdict, str]:
 
 def explain(settings: PolicySettings, case: Case) -> tuple[Said, ...]:
     """What each rule says about a case, in order; the first answer is the policy's."""
-    return tuple(
+    said = [
         Said(rule.name, rule.describe(settings, case), rule.judge(settings, case))
         for rule in RULES[case.question]
-    )
+    ]
+    is_refused = any(one.verdict is not None for one in said[:-1])
+    # That nothing stands against a request is not said where something does.
+    return tuple(said[:-1] if is_refused and said[-1].rule == _ALL else said)
 
 
 def is_shared(settings: PolicySettings, offer: ModelOffer) -> bool:
@@ -121,7 +125,7 @@ def _make_cap(
         name,
         reason,
         lambda settings, case: count(case) > get_limit(settings),
-        lambda settings, case: f"{count(case)} {unit} with this one, at most {get_limit(settings)}",
+        lambda settings, case: f"{count(case)} {unit}, at most {get_limit(settings)}",
     )
 
 
@@ -266,42 +270,42 @@ _HOW_MUCH = (
     _make_cap(
         "tokens_per_day_max",
         DeclineReason.POLICY,
-        "tokens in 24 hours",
+        "tokens in 24 hours, with this one",
         lambda case: case.counts.day_tokens + _count_with_answer(case),
         lambda settings: settings.tokens_per_day_max,
     ),
     _make_cap(
         "tokens_per_day_per_peer_max",
         DeclineReason.POLICY,
-        "tokens of this node in 24 hours",
+        "tokens of this node in 24 hours, with this one",
         lambda case: case.counts.day_tokens_asker + _count_with_answer(case),
         lambda settings: settings.tokens_per_day_per_peer_max,
     ),
     _make_cap(
         "requests_per_minute_max",
         DeclineReason.RATE,
-        "requests within a minute",
+        "requests within a minute, with this one",
         lambda case: case.counts.minute_requests + 1,
         lambda settings: settings.requests_per_minute_max,
     ),
     _make_cap(
         "requests_per_minute_per_peer_max",
         DeclineReason.RATE,
-        "requests of this node within a minute",
+        "requests of this node within a minute, with this one",
         lambda case: case.counts.minute_requests_asker + 1,
         lambda settings: settings.requests_per_minute_per_peer_max,
     ),
     _make_cap(
         "concurrent_max",
         DeclineReason.BUSY,
-        "requests of others at once",
+        "requests of others at once, with this one",
         lambda case: _get_load(case).peer_running + 1,
         lambda settings: settings.concurrent_max,
     ),
     _make_cap(
         "concurrent_per_peer_max",
         DeclineReason.BUSY,
-        "requests of this node at once",
+        "requests of this node at once, with this one",
         lambda case: _get_load(case).asker_running + 1,
         lambda settings: settings.concurrent_per_peer_max,
     ),
@@ -329,7 +333,7 @@ _ROOM = (
         lambda settings, case: not has_room_for_others(settings, _get_load(case)),
         _describe_room,
     ),
-    Rule("all of them", lambda *_: Accepted(), lambda *_: "nothing stands against it"),
+    Rule(_ALL, lambda *_: Accepted(), lambda *_: "nothing stands against it"),
 )
 
 
