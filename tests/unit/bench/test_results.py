@@ -50,6 +50,8 @@ def test_code_that_was_changed_since_its_commit_is_told_from_it(tmp_path: Path) 
     copy = tmp_path / "src" / "bench" / "copied_results.py"
     copy.parent.mkdir(parents=True)
     copy.write_bytes(Path(results.__file__).read_bytes())
+    # Loading it leaves its compiled form beside it.
+    (tmp_path / ".gitignore").write_text("__pycache__/\n")
     identity = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.net")
     for words in (("init", "--quiet"), ("add", "."), (*identity, "commit", "--quiet", "-m", "It")):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)  # noqa: S607
