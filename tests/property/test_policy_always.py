@@ -31,7 +31,7 @@ from wwwserve.core.policy import (
     replay,
 )
 from wwwserve.core.policy.hours import MINUTE_US
-from wwwserve.core.policy.usage import DAY_US
+from wwwserve.core.policy.usage import DAY_US, HOUR_US
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.core.snapshot import EngineView
@@ -94,7 +94,11 @@ ASKS = st.builds(
     other_load=st.integers(0, 3),
     own_waiting=st.sampled_from([0, 0, 1]),
 )
-SPANS = st.one_of(st.integers(0, 20 * SECOND), st.integers(0, 90 * SECOND), st.integers(0, DAY_US))
+SPANS = st.one_of(
+    st.integers(0, 20 * SECOND),
+    st.integers(0, DAY_US),
+    st.sampled_from([45 * SECOND, 59 * SECOND, 18 * HOUR_US]),
+)
 
 
 @dataclass(slots=True)
@@ -326,4 +330,4 @@ class Provider(RuleBasedStateMachine):
 
 
 TestProvider = Provider.TestCase
-TestProvider.settings = given_settings(max_examples=120, stateful_step_count=60, deadline=None)
+TestProvider.settings = given_settings(max_examples=250, stateful_step_count=60, deadline=None)

@@ -69,8 +69,12 @@ def is_below_target(settings: PolicySettings, load: LoadView) -> bool:
 
 def has_room_for_others(settings: PolicySettings, load: LoadView) -> bool:
     """Whether one more request of others would start at once, as far as the provider lets it."""
-    if load.used + settings.reserve_concurrency >= load.slots:
-        return False
+    has_room = load.used + settings.reserve_concurrency < load.slots
+    return has_room and comes_after_own(settings, load)
+
+
+def comes_after_own(settings: PolicySettings, load: LoadView) -> bool:
+    """Whether another node's request leaves own users what their provider wants."""
     return not settings.own_first or (load.own_waiting == 0 and is_below_target(settings, load))
 
 
@@ -330,7 +334,7 @@ _ROOM = (
     _make_refusal(
         "own_first",
         DeclineReason.BUSY,
-        lambda settings, case: not has_room_for_others(settings, _get_load(case)),
+        lambda settings, case: not comes_after_own(settings, _get_load(case)),
         _describe_room,
     ),
     Rule(_ALL, lambda *_: Accepted(), lambda *_: "nothing stands against it"),
