@@ -11,6 +11,8 @@ from typing import IO, Any
 
 import aiohttp
 
+from wwwserve.node.state_folder import StateFolder
+
 CLI = (sys.executable, "-m", "wwwserve.cli")
 MOCK = (sys.executable, "-m", "wwwserve.adapters.engines.mock_server")
 MODEL = "local/mock-model"
@@ -199,7 +201,7 @@ async def open_network(folder: Path) -> AsyncIterator[Network]:
         network = Network(folder, stack)
         yield network
     for home in network.homes:
-        if (home / "state" / "chain.sqlite").exists():
+        if StateFolder(home).genesis_file.exists():
             await audit(home)
 
 

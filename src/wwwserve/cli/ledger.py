@@ -23,7 +23,7 @@ from wwwserve.cli.terminal import (
     print_facts_of,
     print_json,
 )
-from wwwserve.core.chain import Audit, Broken, Export, Totals
+from wwwserve.core.chain import Audit, Broken, Export, Totals, has_log
 from wwwserve.core.lanes import Lane
 from wwwserve.node import find_state_folder
 from wwwserve.ports.store import StoreFailed
@@ -76,7 +76,8 @@ def export(file: FileArgument, /, *, home: HomeFlag = None, as_json: JsonFlag = 
     """Write this node's whole ledger to FILE, from its genesis on; also while the node runs."""
     folder = find_state_folder(home, os.environ)
     store = SqliteStore(folder.store_folder)
-    if not store.has_lane(Lane.CHAIN):
+    # A node without a ledger may have looked for one, and left the empty file.
+    if not store.has_lane(Lane.CHAIN) or not has_log(partial(store.read_range, Lane.CHAIN)):
         raise CommandFailed(
             f"there is no ledger in {folder.store_folder}",
             "--home names the state folder of a node that keeps one",

@@ -27,7 +27,7 @@ from wwwserve.core.chain.effects import (
     Suspicious,
 )
 from wwwserve.core.chain.events import ChainEvent, ChainTick
-from wwwserve.core.chain.exporting import Export
+from wwwserve.core.chain.exporting import Export, has_log
 from wwwserve.core.chain.finding import GenesisSearch, tell_genesis
 from wwwserve.core.chain.loading import (
     Loaded,
@@ -77,6 +77,7 @@ __all__ = [
     "Totals",
     "begin_chain",
     "block_place",
+    "has_log",
     "load_chain",
     "open_record",
     "pick_facts",

@@ -11,6 +11,11 @@ from wwwserve.wire.chain import ExportEnd, read_chain_record
 from wwwserve.wire.ledger import compute_genesis_id, open_genesis
 
 
+def has_log(read: PartReader) -> bool:
+    """Whether there is a log in a `CHAIN` lane at all."""
+    return bool(read(GENESIS_PLACE, GENESIS_PLACE + b"\0", 1))
+
+
 class Export:
     """One export: take all of `list_records`, then `make_end`."""
 
