@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.core.desk import node
+from tests.unit.core.desk import node, summary
 from tests.unit.core.policy.test_replaying import DAY
 from wwwserve.cli.app import run
-from wwwserve.core.deciding import PolicyInForce, RequestDecided
+from wwwserve.core.deciding import Case, PolicyInForce, Question, RequestDecided
+from wwwserve.core.placing import Accepted, LoadView, Queued
 from wwwserve.core.policy import Decided, InForce, Used, read_answer
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.node import StateFolder
@@ -59,6 +60,11 @@ def home(tmp_path: Path) -> Path:
                     diary.on_fact(PolicyInForce(at, settings))
                 case _:
                     pass
+        diary.on_fact(PolicyInForce(Moment(0), PolicySettings(guest="mine")))
+        own = Case(Question.OWN, summary(7), Moment(0), LoadView(slots=4, used=0))
+        fault = "it raised ValueError"
+        diary.on_fact(RequestDecided(own, Accepted(), "target_utilisation", fault))
+        diary.on_fact(RequestDecided(own, Queued(), "guest mine"))
         diary.close()
 
     asyncio.run(write())
@@ -134,6 +140,17 @@ def test_an_answer_is_explained_rule_by_rule(
     assert (code, "own_first" in out, "75 %" in out) == (0, True, True)
 
 
+def test_own_requests_and_guests_are_explained_too(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(capsys, "explain", f"{7:032x}", "--home", home)
+    assert code == 0
+    assert "an own user's" in out
+    assert "accepted, by target_utilisation; the guest was not heard: it raised ValueError" in out
+    assert "queued, by guest mine" in out
+    assert "your own Python policy" in out
+
+
 @pytest.mark.parametrize("request_id", ["req-12", "req-zzzzzzzz", "f" * 32])
 def test_an_unknown_request_is_refused_with_a_hint(
     home: Path, capsys: pytest.CaptureFixture[str], request_id: str
@@ -146,7 +163,7 @@ def test_the_day_once_more_is_the_same_day(home: Path, capsys: pytest.CaptureFix
     # [POLICY-REPLAY.1]
     code, out, _ = call(capsys, "replay", "--home", home, "--json")
     told = json.loads(out)
-    assert (code, told["decisions"], told["changed"]) == (0, 6, 0)
+    assert (code, told["decisions"], told["changed"]) == (0, 8, 0)
     assert told["then"] == told["now"]
     assert told["then"]["refused"] == {"own_first": 1, "room": 1}
 

@@ -1,17 +1,24 @@
 """A policy in a file means what it says, and a slip in it is told with its name and the fix."""
 
+import re
+import tomllib
+from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from wwwserve.core.policy_settings import CurvePoint, PolicySettings
 from wwwserve.node import Config, Layer, parse_config
+from wwwserve.node.config import PolicyConfig, PriceConfig
 from wwwserve.node.hours import parse_pause
 from wwwserve.node.setup_parts import make_policy
 from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import BadInput
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "policies.md"
 
 
 def parse(**policy: object) -> Config:
@@ -107,3 +114,22 @@ def test_a_pause_ends_by_the_clock_of_its_zone(text: str, zone: str, moment: dat
 
 def test_no_pause_is_none() -> None:
     assert parse_pause("policy.paused_until", "", None) is None
+
+
+def list_guide_tables() -> list[dict[str, object]]:
+    """The `[policy]` of each block of TOML in the guide."""
+    text = GUIDE.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    tables = [tomllib.loads(block) for block in blocks]
+    return [table["policy"] for table in tables if "policy" in table]
+
+
+def test_the_guide_shows_every_setting_and_no_other() -> None:
+    tables = list_guide_tables()
+    for table in tables:
+        parse(**table)
+    keys = {key for table in tables for key in table}
+    assert keys == {field.name for field in fields(PolicyConfig)} | {"price"}
+    (price,) = [table["price"] for table in tables if "price" in table]
+    assert isinstance(price, dict)
+    assert price.keys() == {field.name for field in fields(PriceConfig)}

@@ -3,7 +3,7 @@
 Rules of the machine:
 
 - Every answer is a pure function of the settings in force and a `Case`, which holds everything else
-  it rests on; `rules` holds these functions, `machine` the settings, the counts and the draws.
+  it rests on; `rules` and `offers` hold these functions, `machine` the settings and the draws.
 - So each answer can be given again later, and explained: answers are told as facts, with their
   cases, and `replaying` decides a day of them anew.
 - A request's draw depends on the request alone, so asking again does not change an answer, and a
@@ -30,13 +30,8 @@ from wwwserve.core.policy.diary import (
 from wwwserve.core.policy.hours import WEEK_MINUTES, WEEK_US
 from wwwserve.core.policy.machine import Policy
 from wwwserve.core.policy.replaying import Change, Outcome, Replayed, replay
-from wwwserve.core.policy.rules import (
-    count_answer_tokens,
-    decide,
-    explain,
-    is_below_target,
-    is_shared,
-)
+from wwwserve.core.policy.rules import decide, explain, is_shared
+from wwwserve.core.policy.ruling import count_answer_tokens, is_below_target
 from wwwserve.core.policy.spending import compute_most
 
 __all__ = [

@@ -24,14 +24,8 @@ from wwwserve.core.placing import LoadView, Partners, PeerRequest, Verdict
 from wwwserve.core.policy.asking import Asking
 from wwwserve.core.policy.idleness import Idleness
 from wwwserve.core.policy.opening import Opening
-from wwwserve.core.policy.rules import (
-    count_answer_tokens,
-    decide,
-    has_room_for_others,
-    is_guest_heard,
-    is_shared,
-    name_guest,
-)
+from wwwserve.core.policy.rules import decide, is_guest_heard, is_shared, name_guest
+from wwwserve.core.policy.ruling import count_answer_tokens, has_room_for_others
 from wwwserve.core.policy.spending import Spending
 from wwwserve.core.policy.usage import Usage as UsageSums
 from wwwserve.core.policy_settings import PolicySettings

@@ -30,12 +30,8 @@ from wwwserve.core.policy.diary import (
     read_answer,
 )
 from wwwserve.core.policy.hours import make_timetable
-from wwwserve.core.policy.rules import (
-    count_answer_tokens,
-    decide,
-    is_guest_heard,
-    name_guest,
-)
+from wwwserve.core.policy.rules import decide, is_guest_heard, name_guest
+from wwwserve.core.policy.ruling import count_answer_tokens
 from wwwserve.core.policy.usage import Usage
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import PRICE_TABLE_DEFAULT, PriceTable
