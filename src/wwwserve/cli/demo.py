@@ -176,6 +176,9 @@ async def _wait(seconds: float | None) -> None:
         await asyncio.sleep(seconds)
 
 
+_UNTOLD = frozenset({"RequestDecided", "UseCounted", "SpendingCounted"})
+
+
 @asynccontextmanager
 async def _watching(network: DemoNetwork, on_fact: OnFact) -> AsyncIterator[None]:
     """Hear every fact of every node while the context is open."""
@@ -193,6 +196,10 @@ async def _watch(node: DemoNode, on_fact: OnFact) -> None:
 
 
 def _print_fact(node: DemoNode, fact: Json | None) -> None:
+    # Mock engines run in this very process and stand still while nobody reads what it prints, so
+    # it says what happens to requests and not each decision about them (`policy explain` does).
+    if fact is not None and fact["event"] in _UNTOLD:
+        return
     print_json({**(fact or {"event": "NodeEnded"}), "reporter": node.info.node})
 
 
