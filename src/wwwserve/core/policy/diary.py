@@ -129,8 +129,9 @@ class Remembered:
             self._usage.end(counted.session, counted.tokens, counted.at)
 
     def _begin(self, life: Life) -> None:
-        """The clock of the new process shows another time, and what ran is over."""
+        """The clock of the new process shows another time; what ran is over by now, not sooner."""
         shift_us = compute_shift(self._life, life)
+        self._last = max(self._last, Moment(life.at - shift_us))
         self._set(self.list_use(shift_us), self.list_spending(shift_us))
         self._life, self._last = life, life.at
 

@@ -119,8 +119,9 @@ class _Replay:
         match record:
             case Life():
                 shift_us = compute_shift(self._life, record)
+                ended_at = max(self._at, Moment(record.at - shift_us))
                 for side in (self._was, self._is_now):
-                    side.begin_anew(self._at, shift_us)
+                    side.begin_anew(ended_at, shift_us)
                 self._life, self._at = record, record.at
             case InForce():
                 self._settings = self._other or record.settings

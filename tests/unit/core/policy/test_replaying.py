@@ -190,6 +190,13 @@ def test_what_ran_when_a_process_died_counts_as_the_most_it_may_have_come_to() -
     assert [use.tokens for use in remember(*killed, late).list_use()] == [200]
 
 
+def test_when_a_process_died_is_not_known_so_what_ran_counts_from_the_next_one_on() -> None:
+    later = Life(Moment(5), 10**15 + 20 * HOUR)
+    (use,) = remember(DAY[0], used(1, 0, 100, is_over=False), later).list_use()
+    assert use.tokens == 200
+    assert use.at >= later.at
+
+
 def test_spending_is_remembered_likewise() -> None:
     first, second = SessionId(Role.ORIGIN, 1), SessionId(Role.ORIGIN, 2)
     records: list[Record] = [
