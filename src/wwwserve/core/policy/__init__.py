@@ -32,7 +32,6 @@ from wwwserve.core.policy.machine import Policy
 from wwwserve.core.policy.replaying import Change, Outcome, Replayed, replay
 from wwwserve.core.policy.rules import decide, explain, is_shared
 from wwwserve.core.policy.ruling import count_answer_tokens, is_below_target
-from wwwserve.core.policy.spending import compute_most
 
 __all__ = [
     "WEEK_MINUTES",
@@ -50,7 +49,6 @@ __all__ = [
     "Spent",
     "Used",
     "compute_curve",
-    "compute_most",
     "count_answer_tokens",
     "decide",
     "explain",
