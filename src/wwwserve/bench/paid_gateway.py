@@ -44,8 +44,8 @@ REQUESTS = 300
 """One after the other on each way, for each repeat."""
 WARM_UP_REQUESTS = 50
 UNBONDED_REQUESTS = 30
-TURN_S = 0.025
-"""From one paid request to the next: 40 a second, below the 64 that one payer's feed takes."""
+UNBONDED_TURN_S = 0.025
+"""From one request to the next where a stake is compared with none."""
 TOKENS = 16
 CROWD_CLIENTS = 32
 CROWD_S = 5
@@ -104,12 +104,10 @@ async def _measure_turns(ways: _Ways, samples: _Samples, *, is_streamed: bool) -
             for target in ways.turns
         ]
         for turn in range(WARM_UP_REQUESTS + REQUESTS):
-            ends_at = time.perf_counter() + TURN_S
             for target, client in zip(ways.turns, clients, strict=True):
                 timing = await client.send()
                 if turn >= WARM_UP_REQUESTS:
                     timings[target.name].append(timing.total_s)
-            await asyncio.sleep(ends_at - time.perf_counter())
     medians = {name: median(found) * _MS for name, found in timings.items()}
     measure = "added_streamed_p50" if is_streamed else "added_p50"
     for target in ways.turns[1:]:
@@ -125,7 +123,7 @@ async def _measure_unbonded(ways: _Ways, samples: _Samples) -> None:
         async with make_client(target, tokens=TOKENS, is_streamed=True) as client:
             for _ in range(UNBONDED_REQUESTS):
                 found.append((await client.send()).first_byte_s)
-                await asyncio.sleep(TURN_S)
+                await asyncio.sleep(UNBONDED_TURN_S)
         first = median(found) * _MS
         samples.add(f"first_output_p50_{target.name}", first)
 
@@ -186,6 +184,8 @@ async def _open_ways() -> AsyncIterator[_Ways]:
         url = str(engine.ready["url"])
         free_executor = await start_node(stack, folder / "executor", url, bootstrap=())
         free_origin = await start_node(stack, folder / "origin", url, bootstrap=free_executor.links)
+        # A third, as in the other network, so that only the ledger is different.
+        await start_node(stack, folder / "bystander", url, bootstrap=free_executor.links)
         await wait_met(free_origin)
         executor, origin, unbonded = await _start_paid(stack, folder, url)
         yield _Ways(

@@ -3,9 +3,10 @@
     policy.jsonl, policy.1.jsonl     JSON, one record a line (`core.policy.Record`), the newer first
 
 Both together hold a day, or as much of it as `DIARY_BYTES_MAX` has room for; the day's counts are
-carried over whatever is dropped. What was taken or spent is with the system before the next event
-is handled, so a killed process loses none of it, and a power cut the last seconds. Other records
-wait for it, or for a moment.
+carried over whatever is dropped. What is taken or may be spent is with the system before the event
+loop turns to anything new, so a killed process loses none of it, and a power cut the last seconds.
+It is not written within the event itself, for whose effects a user waits. Other records wait for
+it, or for a moment: what is over counts until then as the most it may have come to.
 """
 
 import asyncio
@@ -67,7 +68,9 @@ class PolicyDiary:
         self._settings = PolicySettings()
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._is_hurried = False
+        """Whether the timer rings as soon as this event is done."""
         self._out: BinaryIO | None = None
         self._file_from = 0
         """When the file that is written was begun, by this process's clock."""
@@ -90,11 +93,9 @@ class PolicyDiary:
             case RequestDecided(case, verdict, rule, guest_fault):
                 self._write(Decided(case, make_answer(verdict), rule, guest_fault))
             case UseCounted():
-                self._write(Used(fact))
-                self._flush()
+                self._write(Used(fact), is_urgent=not fact.is_over)
             case SpendingCounted(session, at, microcredits, is_over):
-                self._write(Spent(session, at, microcredits, is_over))
-                self._flush()
+                self._write(Spent(session, at, microcredits, is_over), is_urgent=not is_over)
             case PolicyInForce(at, settings):
                 self._settings = settings
                 self._write(InForce(at, settings))
@@ -106,20 +107,27 @@ class PolicyDiary:
         self._flush()
         self._close_file()
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record, *, is_urgent: bool = False) -> None:
         self._remembered.read(record)
         line = msgspec.json.encode(record)
         self._held.append(line)
         self._held_bytes += len(line)
         if self._held_bytes >= HELD_BYTES_MAX:
             self._flush()
+        elif is_urgent and not self._is_hurried:
+            self._cancel()
+            self._timer = asyncio.get_running_loop().call_soon(self._flush)
+            self._is_hurried = True
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(HELD_S, self._flush)
 
-    def _flush(self) -> None:
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._is_hurried = None, False
+
+    def _flush(self) -> None:
+        self._cancel()
         if not self._held:
             return
         # The first line ends whatever a crash may have cut short before it.

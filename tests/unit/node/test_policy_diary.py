@@ -3,6 +3,7 @@
 The folder outlives the process; clock and calendar are numbers.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,15 +60,16 @@ class Host:
         self.diary = PolicyDiary(self.folder, self, lambda: self.wall_us)
         return self.diary, self.diary.begin(settings or PolicySettings())
 
-    def kill(self) -> None:
-        """What the process has not given to the system by now is lost."""
+    async def kill(self) -> None:
+        """What the process has not given to the system when its loop has turned is lost."""
+        await asyncio.sleep(0)
         content = self.folder.policy_diary_file.read_bytes()
         self.diary.close()
         self.folder.policy_diary_file.write_bytes(content)
 
-    def boot(self, gap_us: int) -> tuple[PolicyDiary, PolicyMemory]:
+    async def boot(self, gap_us: int) -> tuple[PolicyDiary, PolicyMemory]:
         """The process is killed, the machine starts anew, and so does its clock."""
-        self.kill()
+        await self.kill()
         self.wait(gap_us)
         self.time = Moment(1)
         return self.begin()
@@ -124,14 +126,14 @@ async def test_a_killed_process_loses_nothing_that_was_counted(host: Host) -> No
     diary.on_fact(host.use(1, 50))
     diary.on_fact(host.use(2, 300, is_over=False))
     diary.on_fact(SpendingCounted(SessionId(Role.ORIGIN, 1), host.time, 170, is_over=False))
-    _, memory = host.boot(2 * HOUR_US)
+    _, memory = await host.boot(2 * HOUR_US)
     assert sum(use.tokens for use in memory.use) == 350
     # Times are kept by grains, and rounded to their end.
     assert all(-2 * HOUR_US <= use.at <= HOUR_US // 2 for use in memory.use)
     assert [spent.microcredits for spent in memory.spending] == [170]
-    _, again = host.boot(HOUR_US)
+    _, again = await host.boot(HOUR_US)
     assert sum(use.tokens for use in again.use) == 350
-    _, later = host.boot(24 * HOUR_US)
+    _, later = await host.boot(24 * HOUR_US)
     assert (later.use, later.spending) == ((), ())
 
 
@@ -141,6 +143,7 @@ async def test_decisions_wait_a_moment_and_what_counts_takes_them_along(host: Ho
     diary.on_fact(host.decision())
     assert host.folder.policy_diary_file.stat().st_size == before
     diary.on_fact(host.use(1, 200, is_over=False))
+    await asyncio.sleep(0)
     assert [type(record) for record in read_diary(host.folder)][2:] == [Decided, Used]
 
 
@@ -148,9 +151,10 @@ async def test_decisions_wait_a_moment_and_what_counts_takes_them_along(host: Ho
 async def test_a_line_cut_short_is_left_out(host: Host, torn: bytes) -> None:
     diary, _ = host.begin()
     diary.on_fact(host.use(1, 50, is_over=False))
+    await asyncio.sleep(0)
     with host.folder.policy_diary_file.open("ab") as file:
         file.write(b"\n" + torn)
-    _, memory = host.boot(HOUR_US)
+    _, memory = await host.boot(HOUR_US)
     assert [use.tokens for use in memory.use] == [50]
     assert replay(read_diary(host.folder)).changed == 0
 
@@ -164,23 +168,27 @@ async def test_a_full_file_becomes_the_older_one_and_counts_are_carried(
         diary.on_fact(host.use(number, 10, is_over=False))
         diary.on_fact(host.use(number, 10))
         host.wait(SECOND)
+        await asyncio.sleep(0)
     diary.on_fact(host.use(999, 5, is_over=False))
     diary.close()
     file = host.folder.policy_diary_file
     assert file.stat().st_size + get_older(file).stat().st_size < 22_000
     assert isinstance(next(iter(read_diary(host.folder))), Carried)
-    _, memory = host.boot(HOUR_US)
+    _, memory = await host.boot(HOUR_US)
     assert sum(use.tokens for use in memory.use) == 2_005
 
 
 async def test_a_page_is_turned_after_a_day(host: Host) -> None:
     diary, _ = host.begin()
     diary.on_fact(host.use(1, 10, is_over=False))
+    await asyncio.sleep(0)
     host.wait(DIARY_FILE_US)
     diary.on_fact(host.use(1, 10))
+    diary.on_fact(host.use(2, 0, is_over=False))
+    await asyncio.sleep(0)
     records = list(read_diary(host.folder))
     assert [type(record) for record in records[-2:]] == [Carried, InForce]
-    _, memory = host.boot(HOUR_US)
+    _, memory = await host.boot(HOUR_US)
     assert sum(use.tokens for use in memory.use) == 10
 
 
@@ -196,8 +204,9 @@ async def test_a_full_disk_does_not_stop_the_counting(
     with monkeypatch.context() as full:
         full.setattr("os.open", refuse)
         diary.on_fact(host.use(1, 10, is_over=False))
+        await asyncio.sleep(0)
     diary.on_fact(host.use(2, 20, is_over=False))
-    _, memory = host.boot(HOUR_US)
+    _, memory = await host.boot(HOUR_US)
     assert sum(use.tokens for use in memory.use) == 20
 
 

@@ -25,8 +25,8 @@ from wwwserve.wire.ledger import (
     Transfer,
 )
 
-ACCOUNT_WAITING_MAX: Final = 16
-"""Feed blocks of one account that wait at once: 1 024 ops, more than any wallet says in seconds."""
+ACCOUNT_WAITING_MAX: Final = 64
+"""Feed blocks of one account that wait at once: a sixteenth of a block."""
 STRANGERS_WAITING_MAX: Final = 64
 """First words of keys without an account that wait at once: nobody knows what they are worth."""
 

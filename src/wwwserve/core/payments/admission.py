@@ -23,7 +23,7 @@ PROMPT_TOLERANCE_STEPS: Final = 1
 """How far two counts of one prompt may be apart: a step, a factor of 1.4."""
 PROMPT_SLACK_TOKENS: Final = 32
 """What a count may be off beside that: templates and JSON weigh much in short prompts."""
-SEQ_AHEAD_MAX: Final = 16
+SEQ_AHEAD_MAX: Final = 64
 """Feed blocks of one account that the log lets wait: a hold in a later one is not near it."""
 
 

@@ -41,8 +41,8 @@ def explain(settings: PolicySettings, case: Case) -> tuple[Said, ...]:
 
 
 def is_shared(settings: PolicySettings, offer: ModelOffer) -> bool:
-    """Whether other nodes may use a model at all."""
-    if offer.model in settings.deny_models:
+    """Whether other nodes may use a model at all; if not, they are not told of it."""
+    if settings.accept_permille == 0 or offer.model in settings.deny_models:
         return False
     return not settings.allow_models or offer.model in settings.allow_models
 

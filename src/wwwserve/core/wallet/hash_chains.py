@@ -1,17 +1,16 @@
 """The hash chains of this node's own holds: nothing of them is stored, all can be computed again.
 
-The end of a chain is a keyed hash of the hold's number and terms (ledger.md 4), so that a number
+The end of a chain is a keyed hash (RFC 7693, 2.9) of the hold's number and terms, so that a number
 used for other terms has another chain, and no chain pays twice.
 """
 
 import hashlib
-import hmac
 
 from msgspec.structs import replace
 
 from wwwserve.wire import Signer, encode
 from wwwserve.wire.kinds import SignedKind
-from wwwserve.wire.ledger import NO_DIGEST, Hold, compute_anchor, compute_link
+from wwwserve.wire.ledger import DIGEST_BYTES, NO_DIGEST, Hold, compute_anchor, compute_link
 from wwwserve.wire.signing import compute_signing_input
 
 
@@ -39,4 +38,5 @@ class HashChains:
     def _compute_end(self, seq: int, hold: Hold) -> bytes:
         # A hold that is signed anew names another epoch, and keeps its chain.
         terms = replace(hold, anchor=NO_DIGEST, seed_epoch=0)
-        return hmac.digest(self._secret, encode((seq, terms)), "sha256")
+        data = encode((seq, terms))
+        return hashlib.blake2b(data, key=self._secret, digest_size=DIGEST_BYTES).digest()

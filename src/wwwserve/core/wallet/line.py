@@ -32,8 +32,9 @@ from wwwserve.wire.ledger import (
     seal_feed,
 )
 
-LINE_LENGTH_MAX: Final = 16
-"""Feed blocks signed and not in the log: the sequencer lets no more of one account wait."""
+LINE_LENGTH_MAX: Final = 64
+"""Feed blocks signed and not in the log: the sequencer lets no more of one account wait. At four
+blocks a second, so many times four requests can be sent away to be paid."""
 _NO_SEQ: Final = -1
 """Counts as the last number of a key without an account: its first word has number 0."""
 
@@ -100,7 +101,7 @@ class Line:
 
     __slots__ = (
         "_base", "_blocks", "_changes", "_is_dead", "_known_head", "_last", "_ledger", "_signer",
-        "_time_ms",
+        "_time_ms", "version",
     )  # fmt: skip
 
     def __init__(
@@ -113,6 +114,8 @@ class Line:
         self._signer = signer
         self._ledger = ledger
         self._changes: Changes = {}
+        self.version = 0
+        """Another one for each change of `blocks` or `is_dead`."""
         self._base = (_NO_SEQ, NO_DIGEST)
         """Number and id of the account's last word in the log."""
         self._known_head = NO_DIGEST
@@ -203,6 +206,7 @@ class Line:
         seq, head = self._base
         passed = [block for block in self._blocks if block.seq <= seq]
         self._blocks = self._blocks[len(passed) :]
+        self.version += 1
         ids = [block.feed_id for block in passed]
         # Each names the one before; so with the last of them all are in the log.
         followed = ids.index(head) + 1 if head in ids else 0
@@ -234,6 +238,7 @@ class Line:
 
     def _die(self) -> None:
         self._is_dead = True
+        self.version += 1
         self._fall_silent(self._blocks[-1].valid_until_ms)
 
     def _fall_silent(self, until_ms: int) -> None:
@@ -260,6 +265,7 @@ class Line:
         block = self._describe(sealed, ops, (seq, previous, until_ms))
         block.order = order
         self._blocks.append(block)
+        self.version += 1
         self._changes[feed_place(block.seq)] = encode(sealed)
         self._note(Last(block.seq, block.feed_id, block.valid_until_ms))
         return block
@@ -272,6 +278,7 @@ class Line:
         assert self._is_dead
         assert not self.silence
         dead, self._blocks, self._is_dead = tuple(self._blocks), [], False
+        self.version += 1
         for block in dead:
             self._changes[feed_place(block.seq)] = None
         self._note(Last(*self._base, 0))

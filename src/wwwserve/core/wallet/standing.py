@@ -23,6 +23,8 @@ class Standing:
     """Where the account and the log stood after the last whole block."""
 
     __slots__ = (
+        "_budget",
+        "_budget_version",
         "_is_caught_up",
         "_is_sequencer",
         "_ledger",
@@ -41,6 +43,9 @@ class Standing:
         self._told_height: int | None = None
         """The highest that a neighbour has told of; None before the first."""
         self._is_caught_up = False
+        self._budget: Budget | None = None
+        """What was computed last; it holds until the line or the log goes on."""
+        self._budget_version = 0
         self.view = self._look()
         self._note_heights()
 
@@ -95,8 +100,12 @@ class Standing:
 
     def compute_budget(self) -> Budget:
         """What is left for the next feed block."""
-        waiting = [] if self._line.is_dead else [block.expense for block in self._line.blocks]
-        return compute_budget(self.view.account or _NOTHING, self._ledger.parameters, waiting)
+        if self._budget is None or self._budget_version != self._line.version:
+            waiting = [] if self._line.is_dead else [block.expense for block in self._line.blocks]
+            account = self.view.account or _NOTHING
+            self._budget = compute_budget(account, self._ledger.parameters, waiting)
+            self._budget_version = self._line.version
+        return self._budget
 
     @property
     def can_flush(self) -> bool:
@@ -117,6 +126,7 @@ class Standing:
     def on_block(self) -> None:
         """A whole block was applied."""
         self.view = self._look()
+        self._budget = None
         self._note_heights()
 
     def on_head(self, height: int) -> None:

@@ -176,7 +176,7 @@ def test_a_full_line_waits_for_the_sequencer(stage: Stage) -> None:
     for _ in range(LINE_LENGTH_MAX):
         stage.alice.sign_hold(make_draft())
     view = stage.alice.wallet.get_view()
-    assert "16 feed blocks" in view.waits_for
+    assert f"{LINE_LENGTH_MAX} feed blocks" in view.waits_for
     assert stage.alice.wallet.is_busy, "the next block is all that it waits for"
     assert (view.waiting, view.held) == (LINE_LENGTH_MAX, LINE_LENGTH_MAX * HOLD_MAX)
     stage.alice.tell(ClaimHold(bytes(32)))
