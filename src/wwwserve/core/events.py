@@ -11,6 +11,7 @@ from enum import Enum
 from wwwserve.core.engines import EngineReading
 from wwwserve.core.lanes import Lane
 from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
+from wwwserve.core.placing import Objective
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import PriceTable
 from wwwserve.core.sessions import Route, ServedModel, SessionId
@@ -135,6 +136,10 @@ class SubmitRequest:
     """What may be spent on it."""
     price_max: int = MICROCREDITS_MAX
     """What a node that runs it may ask for a million tokens."""
+    client: str = ""
+    """Whose answers it is like in length: a name for the API key; empty = everybody's."""
+    objective: Objective | None = None
+    """What its user hopes for; None = as soon as possible."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The three machines are strangers. `core.requests` asks the questions, `core.poli
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
@@ -94,6 +95,39 @@ class Partners:
         return node not in self.never and (self.only is None or node in self.only)
 
 
+# -- what a user hopes for ------------------------------------------------------------------------
+
+
+class OnMiss(Enum):
+    """What becomes of a request that would miss its objective wherever it ran now."""
+
+    WAIT = "wait"
+    """It waits, the earliest due first, while there is hope; then it is served as it can be."""
+    SERVE = "serve"
+    """It is served at once, at a lower priority than what can still be in time."""
+    REFUSE = "refuse"
+    """Its user is told at once, and when to try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What the users of a class hope for: so long, and so much more for each token."""
+
+    base_us: int
+    prompt_token_ns: int = 0
+    completion_token_ns: int = 0
+    is_first_token: bool = False
+    """Whether the first token counts, not the last."""
+    on_miss: OnMiss = OnMiss.WAIT
+
+    def compute_bound_us(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """How long a request of this size may take."""
+        tokens_ns = prompt_tokens * self.prompt_token_ns
+        if not self.is_first_token:
+            tokens_ns += completion_tokens * self.completion_token_ns
+        return self.base_us + tokens_ns // 1_000
+
+
 # -- what routing answers ------------------------------------------------------------------------
 
 
@@ -127,6 +161,14 @@ class Bid:
     """When its probe was sent: sends since then are not in the number yet."""
     round_trip_us: int = 0
     """From the probe to its quote."""
+    first_token_us: int = 0
+    """How soon it expects the first token."""
+    burden_us: int = 0
+    """How much later all that runs there would end, added up, because this ran beside it."""
+    harmed: int = 0
+    """How many of those would be late for that alone."""
+    cost: int = 0
+    """What the request is expected to cost there, in micro-credits; 0 where nothing is paid."""
 
 
 # -- what routing learns from --------------------------------------------------------------------

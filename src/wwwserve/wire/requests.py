@@ -76,6 +76,10 @@ class RequestSummary(msgspec.Struct, array_like=True, frozen=True):
     """Never audited, and only executors its owner allows."""
     is_streamed: bool = True
     """Whether the user wants the tokens as they come."""
+    completion_tokens_expected: Tokens = 0
+    """How long its origin expects the answer to be, of the answers it has seen; 0 = not told."""
+    due_us: Count = 0
+    """Time left in which its user hopes for the whole answer; 0 = no such hope is stated."""
 
 
 class Probe(msgspec.Struct, array_like=True, frozen=True, tag=20):
@@ -106,6 +110,10 @@ class Quote(msgspec.Struct, array_like=True, frozen=True, tag=21):
     """With a decline: when asking again may help."""
     payment: Payment = b""
     """A `FirmQuote` under its signature; empty where nothing is paid."""
+    burden_us: Count = 0
+    """How much later all that runs there would end, added up, because this ran beside it."""
+    harmed: Count = 0
+    """How many of those would be late for that alone."""
 
 
 class Segment(msgspec.Struct, array_like=True, frozen=True):
