@@ -85,6 +85,33 @@ class Alternative:
     finish_us: int | None
     """Expected, from now; None when it declined or did not answer."""
     decline: DeclineReason | None = None
+    first_token_us: int = 0
+    """Expected, from now."""
+    burden_us: int = 0
+    """How much later all that runs there would end, added up."""
+    harmed: int = 0
+    """How many of those would be late for that alone."""
+    round_trip_us: int = 0
+    """Of the probe and its quote; part of both times above."""
+    cost: int = 0
+    """Micro-credits it was expected to cost there."""
+    weight_us: int = 0
+    """All of it as a time, by which places were compared: the least was best."""
+    reason: str = ""
+    """Why it was out of the question, in words; empty when it was not."""
+
+
+class StartReason(Enum):
+    """What settled where a request ran."""
+
+    HERE_AT_ONCE = "here-at-once"
+    """Room here, and nothing to gain elsewhere, or no leave to look."""
+    LEAST_WEIGHT = "least-weight"
+    """It weighed least of the alternatives."""
+    WAITED = "waited"
+    """It had waited here, and its turn came."""
+    LATE_ELSEWHERE = "late-elsewhere"
+    """The first token was late where it ran before, and sooner expected here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +124,9 @@ class AttemptStarted:
     """This node's own id when it runs here."""
     model: str
     alternatives: tuple[Alternative, ...]
+    reason: StartReason = StartReason.LEAST_WEIGHT
+    due_us: int = 0
+    """Time left in which its user hoped for the whole answer (or its first token); 0 = none."""
 
 
 @dataclass(frozen=True, slots=True)

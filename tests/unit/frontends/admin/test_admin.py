@@ -161,7 +161,22 @@ async def test_facts_come_one_a_line(
                 "session": "origin-7",
                 "executor": node_text(NODE),
                 "model": MODEL,
-                "alternatives": [{"node": node_text(NODE), "finish_us": 5, "decline": "busy"}],
+                "alternatives": [
+                    {
+                        "node": node_text(NODE),
+                        "finish_us": 5,
+                        "decline": "busy",
+                        "first_token_us": 0,
+                        "burden_us": 0,
+                        "harmed": 0,
+                        "round_trip_us": 0,
+                        "cost": 0,
+                        "weight_us": 0,
+                        "reason": "",
+                    }
+                ],
+                "reason": "least-weight",
+                "due_us": 0,
             },
         ),
         (
