@@ -30,6 +30,20 @@ from wwwserve.wire.records import Count, Name
 
 OFFER_VERSION = 1
 """Version of the offer and all frames that follow it on the stream."""
+_EVEN_STEPS, _STEP_TOKENS, _STEPS_AN_OCTAVE = 8, 256, 4
+
+
+def _list_prefix_lengths() -> tuple[int, ...]:
+    """Even steps first; then four to each doubling, so that none is off by more than a quarter."""
+    lengths = [_STEP_TOKENS * step for step in range(1, _EVEN_STEPS + 1)]
+    while len(lengths) < PREFIX_HASHES_MAX:
+        lengths.append(lengths[-_STEPS_AN_OCTAVE] * 2)
+    return tuple(lengths)
+
+
+PREFIX_TOKENS = _list_prefix_lengths()
+"""How many tokens the hash in each place of `RequestSummary.prefixes` stands for: 256 to 131 072.
+The same for all requests, so that nothing is told of where their messages begin and end."""
 OUTPUT_BYTES_MAX = FRAME_BYTES_MAX - 64
 """Bytes one `Output` or `BodyPart` may carry so that its frame stays within the link's bound."""
 PAYMENT_BYTES_MAX = 16_384
@@ -71,7 +85,10 @@ class RequestSummary(msgspec.Struct, array_like=True, frozen=True):
     prefixes: Annotated[
         tuple[Annotated[bytes, Meta(max_length=16)], ...], Meta(max_length=PREFIX_HASHES_MAX)
     ] = ()
-    """Hashes of the prompt's prefixes, longest last, for cache-aware quotes."""
+    """Hashes of the prompt's first `PREFIX_TOKENS`, longest last, under its origin's own key.
+
+    Equal ones tell an executor that two prompts of one origin begin alike, and nothing else.
+    """
     is_private: bool = False
     """Never audited, and only executors its owner allows."""
     is_streamed: bool = True

@@ -27,6 +27,7 @@ Json = dict[str, object]
 ENDPOINTS = tuple(Endpoint)
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _BAD_REQUEST = 400
+_KEY = bytes(32)
 
 
 def make_seeds() -> list[bytes]:
@@ -103,7 +104,7 @@ def _check_refusal(refused: Refused) -> None:
 def _check_sizes(checked: CheckedBody) -> None:
     assert checked.model
     assert estimate_prompt_tokens(checked.parts) >= 0
-    hashes = compute_prefixes(checked.parts)
+    hashes = compute_prefixes(checked.parts, _KEY)
     assert len(hashes) <= PREFIX_HASHES_MAX
     assert all(len(one) == PREFIX_HASH_BYTES for one in hashes)
 

@@ -27,6 +27,7 @@ Beside the machine, this package holds the pure half of a stream: reading an eng
 from wwwserve.core.requests.assembly import TOOL_CALLS_MAX, ReplyAssembler
 from wwwserve.core.requests.bodies import (
     OWN_FIELD_PREFIX,
+    PREFIX_KEY_BYTES,
     compute_prefixes,
     estimate_prompt_tokens,
     prepare_engine_body,
@@ -53,6 +54,7 @@ __all__ = [
     "CHOICES_MAX",
     "DONE",
     "OWN_FIELD_PREFIX",
+    "PREFIX_KEY_BYTES",
     "TOOL_CALLS_MAX",
     "AsksPayments",
     "AsksPolicy",

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from wwwserve.values.limits import PREFIX_HASHES_MAX
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Endpoint
+from wwwserve.wire import PREFIX_TOKENS, Endpoint
 
 OWN_FIELD_PREFIX = "x-wwwserve-"
 """Members of a request's body whose names begin so are ours and never reach an engine."""
@@ -20,6 +19,9 @@ PART_TOKENS = 4
 MEDIA_TOKENS = 1_000
 """What an image or a sound counts: its bytes say nothing about its tokens."""
 PREFIX_HASH_BYTES = 16
+PREFIX_KEY_BYTES = 32
+"""Of the key that `compute_prefixes` is given."""
+_PART_END = b"\0"
 
 _Fields = dict[str, msgspec.Raw]
 _FIELDS = msgspec.json.Decoder(_Fields)
@@ -65,21 +67,24 @@ def estimate_prompt_tokens(parts: Sequence[bytes]) -> int:
     return sum(_estimate_part_tokens(part) for part in parts)
 
 
-def compute_prefixes(parts: Sequence[bytes]) -> tuple[bytes, ...]:
-    """Hashes of the prompts that begin with the first part, the first two, and so on.
+def compute_prefixes(parts: Sequence[bytes], key: bytes) -> tuple[bytes, ...]:
+    """Hashes of the prompt's first `PREFIX_TOKENS`, as far as it goes; the longest comes last.
 
-    The longest comes last. Of more than `PREFIX_HASHES_MAX` the first stays (it is what all
-    conversations with one system prompt share) and the longest do.
+    Two prompts share those of the beginning they share, wherever their messages end. Without the
+    key, which never leaves its node, nobody can try whether a prompt is one they can guess.
     """
-    hasher = hashlib.blake2b(digest_size=PREFIX_HASH_BYTES)
-    hashes = []
-    for part in parts:
-        # The length in front keeps ("ab", "c") and ("a", "bc") apart.
-        hasher.update(len(part).to_bytes(8, "big"))
-        hasher.update(part)
+    # JSON has no such byte, so it keeps ("ab", "c") and ("a", "bc") apart.
+    prompt = memoryview(_PART_END.join(parts))
+    hasher = hashlib.blake2b(key=key, digest_size=PREFIX_HASH_BYTES)
+    hashes: list[bytes] = []
+    begin = 0
+    for tokens in PREFIX_TOKENS:
+        end = tokens * BYTES_PER_TOKEN
+        if end > len(prompt):
+            break
+        hasher.update(prompt[begin:end])
         hashes.append(hasher.digest())
-    if len(hashes) > PREFIX_HASHES_MAX:
-        hashes = [hashes[0], *hashes[1 - PREFIX_HASHES_MAX :]]
+        begin = end
     return tuple(hashes)
 
 

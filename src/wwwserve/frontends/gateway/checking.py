@@ -26,8 +26,6 @@ CHOICES_MAX = 128
 """Answers to one prompt (OpenAI's bound of `n`)."""
 COMPLETION_TOKENS_MAX = 1_000_000
 """Tokens a user may ask for; no engine has so long an answer."""
-PROMPT_BLOCK_BYTES = 4_096
-"""A prompt that is one text is named by its beginnings in steps of this size."""
 
 ModelName = Annotated[str, Meta(min_length=1, max_length=MODEL_NAME_LENGTH_MAX)]
 TokenCount = Annotated[int, Meta(ge=1, le=COMPLETION_TOKENS_MAX)]
@@ -234,15 +232,11 @@ def _check_texts(param: str, raw: msgspec.Raw) -> tuple[bytes, ...]:
     texts = _decode_below(param, _TEXTS, raw)
     if not texts:
         raise refuse_field(param, "expected something in it", _FIXES[param])
-    content = bytes(raw)
-    if isinstance(texts, str) or isinstance(texts[0], int):
-        _check_one_kind(param, texts)
-        starts = range(0, len(content), PROMPT_BLOCK_BYTES)
-        return tuple(content[start : start + PROMPT_BLOCK_BYTES] for start in starts)
     _check_one_kind(param, texts)
-    if len(texts) > INPUTS_MAX:
+    is_one = isinstance(texts, str) or isinstance(texts[0], int)
+    if not is_one and len(texts) > INPUTS_MAX:
         raise refuse_field(param, f"expected at most {INPUTS_MAX} texts", "send fewer at once")
-    return (content,)
+    return (bytes(raw),)
 
 
 def _check_one_kind(param: str, texts: str | list[str | int | list[int]]) -> None:

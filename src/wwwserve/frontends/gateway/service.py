@@ -1,5 +1,6 @@
 """What the gateway answers on each of its paths."""
 
+import secrets
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -7,7 +8,7 @@ from functools import lru_cache
 import msgspec
 from aiohttp import web
 
-from wwwserve.core.requests import compute_prefixes, estimate_prompt_tokens
+from wwwserve.core.requests import PREFIX_KEY_BYTES, compute_prefixes, estimate_prompt_tokens
 from wwwserve.frontends.gateway.budgets import explain_short, find_cost_max
 from wwwserve.frontends.gateway.checking import apply_controls, check_body
 from wwwserve.frontends.gateway.controls import read_controls
@@ -51,7 +52,15 @@ _ANYONE = KeyRules(name="")
 class GatewayService:
     """Answers HTTP requests by way of one peer."""
 
-    __slots__ = ("_bodies", "_handle", "_keys", "_limits", "_spending", "_write_wait_s")
+    __slots__ = (
+        "_bodies",
+        "_handle",
+        "_keys",
+        "_limits",
+        "_prefix_key",
+        "_spending",
+        "_write_wait_s",
+    )
 
     def __init__(
         self,
@@ -68,6 +77,8 @@ class GatewayService:
         self._keys = keys
         self._bodies = bodies
         self._limits = KeyLimits()
+        # Of this process alone: what is cached for a conversation seldom outlives it anyway.
+        self._prefix_key = secrets.token_bytes(PREFIX_KEY_BYTES)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, whatever it asks."""
@@ -126,8 +137,10 @@ class GatewayService:
             priority=rules.priority,
             deadline_us=controls.deadline_us,
             needs=checked.needs,
-            # A hash lets whoever guesses a prompt know that the guess was right.
-            prefixes=() if controls.is_private else compute_prefixes(checked.parts),
+            # Equal hashes tell that two requests belong together.
+            prefixes=(
+                () if controls.is_private else compute_prefixes(checked.parts, self._prefix_key)
+            ),
             is_private=controls.is_private,
             allowed_executors=controls.executors,
             cost_max=min(cost_max, controls.cost_max),

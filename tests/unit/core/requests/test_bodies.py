@@ -15,7 +15,9 @@ from wwwserve.core.requests.bodies import (
 )
 from wwwserve.values.limits import PREFIX_HASHES_MAX
 from wwwserve.values.refusals import Refusal
-from wwwserve.wire import Endpoint
+from wwwserve.wire import PREFIX_TOKENS, Endpoint
+
+KEY = b"k" * 32
 
 
 def test_the_engine_gets_its_own_name_and_always_a_stream() -> None:
@@ -85,21 +87,39 @@ def test_tokens_given_as_numbers_are_counted() -> None:
     assert estimate_prompt_tokens([b"[1,22,333]", b"[ [4, 5] ]"]) == 5
 
 
-def test_prompts_with_the_same_beginning_share_its_hash() -> None:
-    one = compute_prefixes([b"system", b"hello", b"there"])
-    two = compute_prefixes([b"system", b"hello", b"you"])
-    assert one[:2] == two[:2]
-    assert one[2] != two[2]
+def test_prompts_with_the_same_beginning_share_its_hashes() -> None:
+    turn = [b"system:" + b"s" * 3_000, b"user:" + b"u" * 1_500]
+    later = [*turn, b"assistant:" + b"a" * 2_000, b"user:more"]
+    one, two = compute_prefixes(turn, KEY), compute_prefixes(later, KEY)
+    assert (len(one), len(two)) == (4, 6), "one for each 256 tokens of four bytes"
+    assert two[:4] == one
+    other = compute_prefixes([turn[0], b"user:" + b"x" * 1_500], KEY)
+    assert other[:2] == one[:2], "the system prompt is longer than two of them"
+    assert not set(other[2:]) & set(one)
     assert {len(prefix) for prefix in one} == {16}
 
 
+def test_a_prompt_that_is_one_text_shares_its_beginning_too() -> None:
+    begin = b'"' + b"x" * 10_000
+    one, two = compute_prefixes([begin + b'a"'], KEY), compute_prefixes([begin + b'b"'], KEY)
+    assert one == two
+    assert len(one) == 8
+
+
+def test_another_key_gives_other_hashes() -> None:
+    parts = [b"a guess at what somebody asked" * 100]
+    assert not set(compute_prefixes(parts, KEY)) & set(compute_prefixes(parts, bytes(32)))
+
+
 def test_parts_cannot_be_shifted_into_one_another() -> None:
-    assert compute_prefixes([b"ab", b"c"])[-1] != compute_prefixes([b"a", b"bc"])[-1]
+    filler = b"f" * 2_000
+    assert compute_prefixes([b"ab", b"c", filler], KEY) != compute_prefixes(
+        [b"a", b"bc", filler], KEY
+    )
 
 
-def test_of_many_prefixes_the_first_and_the_longest_stay() -> None:
-    parts = [str(number).encode() for number in range(100)]
-    kept = compute_prefixes(parts)
-    assert len(kept) == PREFIX_HASHES_MAX
-    assert kept[0] == compute_prefixes(parts[:1])[0]
-    assert kept[-2:] == (compute_prefixes(parts[:99])[-1], compute_prefixes(parts)[-1])
+def test_a_prompt_has_no_more_hashes_than_travel_and_a_short_one_none() -> None:
+    hashes = compute_prefixes([b"x" * 4_000_000], KEY)
+    assert len(hashes) == PREFIX_HASHES_MAX == len(PREFIX_TOKENS)
+    assert compute_prefixes([b"x" * 1_000], KEY) == ()
+    assert compute_prefixes([], KEY) == ()

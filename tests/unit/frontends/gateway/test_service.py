@@ -94,16 +94,39 @@ async def test_the_peer_gets_the_request_as_its_user_meant_it(
     assert request.allowed_executors == (NODE,)
     assert (request.completion_tokens_max, request.is_streamed) == (9, False)
     assert request.prompt_tokens > 0
-    assert len(request.prefixes) == 2
+    assert request.prefixes == (), "too short to be worth a hash"
     assert msgspec.json.decode(request.body) == content | {"seed": 11}
+
+
+def talk(*texts: str) -> Json:
+    roles = ("user", "assistant")
+    turns = [{"role": roles[index % 2], "content": text} for index, text in enumerate(texts)]
+    return body(messages=[{"role": "system", "content": "s" * 2_000}, *turns])
+
+
+async def test_turns_of_a_conversation_share_hashes_that_others_cannot_make(
+    session: aiohttp.ClientSession, handle: FakePeerHandle, keys: Keys
+) -> None:
+    await ask(session, talk("u" * 3_000))
+    await ask(session, talk("u" * 3_000, "a" * 1_500, "more"))
+    first, second = (request.prefixes for request in handle.requests)
+    assert second[: len(first)] == first
+    assert 0 < len(first) < len(second)
+    elsewhere = FakePeerHandle()
+    other = await start_gateway(elsewhere, keys)
+    async with aiohttp.ClientSession(other.url) as others:
+        await ask(others, talk("u" * 3_000))
+    await other.close()
+    assert len(elsewhere.requests[0].prefixes) == len(first)
+    assert not set(elsewhere.requests[0].prefixes) & set(first)
 
 
 async def test_a_private_request_leaves_no_hashes(
     session: aiohttp.ClientSession, handle: FakePeerHandle
 ) -> None:
-    await ask(session, body(), x_wwwserve_private="true")
+    await ask(session, talk("u" * 3_000), x_wwwserve_private="true")
     handle.is_private_unsaid = True
-    await ask(session, body())
+    await ask(session, talk("u" * 3_000))
     for request in handle.requests:
         assert request.is_private
         assert request.prefixes == ()
