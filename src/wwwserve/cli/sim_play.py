@@ -31,6 +31,7 @@ from wwwserve.sim import (
     list_played,
     prepare_ground,
     run_scenario,
+    seat_nodes,
     share_seats,
 )
 
@@ -145,7 +146,8 @@ def _create_tasks(
         seed: fit_trace(ground, series.scenario, seed) if series.is_fitted else series.trace
         for seed, _ in missing
     }
-    return [_Task(series.scenario, strategy, seed, rows[seed]) for seed, strategy in missing]
+    seated = seat_nodes(series.scenario, ground.throughputs)
+    return [_Task(seated, strategy, seed, rows[seed]) for seed, strategy in missing]
 
 
 def _play_missing(tasks: Sequence[_Task], cores: int, on_progress: OnProgress) -> list[RunResult]:

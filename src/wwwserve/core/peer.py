@@ -92,6 +92,7 @@ class Peer:
         self._gossip = Gossip(setup, entropy.split("gossip"))
         self._policy = Policy(setup.policy, entropy.split("policy"), setup.memory)
         self._routing = Routing(self._own, setup.groups, entropy.split("routing"))
+        self._routing.set_seats(setup.seats)
         self._requests = Requests(
             self._own,
             setup.models,

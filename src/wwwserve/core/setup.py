@@ -44,6 +44,8 @@ class PeerSetup:
     """Addresses to meet at the start, with the node expected there if known."""
     restored: Mapping[bytes, bytes] = field(default_factory=dict)
     """The `BOOK` lane as it was on disk."""
+    seats: Mapping[NodeId, int] | None = None
+    """In a network without a ledger: by how many seats candidates are drawn; None = all alike."""
     genesis_id: bytes = b""
     """Names the network's ledger, 32 bytes; empty: requests are not paid."""
     prices: PriceTable = PRICE_TABLE_DEFAULT

@@ -23,7 +23,7 @@ from wwwserve.sim.membership import (
     watch_doubts,
 )
 from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, Scenario
-from wwwserve.sim.profiles import get_profile, share_seats
+from wwwserve.sim.profiles import get_profile, seat_nodes, share_seats
 from wwwserve.sim.reports import (
     SavedRequest,
     SavedRun,
@@ -105,6 +105,7 @@ __all__ = [
     "run_fuzz",
     "run_scenario",
     "settle",
+    "seat_nodes",
     "share_seats",
     "watch_doubts",
 ]

@@ -105,6 +105,7 @@ class Cluster:
         self.world = World(entropy.split("world"))
         self._signers = {name: PretendSigner(self._secret, name) for name in scenario.nodes}
         verifier, network_id = PretendVerifier(self._secret), compute_network_id(self._parameters)
+        self._seats = self._list_seats()
         self.ledger: PretendLedger | None = None
         """The network's; None: nothing is paid."""
         if scenario.ledger is not None:
@@ -254,6 +255,7 @@ class Cluster:
             models=models,
             policy=policy,
             bootstrap=() if host is first else ((first.address, first.node_id),),
+            seats=self._seats,
             restored=host.disk.read(Lane.BOOK),
             genesis_id=self.ledger.genesis_id if self.ledger else b"",
             wallet=WalletChoices(
@@ -267,6 +269,14 @@ class Cluster:
 
     def _create_starter(self, host: Host) -> Callable[[], None]:
         return lambda: self.faults.start(host)
+
+    def _list_seats(self) -> dict[NodeId, int] | None:
+        """What candidates are drawn by, if the plan says it for anybody."""
+        seats = {
+            signer.node_id: self.scenario.nodes[name].seats
+            for name, signer in self._signers.items()
+        }
+        return seats if any(seats.values()) and self.scenario.ledger is None else None
 
     def _find_node_id(self, name: str) -> NodeId:
         if name not in self._signers:

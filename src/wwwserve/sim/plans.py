@@ -60,7 +60,8 @@ class NodePlan(
     share: Natural = 0
     """Its users' part of all requests, relative to the other nodes' shares."""
     seats: Natural = 0
-    """Its weight in the draw of candidates; 0 = in proportion to what its engine does saturated."""
+    """Its weight in the draw of candidates, where the network has no ledger that says it; 0 = in
+    proportion to what its engine does saturated."""
     engine: EnginePlan = EnginePlan()
     models: tuple[str, ...] = (MODEL,)
     policy: dict[str, PolicyValue] = {}

@@ -90,10 +90,20 @@ def _measure_saturated_us(profile: EngineProfile, demands: Sequence[Demand]) -> 
 def share_seats(scenario: Scenario, throughputs: Sequence[int]) -> dict[str, int]:
     """The seats of each node: the plan's, or in proportion to what its engine does saturated.
 
-    The proportional ones add up to about `SEATS_EACH` for each node, and nobody has none.
+    The proportional ones add up to about `SEATS_EACH` for each node, and nobody has none. Where
+    there is a ledger, it says them.
     """
+    if scenario.ledger is not None:
+        return dict.fromkeys(scenario.nodes, scenario.ledger.seats_each)
     whole = max(1, sum(throughputs))
     return {
         name: plan.seats or max(1, SEATS_EACH * len(throughputs) * done // whole)
         for (name, plan), done in zip(scenario.nodes.items(), throughputs, strict=True)
     }
+
+
+def seat_nodes(scenario: Scenario, throughputs: Sequence[int]) -> Scenario:
+    """The scenario with the seats of each node written out."""
+    seats = share_seats(scenario, throughputs)
+    nodes = {name: replace(plan, seats=seats[name]) for name, plan in scenario.nodes.items()}
+    return replace(scenario, nodes=nodes)

@@ -43,8 +43,8 @@ class Routing:
 
     # -- what it is told -------------------------------------------------------------------------
 
-    def set_seats(self, seats: Mapping[NodeId, int]) -> None:
-        """From now on candidates are drawn by these; they may change as long as they are here."""
+    def set_seats(self, seats: Mapping[NodeId, int] | None) -> None:
+        """From now on candidates are drawn by these, None: all alike; they may change meanwhile."""
         self._stake = StakeTable(seats)
 
     def set_models(self, models: tuple[ServedModel, ...]) -> None:
