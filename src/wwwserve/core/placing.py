@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from wwwserve.values.credits import CREDIT
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import ModelOffer, RequestSummary
 
+SECOND_VALUE = CREDIT
+"""Micro-credits for which a user would wait a second longer, unless its class says otherwise: a
+request that costs a credit is an answer of a few seconds."""
 _PERMILLE = 1000
 
 
@@ -119,6 +123,9 @@ class Objective:
     is_first_token: bool = False
     """Whether the first token counts, not the last."""
     on_miss: OnMiss = OnMiss.WAIT
+    second_value: int = SECOND_VALUE
+    """Micro-credits for which its users would wait a second longer; a dear place is as good as one
+    that is slower by as much. 0: only time counts."""
 
     def compute_bound_us(self, prompt_tokens: int, completion_tokens: int) -> int:
         """How long a request of this size may take."""
@@ -147,6 +154,38 @@ class Estimate:
 
     first_token_us: int
     finish_us: int
+    burden_us: int = 0
+    """How much later all that runs there would end, added up, because this ran beside it."""
+    harmed: int = 0
+    """How many of those would be late for that alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What the places for one request are held against, at one moment."""
+
+    due_us: int | None = None
+    """Time left until its user is disappointed, less than nothing when that was; None = no hope
+    was stated."""
+    is_first_token: bool = False
+    """Whether the first token is due then, not the last."""
+    second_value: int = SECOND_VALUE
+    """Micro-credits a second of waiting is worth to its user."""
+
+    def compute_lateness_us(self, bid: "Bid") -> int:
+        """How much later than hoped a place would be."""
+        if self.due_us is None:
+            return 0
+        end_us = bid.first_token_us if self.is_first_token else bid.finish_us
+        return max(end_us - self.due_us, 0)
+
+    def is_met(self, bid: "Bid") -> bool:
+        """Whether a place would be in time, and make nobody else late."""
+        return bid.harmed == 0 and self.compute_lateness_us(bid) == 0
+
+
+NO_AIM = Aim()
+"""Of a request of which nothing was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +208,8 @@ class Bid:
     """How many of those would be late for that alone."""
     cost: int = 0
     """What the request is expected to cost there, in micro-credits; 0 where nothing is paid."""
+    weight_us: int = 0
+    """All of this as a time, once routing has compared it with others; the least is best."""
 
 
 # -- what routing learns from --------------------------------------------------------------------

@@ -348,6 +348,8 @@ class Executor:
                 estimate.first_token_us,
                 self._policy.compute_ask_permille(load, now),
             ),
+            burden_us=estimate.burden_us,
+            harmed=estimate.harmed,
         )
 
     def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:

@@ -254,6 +254,9 @@ class Placement:
                     quote.finish_us,
                     answer.asked_at,
                     answer.round_trip_us,
+                    first_token_us=quote.first_token_us,
+                    burden_us=quote.burden_us,
+                    harmed=quote.harmed,
                 )
                 heard.bids.append(bid)
                 heard.quotes[node] = quote
@@ -301,7 +304,15 @@ class Placement:
             return None
         model = ModelId(here.offer.model)
         estimate = self._routing.estimate(request.summary, model, load)
-        return Bid(self._own, model, estimate.finish_us, now)
+        return Bid(
+            self._own,
+            model,
+            estimate.finish_us,
+            now,
+            first_token_us=estimate.first_token_us,
+            burden_us=estimate.burden_us,
+            harmed=estimate.harmed,
+        )
 
     def _seek_wider_or_wait(self, request: OpenRequest, now: Moment) -> None:
         """All declined: ask others, more of them, a few times over; then wait."""

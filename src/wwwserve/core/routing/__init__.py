@@ -5,13 +5,15 @@ Rules of the machine:
 - Membership records say who could run it; fresh quotes decide (stale load makes everybody run to
   the same node).
 - Candidates are drawn without replacement in proportion to seats (`StakeTable`).
-- The least expected finish wins, round trip included; this node wins ties.
+- The place that costs everybody the least time wins: its finish for the request, round trip
+  included, and how much later all others there end because of it. This node wins ties.
 - Every send counts at once against the quotes that do not know of it yet.
 - A node that failed is left alone for a while, and longer each time.
 - Every answer is a pure function of what it was told; nothing in here sends or starts anything.
 """
 
 from wwwserve.core.routing.catalogue import MODELS_FOUND_MAX, SUGGESTIONS_MAX, Catalogue
+from wwwserve.core.routing.choice import weigh
 from wwwserve.core.routing.estimates import ESTIMATE_MAX_US, MODELS_LEARNED_MAX, Estimates
 from wwwserve.core.routing.history import (
     PENALTY_FIRST_US,
@@ -38,4 +40,5 @@ __all__ = [
     "History",
     "Routing",
     "StakeTable",
+    "weigh",
 ]

@@ -128,7 +128,8 @@ class Estimates:
         prefill_ns = speed.prefill_ns.read(running, load.slots)
         overhead_us = speed.overhead_us.read(running, load.slots)
         prefill_us = overhead_us + summary.prompt_tokens * prefill_ns // _NS
-        service_us = prefill_us + tokens * speed.decode_ns.read(running, load.slots) // _NS
+        decode_ns = speed.decode_ns.read(running, load.slots)
+        service_us = prefill_us + tokens * decode_ns // _NS
         wait_us = 0
         if not load.has_room:
             # All slots are taken: one frees about every service time over slots.
@@ -137,12 +138,22 @@ class Estimates:
         return Estimate(
             first_token_us=min(wait_us + prefill_us, ESTIMATE_MAX_US),
             finish_us=min(wait_us + service_us, ESTIMATE_MAX_US),
+            burden_us=min(_compute_burden_us(speed, tokens, running, load), ESTIMATE_MAX_US),
         )
 
     def _predict_completion(self, summary: RequestSummary, model: ModelId) -> int:
         if summary.endpoint is Endpoint.EMBEDDINGS:
             return 0
         return self.predict_length(model, summary.completion_tokens_max)
+
+
+def _compute_burden_us(speed: ModelSpeed, tokens: int, running: int, load: LoadView) -> int:
+    """What the others lose: each token is later by what one more run slows all of them down."""
+    others = running - 1
+    twice_ns = speed.decode_ns.read(2 * running, load.slots)
+    slower_ns = max(twice_ns - speed.decode_ns.read(running, load.slots), 0) // max(running, 1)
+    # Those that run are half-way on average: they share about half of an answer with it.
+    return others * slower_ns * tokens // (2 * _NS)
 
 
 def _make_room(learned: dict[K, V]) -> None:

@@ -6,6 +6,8 @@ from typing import assert_never
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.placing import (
+    NO_AIM,
+    Aim,
     Bid,
     Estimate,
     ExecutorFailed,
@@ -17,6 +19,7 @@ from wwwserve.core.placing import (
     can_serve,
 )
 from wwwserve.core.routing.catalogue import Catalogue, is_hopeful, is_routable
+from wwwserve.core.routing.choice import weigh
 from wwwserve.core.routing.estimates import Estimates
 from wwwserve.core.routing.history import START, History
 from wwwserve.core.routing.stake import StakeTable
@@ -119,7 +122,7 @@ class Routing:
         """When a request would begin and finish on this node."""
         return self._estimates.estimate(summary, model, load)
 
-    def rank(self, bids: Sequence[Bid], now: Moment) -> tuple[Bid, ...]:
+    def rank(self, bids: Sequence[Bid], now: Moment, aim: Aim = NO_AIM) -> tuple[Bid, ...]:
         """The bids with what they really mean, best first; this node wins ties.
 
         A quote of another node is scaled by how it kept its promises, lengthened by what was sent
@@ -133,7 +136,8 @@ class Routing:
                 continue
             if not self._history.is_avoided(bid.node, now):
                 meant.append(self._weigh(bid, member, now))
-        return tuple(sorted(meant, key=lambda bid: (bid.finish_us, bid.node != self._own)))
+        weighed = [replace(bid, weight_us=weigh(bid, aim)) for bid in meant]
+        return tuple(sorted(weighed, key=lambda bid: (bid.weight_us, bid.node != self._own)))
 
     def find_models(self, name: str) -> tuple[tuple[ModelId, ...], tuple[str, ...]]:
         """The models a user's name stands for, best first, and else the names that would work."""
@@ -148,7 +152,12 @@ class Routing:
         finish_us = self._history.scale(bid.node, bid.finish_us, now)
         sends = self._history.count_sends(bid.node, bid.asked_at, now)
         finish_us += sends * finish_us // max(member.record.slots, 1)
-        return replace(bid, finish_us=finish_us + bid.round_trip_us)
+        first_token_us = self._history.scale(bid.node, bid.first_token_us, now)
+        return replace(
+            bid,
+            first_token_us=first_token_us + bid.round_trip_us,
+            finish_us=finish_us + bid.round_trip_us,
+        )
 
 
 def _is_able(wanted: Wanted, node: NodeId, offer: ModelOffer) -> bool:
