@@ -104,8 +104,8 @@ __all__ = [
     "prepare_ground",
     "run_fuzz",
     "run_scenario",
-    "settle",
     "seat_nodes",
+    "settle",
     "share_seats",
     "watch_doubts",
 ]

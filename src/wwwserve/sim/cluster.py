@@ -48,8 +48,8 @@ from wwwserve.sim.money_checker import MoneyChecker
 from wwwserve.sim.network import Network
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
-from wwwserve.sim.policies import create_policy
-from wwwserve.sim.serving import create_models
+from wwwserve.sim.policies import create_policy, is_idleness_asked
+from wwwserve.sim.serving import create_models, find_seats
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import (
@@ -105,12 +105,12 @@ class Cluster:
         self.world = World(entropy.split("world"))
         self._signers = {name: PretendSigner(self._secret, name) for name in scenario.nodes}
         verifier, network_id = PretendVerifier(self._secret), compute_network_id(self._parameters)
-        self._seats = self._list_seats()
+        node_ids = [signer.node_id for signer in self._signers.values()]
+        self._seats = find_seats(scenario, node_ids)
         self.ledger: PretendLedger | None = None
         """The network's; None: nothing is paid."""
         if scenario.ledger is not None:
-            accounts = tuple(signer.node_id for signer in self._signers.values())
-            self.ledger = PretendLedger(scenario.ledger, accounts, network_id, verifier)
+            self.ledger = PretendLedger(scenario.ledger, tuple(node_ids), network_id, verifier)
             network_id = self.ledger.genesis_id
         self.network = Network(self.world, scenario.network, verifier, network_id)
         self.log_words = LogWords(self.network, self.ledger.opener) if self.ledger else None
@@ -237,6 +237,9 @@ class Cluster:
             carry_out=self._carry_out,
             watch=self._watch_event,
             person=PEOPLE[plan.person](signer.node_id),
+            local_zero_us=plan.local_zero_us,
+            owner_use=plan.owner_use,
+            is_machine_read=is_idleness_asked(self.scenario, name),
         )
 
     def _create_peer(self, host: Host) -> AnyPeer:
@@ -269,14 +272,6 @@ class Cluster:
 
     def _create_starter(self, host: Host) -> Callable[[], None]:
         return lambda: self.faults.start(host)
-
-    def _list_seats(self) -> dict[NodeId, int] | None:
-        """What candidates are drawn by, if the plan says it for anybody."""
-        seats = {
-            signer.node_id: self.scenario.nodes[name].seats
-            for name, signer in self._signers.items()
-        }
-        return seats if any(seats.values()) and self.scenario.ledger is None else None
 
     def _find_node_id(self, name: str) -> NodeId:
         if name not in self._signers:

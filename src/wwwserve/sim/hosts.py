@@ -14,6 +14,7 @@ from wwwserve.core.events import (
     EngineRead,
     Event,
     LocalTimeRead,
+    MachineRead,
     Persisted,
     Started,
 )
@@ -23,6 +24,7 @@ from wwwserve.core.snapshot import Snapshot
 from wwwserve.sim.disk import PretendDisk
 from wwwserve.sim.engines import ENGINE_NAME, PretendEngine
 from wwwserve.sim.people import HONEST, Person
+from wwwserve.sim.plans import OwnerUse
 from wwwserve.sim.world import Action, PretendClock, World
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import ENGINE_POLL_US
@@ -30,6 +32,10 @@ from wwwserve.values.moments import NEVER, SECOND, Moment
 
 LOCAL_TIME_PERIOD_US = 60 * SECOND
 """How often a host with a calendar tells the local time, as a real one does."""
+MACHINE_PERIOD_US = 5 * SECOND
+"""How often a host tells how busy its machine is, where that is wanted, as a real one does."""
+WORKING_PERMILLE = 950
+"""How busy an engine at work keeps its graphics card."""
 DEADLINES_AT_ONE_INSTANT_MAX = 100
 """A peer whose deadline stays due this often without time passing would spin for ever."""
 
@@ -77,6 +83,10 @@ class Host:
     """How often the peer hears of its engine; None: never, for there are no requests."""
     local_zero_us: int | None = None
     """What the local time of the week is when the world begins; None = the host has no calendar."""
+    owner_use: tuple[OwnerUse, ...] = ()
+    """When its provider uses the machine."""
+    is_machine_read: bool = False
+    """Whether the peer hears how busy the machine is."""
     peer: AnyPeer | None = None
     life: int = 0
     """Counts starts and ends of the process; what was meant for an earlier life is dropped."""
@@ -108,6 +118,8 @@ class Host:
         self.tell(Started())
         if self.local_zero_us is not None:
             self._tell_local_time(self.local_zero_us)
+        if self.is_machine_read:
+            self._tell_machine()
         self._poll_engine()
 
     def end(self, *, is_power_lost: bool = False) -> None:
@@ -160,6 +172,12 @@ class Host:
         """The peer as it is now, or None if no process runs."""
         return self.peer.get_snapshot(self.read_clock()) if self.peer else None
 
+    def read_owner_permille(self) -> int:
+        """How busy its provider keeps the machine now."""
+        now_us = self.world.now_us
+        busy = (use.busy_permille for use in self.owner_use if use.from_us <= now_us < use.until_us)
+        return max(busy, default=0)
+
     def read_engine(self) -> None:
         """Tell the peer how its engine is, as its adapter would on its own or after a failure."""
         self.later(0, EngineRead(ENGINE_NAME, self.engine.read_state()))
@@ -167,6 +185,11 @@ class Host:
     def _tell_local_time(self, zero_us: int) -> None:
         self.tell(LocalTimeRead((zero_us + self.world.now_us) % WEEK_US))
         self.do_later(LOCAL_TIME_PERIOD_US, lambda: self._tell_local_time(zero_us))
+
+    def _tell_machine(self) -> None:
+        working = WORKING_PERMILLE if self.engine.running else 0
+        self.tell(MachineRead(max(self.read_owner_permille(), working)))
+        self.do_later(MACHINE_PERIOD_US, self._tell_machine)
 
     def _poll_engine(self) -> None:
         if self.engine_poll_us is not None:

@@ -23,7 +23,10 @@ _MEDIAN_PERMILLE, _P90_PERMILLE, _WHOLE_PERMILLE = 500, 900, 1000
 Positive = Annotated[int, Meta(ge=1, le=10**12)]
 Natural = Annotated[int, Meta(ge=0, le=10**12)]
 Permille = Annotated[int, Meta(ge=0, le=1000)]
-PolicyValue = int | bool | tuple[str, ...]
+WeekTime = Annotated[int, Meta(ge=0, lt=7 * 24 * 3_600 * SECOND)]
+PolicyValue = int | bool | tuple[str | tuple[int, int], ...]
+"""A number, a switch, a list of names, or the pairs of `hours` (minutes of the week, from and to)
+and `load_curve` (utilisation and price)."""
 
 
 class EnginePlan(
@@ -52,6 +55,17 @@ class EnginePlan(
     """How long its model loads, at the start and after each fall."""
 
 
+class OwnerUse(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """A time in which a provider uses the machine, beside what the engine does."""
+
+    from_us: Natural
+    until_us: Positive
+    busy_permille: Permille = 800
+    """Of its processors or graphics card."""
+
+
 class NodePlan(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
@@ -66,6 +80,11 @@ class NodePlan(
     models: tuple[str, ...] = (MODEL,)
     policy: dict[str, PolicyValue] = {}
     """Fields of `PolicySettings` that differ from their defaults; nodes by their names here."""
+    local_zero_us: WeekTime | None = None
+    """Time since Monday 00:00 where its provider is when the world begins; None: the machine has no
+    calendar, and hours keep others out for good."""
+    owner_use: tuple[OwnerUse, ...] = ()
+    """When its provider uses the machine; told to a node whose policy asks for idleness."""
     person: str = "honest"
     """One of `sim.people.PEOPLE`."""
     start_us: Natural = 0

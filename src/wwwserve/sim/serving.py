@@ -1,10 +1,13 @@
-"""What a plan's node says it serves, as a real node would make it of what its engine tells."""
+"""What a plan's node serves and what it weighs, as a real node would make it of what it is told."""
+
+from collections.abc import Sequence
 
 from wwwserve.core.engines import EngineHealth, EngineReading, compute_first_slots
 from wwwserve.core.sessions import ServedModel
 from wwwserve.sim.engines import CAPABILITIES, ENGINE_NAME
-from wwwserve.sim.plans import NodePlan
+from wwwserve.sim.plans import NodePlan, Scenario
 from wwwserve.sim.profiles import compute_context_tokens, get_profile
+from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import parse_model_id
 from wwwserve.wire import ModelOffer
 
@@ -35,3 +38,10 @@ def create_models(plan: NodePlan) -> tuple[ServedModel, ...]:
         )
         for model in plan.models
     )
+
+
+def find_seats(scenario: Scenario, node_ids: Sequence[NodeId]) -> dict[NodeId, int] | None:
+    """What candidates are drawn by, if a plan says it for anybody and no ledger does."""
+    plans = scenario.nodes.values()
+    seats = {node: plan.seats for node, plan in zip(node_ids, plans, strict=True)}
+    return seats if any(seats.values()) and scenario.ledger is None else None
