@@ -14,7 +14,8 @@ import sys
 
 import pytest
 
-from wwwserve.bench.network import LATE_S_MAX, Played, create_scenario, list_shares, play
+from wwwserve.bench.emulated_network import LATE_S_MAX
+from wwwserve.bench.network import Played, create_scenario, list_shares, play
 
 LOAD_PERMILLE = 700
 """Of the pool: nearly three times what the one node could do. Nearer to the pool's limit, who

@@ -9,35 +9,31 @@ Everything is `SPEEDUP` times as fast as the real GPUs, in the simulator as well
 weighs so much more here than in front of real engines.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import quantiles
-from tempfile import TemporaryDirectory
 
-import aiohttp
 import uvloop
 from msgspec.structs import replace
 
-from wwwserve.bench.processes import Child
+from wwwserve.bench.emulated_network import (
+    LOOPBACK,
+    measure_processes,
+    open_engines,
+    open_nodes,
+    read_lag_s,
+    watch,
+)
 from wwwserve.bench.replay import Door, Replay
 from wwwserve.bench.results import BenchResult, compute_result
-from wwwserve.bench.testbed import Node, get_text, launch_node, wait_met
 from wwwserve.enginemodel import Demand
 from wwwserve.sim import (
     SCENARIOS,
     Dispatcher,
-    EnginePlan,
     LengthPlan,
     Measures,
-    NetworkPlan,
-    RunResult,
     Scenario,
     UserRequest,
-    Verdict,
     draw_requests,
     draw_typical,
     get_profile,
@@ -53,12 +49,6 @@ GRACE_S = 5
 """After the last arrival: longer than any objective that counts."""
 LOADS_PERMILLE = (700, 900, 1_100)
 """All far above what the one node can do; the last is above what the pool can, too."""
-LATE_S_MAX = 0.1
-"""Who was later than this was waiting for the machine, and what was measured is worth nothing."""
-_LOOK_S = 0.1
-"""Between two looks at whether a node has a moment."""
-_LAG = "emulated:lag_seconds_max{"
-_LOOPBACK = NetworkPlan(latency_us=400, latency_us_min=100, bytes_per_s=10**9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +94,17 @@ def create_scenario(load_permille: int, speedup: int = SPEEDUP) -> Scenario:
         built_in,
         nodes=nodes,
         workload=workload,
-        network=_LOOPBACK,
+        network=LOOPBACK,
         duration_us=ARRIVING_S * SECOND * SPEEDUP // speedup,
     )
 
 
 async def play(scenario: Scenario, seed: int) -> Played:
     """One seed with processes and in the simulator."""
-    async with _open_engines(scenario) as urls:
+    async with open_engines(plan.engine for plan in scenario.nodes.values()) as urls:
         pool, pool_late_s = await _play_pool(scenario, seed, urls)
         network, network_late_s = await _play_network(scenario, seed, urls)
-        lags_s = [await _read_lag_s(url) for url in urls]
+        lags_s = [await read_lag_s(url) for url in urls]
     return Played(
         network=network,
         pool=pool,
@@ -122,20 +112,6 @@ async def play(scenario: Scenario, seed: int) -> Played:
         simulated_pool=measure(run_scenario(scenario, seed, strategy="pool")),
         late_s=max(pool_late_s, network_late_s, *lags_s),
     )
-
-
-@asynccontextmanager
-async def _open_engines(scenario: Scenario) -> AsyncIterator[list[str]]:
-    async with AsyncExitStack() as stack:
-        yield [
-            str((await stack.enter_async_context(_create_engine(plan.engine))).ready["url"])
-            for plan in scenario.nodes.values()
-        ]
-
-
-def _create_engine(plan: EnginePlan) -> Child:
-    server = ("-m", "wwwserve.adapters.engines.emulated_server")
-    return Child((*server, f"--profile={plan.profile}", f"--speedup={plan.speedup}"))
 
 
 async def _play_pool(scenario: Scenario, seed: int, urls: Sequence[str]) -> tuple[Measures, float]:
@@ -154,38 +130,15 @@ async def _play_pool(scenario: Scenario, seed: int, urls: Sequence[str]) -> tupl
 async def _play_network(
     scenario: Scenario, seed: int, urls: Sequence[str]
 ) -> tuple[Measures, float]:
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="wwwserve-bench-")))
-        nodes: list[Node] = []
-        for number, url in enumerate(urls):
-            bootstrap = nodes[0].links if nodes else ()
-            home = folder / f"node-{number}"
-            nodes.append(await launch_node(stack, home, url, bootstrap=bootstrap))
+    model = next(iter(scenario.nodes.values())).engine.profile.partition(":")[2]
+    async with open_nodes(urls, [""]) as nodes:
         origin = nodes[0]
-        await wait_met(origin, len(nodes) - 1)
-        model = next(iter(scenario.nodes.values())).engine.profile.partition(":")[2]
-        door = Door(origin.gateway, model, {"authorization": f"Bearer {origin.api_key}"})
-        replay = Replay([door], lambda _request: 0, lambda _request, _number: None)
-        spans_s: dict[Node, list[float]] = {node: [0.0] for node in nodes}
-        async with asyncio.TaskGroup() as tasks:
-            looking = [tasks.create_task(_look(node, spans_s[node])) for node in nodes]
+        door = Door(origin.node.gateway, model, {"authorization": f"Bearer {origin.keys['']}"})
+        names = {one.name: number for number, one in enumerate(nodes)}
+        replay = Replay([door], lambda _request: 0, lambda _request, _number: None, names)
+        async with watch(nodes) as watched:
             found = await _play(scenario, seed, replay)
-            for task in looking:
-                task.cancel()
-        slow_s = max(quantiles(spans, n=20)[-1] for spans in spans_s.values())
-        return found, max(replay.late_s_max, slow_s)
-
-
-async def _look(node: Node, spans_s: list[float]) -> None:
-    """Ask a node for a page now and then, and note how long it took: it has a moment, or not."""
-    page, headers = node.process_page
-    async with aiohttp.ClientSession(headers=dict(headers)) as session:
-        while True:
-            began_s = time.monotonic()
-            async with session.get(page) as answer:
-                await answer.read()
-            spans_s.append(time.monotonic() - began_s)
-            await asyncio.sleep(_LOOK_S)
+    return found, max(replay.late_s_max, watched.slow_s)
 
 
 async def _play(scenario: Scenario, seed: int, replay: Replay) -> Measures:
@@ -193,26 +146,7 @@ async def _play(scenario: Scenario, seed: int, replay: Replay) -> Measures:
     began_s = time.monotonic()
     span_s = scenario.duration_us // SECOND + GRACE_S
     await replay.play(requests, begin_us=scenario.join_us, span_s=span_s)
-    return measure(
-        RunResult(
-            scenario=scenario,
-            seed=seed,
-            strategy="processes",
-            verdict=Verdict.OK,
-            detail="",
-            requests=requests,
-            node_names=list(scenario.nodes),
-            event_count=0,
-            digest="",
-            arrivals_end_us=scenario.join_us + scenario.duration_us,
-            ended_us=scenario.join_us + round((time.monotonic() - began_s) * SECOND),
-        )
-    )
-
-
-async def _read_lag_s(url: str) -> float:
-    lines = (await get_text(f"{url}/metrics", {})).splitlines()
-    return float(next(line for line in lines if line.startswith(_LAG)).split()[-1])
+    return measure_processes(scenario, seed, requests, took_s=time.monotonic() - began_s)
 
 
 def _get_demand(request: UserRequest) -> Demand:

@@ -7,7 +7,7 @@ How late the client itself was is kept: a measurement with a late client is wort
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 import msgspec
@@ -20,6 +20,9 @@ _DONE = b"[DONE]"
 _TAIL_BYTES = 64
 _OK = 200
 _REFUSING = (429, 503)
+_EXECUTOR = "x-wwwserve-executor"
+_WORD_BYTES = 4
+"""Of prompt for each token, as nodes expect it; the space after a word is the fourth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Replay:
     """Which door a request is sent to, by its number."""
     on_end: Callable[[UserRequest, int], None]
     """A request sent to a door is over."""
+    executors: Mapping[str, int] = field(default_factory=dict)
+    """The number of each node, by the name answers call it."""
     late_s_max: float = 0.0
     """The longest a request was sent after it was due."""
 
@@ -82,6 +87,7 @@ class Replay:
         async with session.post(door.url + _PATH, data=body, headers=headers) as answer:
             if answer.status != _OK:
                 return Outcome.REFUSED if answer.status in _REFUSING else Outcome.FAILED
+            request.executor = self.executors.get(answer.headers.get(_EXECUTOR, ""))
             tail = b""
             async for data in answer.content.iter_any():
                 if not tail:
@@ -91,18 +97,28 @@ class Replay:
 
 
 def _encode_body(model: str, request: UserRequest) -> bytes:
-    """A prompt of so many words of four bytes, as a token usually has, and an exact length."""
-    # Each prompt is its own, so that nobody has a part of it already.
-    words = [f"{request.arrival_us % 1000:03d}", *["war"] * (request.prompt_tokens - 1)]
+    """A prompt of so many words, an answer of so many tokens, and what its user says of that."""
+    limit = {"max_tokens": request.completion_tokens_max} if request.completion_tokens_max else {}
     return msgspec.json.encode(
         {
             "model": model,
-            "messages": [{"role": "user", "content": " ".join(words)}],
-            "max_tokens": request.completion_tokens,
-            "ignore_eos": True,
+            "messages": [{"role": "user", "content": _create_prompt(request)}],
+            "answer_tokens": request.completion_tokens,
             "stream": True,
+            **limit,
         }
     )
+
+
+def _create_prompt(request: UserRequest) -> str:
+    """As many words as tokens, as long as a node must take them for what it does in simulation."""
+    # Each prompt is its own, so that nobody has a part of it already.
+    words = [f"{request.arrival_us % 1000:03d}", *["war"] * (request.prompt_tokens - 1)]
+    off_bytes = _WORD_BYTES * (request.prompt_tokens_estimate - request.prompt_tokens)
+    word = "wars" if off_bytes > 0 else "wa"
+    for index in range(1, min(len(words), 1 + abs(off_bytes))):
+        words[index] = word
+    return " ".join(words)
 
 
 def _read_us(start_s: float) -> int:

@@ -97,6 +97,12 @@ def network(*, repeats: RepeatsFlag = 1, as_json: JsonFlag = False) -> None:
     _run("network", repeats, as_json=as_json)
 
 
+@app.command
+def trace(*, repeats: RepeatsFlag = 1, as_json: JsonFlag = False) -> None:
+    """What four nodes do with a recorded trace, against the simulator; minutes for each repeat."""
+    _run("trace", repeats, as_json=as_json)
+
+
 def _run(name: str, repeats: int, *, as_json: bool, **options: Sequence[int]) -> None:
     measure = _load(name)
     with open_side_console().status(f"measuring {name}, {repeats} times ..."):

@@ -25,9 +25,11 @@ from wwwserve.sim.membership import (
 from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, Scenario
 from wwwserve.sim.profiles import get_profile, seat_nodes, share_seats
 from wwwserve.sim.reports import (
+    Interval,
     SavedRequest,
     SavedRun,
     choose_best,
+    compute_interval,
     create_csv,
     create_page,
     create_report_json,
@@ -64,6 +66,7 @@ __all__ = [
     "Ground",
     "Host",
     "Idle",
+    "Interval",
     "LengthPlan",
     "Measures",
     "NetworkPlan",
@@ -76,6 +79,7 @@ __all__ = [
     "Verdict",
     "apply_settings",
     "choose_best",
+    "compute_interval",
     "compute_load",
     "create_csv",
     "create_fuzz_scenario",

@@ -3,7 +3,9 @@
 A token is a word, or one number of a prompt given in numbers. An answer is as long as
 
 1. `max_completion_tokens` or `max_tokens` say, when `ignore_eos` is true (as in vLLM);
-2. otherwise as long as is drawn from the engine's seed and the prompt, at least `min_tokens`, at
+2. otherwise as `answer_tokens` says, at most those limits. Only emulated engines know the field: it
+   is how a trace tells what its users did not, the length of an answer;
+3. otherwise as long as is drawn from the engine's seed and the prompt, at least `min_tokens`, at
    most those limits. The same prompt and seed always give the same length.
 """
 
@@ -46,6 +48,7 @@ class _Wishes(msgspec.Struct, frozen=True):
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     min_tokens: Annotated[int, msgspec.Meta(ge=0, le=TOKENS_MAX)] = 0
+    answer_tokens: Count | None = None
     ignore_eos: bool = False
     stream: bool | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=CHOICES_MAX)] | None = None
@@ -120,7 +123,9 @@ class OrderDesk:
         self._check_room(prompt_tokens, wishes.limit or 1)
         room = self.context_tokens - prompt_tokens
         limit = min(room, wishes.limit or room)
-        drawn = max(wishes.min_tokens, draw_output_tokens(self.seed, fields))
+        drawn = wishes.answer_tokens or max(
+            wishes.min_tokens, draw_output_tokens(self.seed, fields)
+        )
         length = limit if wishes.ignore_eos else min(drawn, limit)
         planned = plan_answer(endpoint, fields, tokens=length)
         answer = replace(

@@ -1,5 +1,6 @@
 """What runs come to: the JSON object of a command, tables, and a page of figures."""
 
+from wwwserve.sim.reports.intervals import Interval, compute_interval
 from wwwserve.sim.reports.page import create_page, create_saved_tables
 from wwwserve.sim.reports.records import (
     choose_best,
@@ -16,10 +17,12 @@ from wwwserve.sim.reports.saved import (
 )
 
 __all__ = [
+    "Interval",
     "SavedReport",
     "SavedRequest",
     "SavedRun",
     "choose_best",
+    "compute_interval",
     "create_csv",
     "create_page",
     "create_report_json",

@@ -38,6 +38,15 @@ def test_ignoring_the_end_without_a_limit_fills_the_context() -> None:
     assert read(ignore_eos=True).demands == (Demand(3, 997),)
 
 
+def test_a_trace_tells_the_length_its_users_did_not() -> None:
+    order = read(answer_tokens=321)
+    assert order.demands == (Demand(3, 321),)
+    assert order.answer is not None
+    assert order.answer.finish_reason == "stop"
+    assert read(answer_tokens=321, max_tokens=320).demands == (Demand(3, 320),)
+    assert read(answer_tokens=5_000).demands == (Demand(3, 997),), "what the context holds"
+
+
 def test_a_length_is_drawn_from_the_seed_and_the_prompt() -> None:
     first = read().demands
     assert read().demands == first
