@@ -158,6 +158,8 @@ class Estimate:
     """How much later all that runs there would end, added up, because this ran beside it."""
     harmed: int = 0
     """How many of those would be late for that alone."""
+    saved_prompt_tokens: int = 0
+    """Tokens of the prompt that the engine holds already; the times are without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,14 @@ class RunMeasured:
     """For a run elsewhere: what its quote had promised for `total_us`; 0 = nothing."""
     body_bytes: int = 0
     """Of a request that is text alone, by which prompts are counted; 0 = it shows more."""
+    prefixes: tuple[bytes, ...] = ()
+    """Of its prompt, as its summary had them."""
+    cached_tokens: int = 0
+    """Prompt tokens that its engine says it need not read; 0 = none, or untold."""
+    kv_tokens: int = 0
+    """For a run here: what the engine's cache holds; 0 = untold."""
+    is_work: bool = False
+    """Whether it was another node's request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,9 @@ class Book:
                 concurrency_end=concurrency_end,
                 quoted_us=run.quoted_us,
                 body_bytes=compute_text_bytes(request.summary),
+                prefixes=request.summary.prefixes,
+                cached_tokens=event.usage.cached_tokens,
+                kv_tokens=self._capacity.get_kv_tokens(served) if served is not None else 0,
             )
         )
         self._tally.answered += 1

@@ -173,6 +173,11 @@ class Capacity:
             engine=served.engine,
         )
 
+    def get_kv_tokens(self, served: ServedModel) -> int:
+        """What the cache of a model's engine holds; 0 = untold."""
+        reading = self._engines[served.engine].reading
+        return (reading.kv_tokens or 0) if reading is not None else 0
+
     def compute_share(self, served: ServedModel, waiting: int, now: Moment) -> int:
         """How many of those waiting for a model will come to one engine of those that serve it."""
         if not waiting:

@@ -167,6 +167,10 @@ class Executor:
                 concurrency_end=self._capacity.count_used(work.served),
                 quoted_us=0,
                 body_bytes=compute_text_bytes(work.summary),
+                prefixes=work.summary.prefixes,
+                cached_tokens=event.usage.cached_tokens,
+                kv_tokens=self._capacity.get_kv_tokens(work.served),
+                is_work=True,
             )
         )
         self._tally.works_answered += 1
@@ -350,6 +354,7 @@ class Executor:
             ),
             burden_us=estimate.burden_us,
             harmed=estimate.harmed,
+            saved_prompt_tokens=estimate.saved_prompt_tokens,
         )
 
     def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:

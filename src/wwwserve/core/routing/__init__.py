@@ -8,6 +8,8 @@ Rules of the machine:
 - The place that costs everybody the least time wins: its finish for the request, round trip
   included, and how much later all others there end because of it. This node wins ties.
 - Every send counts at once against the quotes that do not know of it yet.
+- Who ran a prompt's beginning last is asked beside those drawn; what its engine saves shortens its
+  quote, which it has to keep like any other.
 - A node that failed is left alone for a while, and longer each time.
 - Every answer is a pure function of what it was told; nothing in here sends or starts anything.
 """
@@ -23,21 +25,33 @@ from wwwserve.core.routing.history import (
     History,
 )
 from wwwserve.core.routing.machine import Routing
+from wwwserve.core.routing.prefixes import (
+    CACHE_TOKENS_UNTOLD,
+    PREFIX_FADE_US,
+    PREFIXES_HELD_MAX,
+    PREFIXES_RUN_MAX,
+    Prefixes,
+)
 from wwwserve.core.routing.stake import EQUAL_SEATS, StakeTable
 
 __all__ = [
+    "CACHE_TOKENS_UNTOLD",
     "EQUAL_SEATS",
     "ESTIMATE_MAX_US",
     "MODELS_FOUND_MAX",
     "MODELS_LEARNED_MAX",
     "PENALTY_FIRST_US",
     "PENALTY_MAX_US",
+    "PREFIXES_HELD_MAX",
+    "PREFIXES_RUN_MAX",
+    "PREFIX_FADE_US",
     "PROMISE_FADE_US",
     "SENDS_REMEMBERED_MAX",
     "SUGGESTIONS_MAX",
     "Catalogue",
     "Estimates",
     "History",
+    "Prefixes",
     "Routing",
     "StakeTable",
     "weigh",

@@ -88,12 +88,13 @@ class Estimates:
         if speed is None:
             _make_room(self._speeds)
             speed = self._speeds[place] = ModelSpeed()
-        if run.prompt_tokens < _SHORT_PROMPT_TOKENS:
+        read_tokens = run.prompt_tokens - run.cached_tokens
+        if read_tokens < _SHORT_PROMPT_TOKENS:
             speed.overhead_us.learn(run.concurrency, run.first_output_us)
         else:
             overhead_us = speed.overhead_us.read(run.concurrency, run.concurrency_end)
             prefill_us = max(run.first_output_us - overhead_us, 0)
-            speed.prefill_ns.learn(run.concurrency, prefill_us * _NS // run.prompt_tokens)
+            speed.prefill_ns.learn(run.concurrency, prefill_us * _NS // read_tokens)
         if run.completion_tokens > 1:
             decode_us = max(run.total_us - run.first_output_us, 0)
             # One that began alone may have had much company later.
@@ -120,14 +121,19 @@ class Estimates:
         """What a request will come to: its prompt and its answer."""
         return summary.prompt_tokens + self._predict_completion(summary, model)
 
-    def estimate(self, summary: RequestSummary, model: ModelId, load: LoadView) -> Estimate:
-        """When a request would begin and finish here, its turn in the queue included."""
+    def estimate(
+        self, summary: RequestSummary, model: ModelId, load: LoadView, saved_tokens: int = 0
+    ) -> Estimate:
+        """When a request would begin and finish here, its turn in the queue included.
+
+        `saved_tokens` of its prompt are held by the engine already and need not be read.
+        """
         speed = self._speeds.get((load.engine, model)) or ModelSpeed()
         tokens = self._predict_completion(summary, model)
         running = min(load.used, load.slots) + (1 if load.has_room else 0)
         prefill_ns = speed.prefill_ns.read(running, load.slots)
         overhead_us = speed.overhead_us.read(running, load.slots)
-        prefill_us = overhead_us + summary.prompt_tokens * prefill_ns // _NS
+        prefill_us = overhead_us + (summary.prompt_tokens - saved_tokens) * prefill_ns // _NS
         decode_ns = speed.decode_ns.read(running, load.slots)
         service_us = prefill_us + tokens * decode_ns // _NS
         wait_us = 0
@@ -139,6 +145,7 @@ class Estimates:
             first_token_us=min(wait_us + prefill_us, ESTIMATE_MAX_US),
             finish_us=min(wait_us + service_us, ESTIMATE_MAX_US),
             burden_us=min(_compute_burden_us(speed, tokens, running, load), ESTIMATE_MAX_US),
+            saved_prompt_tokens=saved_tokens,
         )
 
     def _predict_completion(self, summary: RequestSummary, model: ModelId) -> int:

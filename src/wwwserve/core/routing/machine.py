@@ -22,6 +22,7 @@ from wwwserve.core.routing.catalogue import Catalogue, is_hopeful, is_routable
 from wwwserve.core.routing.choice import weigh
 from wwwserve.core.routing.estimates import Estimates
 from wwwserve.core.routing.history import START, History
+from wwwserve.core.routing.prefixes import Prefixes
 from wwwserve.core.routing.stake import StakeTable
 from wwwserve.core.sessions import ServedModel
 from wwwserve.core.snapshot import MemberView, ModelView
@@ -43,6 +44,7 @@ class Routing:
         self._catalogue = Catalogue(groups)
         self._estimates = Estimates()
         self._history = History()
+        self._prefixes = Prefixes()
 
     # -- what it is told -------------------------------------------------------------------------
 
@@ -72,7 +74,10 @@ class Routing:
                 self._history.add_failure(node, now)
             case RunMeasured(node):
                 self._estimates.learn_length(experience)
+                if not experience.is_work:
+                    self._prefixes.learn_executor(experience, now)
                 if node == self._own:
+                    self._prefixes.learn_held(experience, now)
                     self._estimates.learn_speed(experience)
                 else:
                     expected = self._estimates.predict_length(
@@ -103,7 +108,11 @@ class Routing:
         return False
 
     def draw(self, wanted: Wanted, count: int, now: Moment) -> tuple[NodeId, ...]:
-        """Up to `count` candidates in proportion to seats, among all that could run it now."""
+        """Up to `count` candidates in proportion to seats, among all that could run it now.
+
+        Who ran the longest known prefix of its prompt last comes as one more: what its engine
+        still holds of it need not be read again, and its quote will say so.
+        """
         eligible = dict.fromkeys(
             node
             for model in wanted.summary.models
@@ -112,7 +121,9 @@ class Routing:
             and not self._history.is_avoided(node, now)
             and _is_able(wanted, node, offer)
         )
-        return self._stake.draw(count, self._entropy, tuple(eligible))
+        drawn = self._stake.draw(count, self._entropy, tuple(eligible))
+        last = self._prefixes.find_executor(wanted.summary.prefixes, now)
+        return drawn if last is None or last in drawn or last not in eligible else (*drawn, last)
 
     def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
         """What a request will come to in an engine's cache: its prompt and its answer."""
@@ -120,7 +131,8 @@ class Routing:
 
     def estimate(self, summary: RequestSummary, model: ModelId, load: LoadView) -> Estimate:
         """When a request would begin and finish on this node."""
-        return self._estimates.estimate(summary, model, load)
+        saved_tokens = self._prefixes.compute_saved(load.engine, model, summary)
+        return self._estimates.estimate(summary, model, load, saved_tokens)
 
     def rank(self, bids: Sequence[Bid], now: Moment, aim: Aim = NO_AIM) -> tuple[Bid, ...]:
         """The bids with what they really mean, best first; this node wins ties.

@@ -88,6 +88,7 @@ def test_tokens_given_as_numbers_are_counted() -> None:
 
 
 def test_prompts_with_the_same_beginning_share_its_hashes() -> None:
+    # [REQUESTS-PREFIX.5]
     turn = [b"system:" + b"s" * 3_000, b"user:" + b"u" * 1_500]
     later = [*turn, b"assistant:" + b"a" * 2_000, b"user:more"]
     one, two = compute_prefixes(turn, KEY), compute_prefixes(later, KEY)
@@ -107,6 +108,7 @@ def test_a_prompt_that_is_one_text_shares_its_beginning_too() -> None:
 
 
 def test_another_key_gives_other_hashes() -> None:
+    # [REQUESTS-PREFIX.5]
     parts = [b"a guess at what somebody asked" * 100]
     assert not set(compute_prefixes(parts, KEY)) & set(compute_prefixes(parts, bytes(32)))
 
