@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from wwwserve.core.facts import Fact
+from wwwserve.core.facts import Fact, StartReason
 from wwwserve.core.snapshot import (
     EngineView,
     LedgerStatus,
@@ -99,6 +99,9 @@ class FakePeerHandle:
         self.wallet: WalletView | None = None
         self.cost: int | None = None
         """What every answer costs, from its first byte on."""
+        self.reason: StartReason | None = None
+        """What settled where the next answers ran, of so many places."""
+        self.places = 0
         self.usage = Usage(prompt_tokens=5, completion_tokens=3)
 
     @property
@@ -114,7 +117,13 @@ class FakePeerHandle:
     def submit(self, request: UserRequest) -> Reply:
         self.requests.append(request)
         number = len(self.requests).to_bytes(16, "big")
-        info = ReplyInfo(RequestId(number), executor=NODE, cost=self.cost)
+        info = ReplyInfo(
+            RequestId(number),
+            executor=NODE,
+            reason=self.reason,
+            places=self.places,
+            cost=self.cost,
+        )
         reply = FakeReply(info, list(self.script(request)), self.usage)
         self.replies.append(reply)
         self.asked.set()

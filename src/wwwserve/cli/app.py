@@ -39,6 +39,7 @@ _VERBS: tuple[tuple[Group, str, str, str], ...] = (
     (_USE, "status", "status:status", "What the node is doing."),
     (_USE, "peers", "peers:peers", "The other nodes it knows."),
     (_USE, "models", "models:models", "The models that can be asked for through it."),
+    (_USE, "explain", "explain:explain", "Why a request went where it went."),
     (_USE, "wallet", "wallet:app", "The node's credits: balance, send, stake, history."),
     (_USE, "ask", "ask:ask", "Ask a model something, from the terminal."),
     (_USE, "invite", "invite:invite", "A ticket with which another node joins."),

@@ -187,6 +187,7 @@ async def connect(
         on_engine_failed=engines.read_now,
         find_till=tills.find,
     )
+    facts.listen(replies.on_fact)
     door = _make_links_door(parts.transport, links)
     bound = await door.open(config.links.listen)
     addresses = list_addresses(config, bound, read_interfaces())

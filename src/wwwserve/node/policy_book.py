@@ -25,14 +25,12 @@ from wwwserve.node.guests import load_guest
 from wwwserve.node.policy_diary import read_diary
 from wwwserve.node.setup_parts import make_policy, make_prices
 from wwwserve.node.state_folder import StateFolder
+from wwwserve.values.ids import parse_request_prefix
 from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.refusals import BadInput
 
 ANSWERS_MAX: Final = 20
 """Answers about one request that are explained: the last of them."""
-REQUEST_PREFIX: Final = "req-"
-REQUEST_LENGTH_MIN: Final = 6
-"""Hexadecimal digits of a request's id that suffice; the first that begins so is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,7 @@ def explain_request(folder: StateFolder, name: str) -> tuple[Explained, ...]:
 
     `name` is its id as in the `x-wwwserve-request-id` header, or the beginning of it.
     """
-    prefix = name.strip().lower().removeprefix(REQUEST_PREFIX)
-    if len(prefix) < REQUEST_LENGTH_MIN or set(prefix) - set("0123456789abcdef"):
-        raise BadInput(
-            field="request",
-            found=name[:80],
-            expected=f"its id, or at least {REQUEST_LENGTH_MIN} digits of it",
-            fix="take it from the x-wwwserve-request-id header of the answer",
-        )
+    prefix = parse_request_prefix(name)
     found: deque[Explained] = deque(maxlen=ANSWERS_MAX)
     life, settings = Life(Moment(0), wall_us=0), PolicySettings()
     for record in read_diary(folder):

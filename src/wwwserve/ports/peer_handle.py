@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.effects import RequestErrorCode
-from wwwserve.core.facts import Fact
+from wwwserve.core.facts import Fact, StartReason
 from wwwserve.core.sessions import Route
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.ports.opening import Opening, RestKind
@@ -73,6 +73,10 @@ class ReplyInfo:
     queue_us: int = 0
     """From its arrival to the start of the attempt that answered."""
     attempts: int = 0
+    reason: StartReason | None = None
+    """What settled where the attempt that answered ran."""
+    places: int = 0
+    """How many would have taken it then, as far as they were asked; 0 = none was."""
     usage: Usage | None = None
     """Known after the last read."""
     cost: int | None = None

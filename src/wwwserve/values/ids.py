@@ -15,6 +15,8 @@ RequestId = NewType("RequestId", bytes)
 NODE_ID_BYTES = 32
 REQUEST_ID_BYTES = 16
 PREFIX_LENGTH = 8
+REQUEST_DIGITS_MIN = 6
+"""Hexadecimal digits of a request's id with which a person may stop."""
 _REQUEST_PREFIX = "req-"
 
 
@@ -49,3 +51,20 @@ def parse_node_id(text: str) -> NodeId:
 def request_text(request_id: RequestId) -> str:
     """The printable name of a request, as in the `x-wwwserve-request-id` header."""
     return _REQUEST_PREFIX + request_id.hex()
+
+
+def parse_request_prefix(text: str) -> str:
+    """Read a request's printable name, or the beginning of it; gives its hexadecimal digits.
+
+    Raises `BadInput` when it is none, or too little to find one by.
+    """
+    digits = text.strip().lower().removeprefix(_REQUEST_PREFIX)
+    is_some = REQUEST_DIGITS_MIN <= len(digits) <= 2 * REQUEST_ID_BYTES
+    if not is_some or set(digits) - set("0123456789abcdef"):
+        raise BadInput(
+            field="request",
+            found=text[:80],
+            expected=f"its id, or at least {REQUEST_DIGITS_MIN} digits of it",
+            fix="take it from the x-wwwserve-request-id header of the answer",
+        )
+    return digits

@@ -4,6 +4,7 @@
     GET  /models      what can be asked for through it      GET  /process  the process itself
     GET  /facts       what happens, one JSON object a line, from now on
     GET  /metrics     numbers for Prometheus, in its text format
+    GET  /requests/ID/explanation    why a request went where it went -> {"node", "explanations"}
     POST /invite      {} -> {"ticket"}                      POST /join     {"ticket"}
     POST /pause       {"for_s": 7200 | null}, /drain {} and /resume {} -> {"opening", "works_open"}
     POST /wallet      {"order": "send", "key", "microcredits"} -> {"feed", "seq", "is_final"}; also

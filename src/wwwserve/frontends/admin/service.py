@@ -13,6 +13,8 @@ import msgspec
 from aiohttp import web
 
 from wwwserve.core.facts import Fact
+from wwwserve.frontends.admin.decisions import DecisionMemory
+from wwwserve.frontends.admin.explanations import make_explanation
 from wwwserve.frontends.admin.json_forms import (
     make_fact,
     make_member,
@@ -28,6 +30,7 @@ from wwwserve.ports.opening import RestKind
 from wwwserve.ports.peer_handle import PeerHandle
 from wwwserve.ports.store import StoreFailed
 from wwwserve.values.hosts import is_loopback_host
+from wwwserve.values.ids import node_text
 from wwwserve.values.limits import KIB
 from wwwserve.values.refusals import BadInput
 
@@ -66,18 +69,19 @@ class AdminTokens:
 class AdminService:
     """Answers an operator's requests by way of one peer."""
 
-    __slots__ = ("_handle", "_metrics", "_started_at", "_tokens")
+    __slots__ = ("_decisions", "_handle", "_metrics", "_started_at", "_tokens")
 
     def __init__(self, handle: PeerHandle, tokens: AdminTokens) -> None:
         self._handle = handle
         self._tokens = tokens
         self._metrics = NodeMetrics(handle.node_id)
+        self._decisions = DecisionMemory(_read_monotonic_us)
         self._started_at = time.monotonic()
 
     def create_application(self) -> web.Application:
         """All paths, behind the guard."""
         app = web.Application(middlewares=[self._guard], client_max_size=BODY_BYTES_MAX)
-        app.cleanup_ctx.append(self._count_facts)
+        app.cleanup_ctx.append(self._take_facts)
         app.add_routes(
             [
                 web.get("/status", self._tell_status),
@@ -85,6 +89,7 @@ class AdminService:
                 web.get("/models", self._tell_models),
                 web.get("/facts", self._stream_facts),
                 web.get("/process", self._tell_process),
+                web.get("/requests/{request}/explanation", self._explain),
                 web.get(METRICS_PATH, self._tell_metrics),
                 web.post("/invite", self._invite),
                 web.post("/join", self._join),
@@ -98,11 +103,13 @@ class AdminService:
         )
         return app
 
-    async def _count_facts(self, _: web.Application) -> AsyncIterator[None]:
-        """Count as long as the application lives."""
-        end = self._handle.listen(self._metrics.on_fact)
+    async def _take_facts(self, _: web.Application) -> AsyncIterator[None]:
+        """Count and remember as long as the application lives."""
+        listeners = (self._metrics.on_fact, self._decisions.on_fact)
+        ends = [self._handle.listen(listener) for listener in listeners]
         yield
-        end()
+        for end in ends:
+            end()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -124,7 +131,9 @@ class AdminService:
                 500, BadInput("state folder", str(error), "a disk that can be written", fix)
             )
         except web.HTTPException as error:
-            fix = "GET /status, /peers, /models, /facts, /process, /metrics"
+            fix = (
+                "GET /status, /peers, /models, /facts, /process, /metrics, /requests/ID/explanation"
+            )
             return _refuse(error.status, BadInput("request", error.reason, "another one", fix))
 
     def _is_known(self, request: web.Request) -> bool:
@@ -159,6 +168,12 @@ class AdminService:
                 "uptime_s": time.monotonic() - self._started_at,
             }
         )
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        stories = self._decisions.find(request.match_info["request"])
+        own, compute_age_us = self._handle.node_id, self._decisions.compute_age_us
+        told = [make_explanation(one, own=own, age_us=compute_age_us(one)) for one in stories]
+        return _make_json({"node": node_text(own), "explanations": told})
 
     async def _tell_metrics(self, _: web.Request) -> web.Response:
         # In a thread: a page of many models would keep requests waiting.
@@ -236,6 +251,10 @@ async def _end(step: asyncio.Future[Fact | None]) -> None:
     step.cancel()
     with suppress(asyncio.CancelledError):
         await step
+
+
+def _read_monotonic_us() -> int:
+    return time.monotonic_ns() // 1_000
 
 
 def _make_json(value: object, status: int = 200) -> web.Response:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
+from wwwserve.core.facts import StartReason
 from wwwserve.frontends.gateway.errors import (
     SERVER,
     Refused,
@@ -120,6 +121,8 @@ def make_headers(info: ReplyInfo) -> dict[str, str]:
     }
     if info.executor is not None:
         headers["x-wwwserve-executor"] = _show_executor(info.executor)
+    if info.reason is not None:
+        headers["x-wwwserve-reason"] = _tell_reason(info.reason, info.places)
     return headers
 
 
@@ -128,6 +131,11 @@ def _name_route(info: ReplyInfo) -> str:
     if info.executor is None:
         return "none"
     return "local" if info.is_local else "network"
+
+
+def _tell_reason(reason: StartReason, places: int) -> str:
+    """Why there, in a word; of how many, where places were compared."""
+    return f"{reason.value};of={places}" if places else reason.value
 
 
 def _encode_head(kind: str, info: ReplyInfo, extra: dict[str, str], *, is_kept: bool) -> bytes:

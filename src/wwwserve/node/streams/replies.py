@@ -12,6 +12,7 @@ from wwwserve.core.effects import (
     StartRemote,
 )
 from wwwserve.core.events import Event
+from wwwserve.core.facts import AttemptStarted, Fact
 from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.node.bodies import BodyStore, BodyStoreFull
 from wwwserve.node.open_table import OpenTable
@@ -75,6 +76,12 @@ class Replies:
         reply = NodeReply(self, request_id, request)
         self._replies.add(request_id, reply)
         return reply
+
+    def on_fact(self, fact: Fact) -> None:
+        """A start is reported before it is asked for: its reply can tell why it runs there."""
+        if isinstance(fact, AttemptStarted) and (reply := self._replies.get(fact.request)):
+            reply.info.reason = fact.reason
+            reply.info.places = sum(one.finish_us is not None for one in fact.alternatives)
 
     def start_local(self, effect: StartLocal) -> None:
         """Run a request on an engine of this node."""

@@ -14,6 +14,7 @@ import pytest
 
 from tests.fakes.peer_handle import ALIAS, FakePeerHandle, stream
 from wwwserve.core.effects import RequestErrorCode
+from wwwserve.core.facts import StartReason
 from wwwserve.frontends.gateway import GatewayWaits, start_gateway
 from wwwserve.ports.keys import KeyRules
 from wwwserve.ports.peer_handle import RequestFailed
@@ -145,3 +146,14 @@ async def test_a_client_that_takes_nothing_is_cut_off(handle: FakePeerHandle) ->
         await handle.replies[0].cancelled.wait()
     writer.close()
     await gateway.close()
+
+
+async def test_an_answer_says_why_it_ran_where_it_ran(line: Line, handle: FakePeerHandle) -> None:
+    line.ask()
+    assert "x-wwwserve-reason" not in await line.read_whole()
+    handle.reason, handle.places = StartReason.LEAST_WEIGHT, 3
+    line.ask()
+    assert (await line.read_whole())["x-wwwserve-reason"] == "least-weight;of=3"
+    handle.reason, handle.places = StartReason.HERE_AT_ONCE, 0
+    line.ask()
+    assert (await line.read_whole())["x-wwwserve-reason"] == "here-at-once"
