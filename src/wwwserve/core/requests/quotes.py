@@ -5,13 +5,14 @@ this node has sent since then is counted when bids are weighed, and an executor 
 meanwhile declines. Half-way through that moment the node is asked anew, which nobody waits for.
 """
 
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from wwwserve.core.requests.state import Answer
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import MILLISECOND, Moment
-from wwwserve.wire import RequestSummary
+from wwwserve.wire import PREFIX_TOKENS, RequestSummary
 
 POOLED_US = 50 * MILLISECOND
 """Age up to which a quote is used without asking again: no more than a round trip over a wide
@@ -79,4 +80,16 @@ def _is_covered(summary: RequestSummary, pooled: _Pooled) -> bool:
         and summary.body_bytes <= asked.body_bytes
         and is_long_enough
         and all(need in asked.needs for need in summary.needs)
+        and _shares_saved(summary, pooled)
     )
+
+
+def _shares_saved(summary: RequestSummary, pooled: _Pooled) -> bool:
+    """Whether what an engine saves of the prompt quoted for, it saves of this one too."""
+    saved = pooled.answer.quote.saved_prompt_tokens
+    if saved == 0:
+        return True
+    # The shortest prefix that covers it: both prompts begin alike that far.
+    place = min(bisect_left(PREFIX_TOKENS, saved), len(pooled.summary.prefixes) - 1)
+    known = pooled.summary.prefixes[: place + 1]
+    return bool(known) and summary.prefixes[: place + 1] == known

@@ -38,7 +38,7 @@ from wwwserve.values.limits import ENGINE_STALE_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import DeclineReason
-from wwwserve.wire import Quote
+from wwwserve.wire import Quote, Usage
 
 GENEROUS = PolicySettings(own_first=False)
 
@@ -51,6 +51,23 @@ def quote(effects: list[Effect]) -> Quote:
 
 def get_reason(effects: list[Effect]) -> DeclineReason:
     return pick(effects, DeclineOffer).decline.reason
+
+
+def test_a_quote_says_what_the_engine_saves_of_a_prompt() -> None:
+    # [REQUESTS-PREFIX.2]
+    desk = Desk(served(2), policy=GENEROUS)
+    asked = summary(1, prompt_tokens=2_000, prefixes=(b"begin" * 3, b"more" * 4))
+    fresh = quote(desk.tell(probe(7, asked)))
+    assert fresh.saved_prompt_tokens == 0
+    for number, cached_tokens in ((1, 0), (2, 512)):
+        session = pick(desk.tell(offer(number, asked)), AcceptOffer).session
+        desk.tell(FirstOutput(session))
+        desk.tell(StreamEnded(session, Usage(2_000, 50, cached_tokens), bytes(32)))
+    again = quote(desk.tell(probe(8, asked)))
+    assert again.saved_prompt_tokens == 512
+    other = quote(desk.tell(probe(9, summary(2, prompt_tokens=2_000, prefixes=(b"x" * 16,)))))
+    assert other.saved_prompt_tokens == 0
+    assert again.first_token_us <= other.first_token_us
 
 
 def test_a_willing_node_quotes_accepts_and_reports_the_work() -> None:

@@ -4,13 +4,17 @@ The desk of `tests.unit.core.desk` drives the requests machine; time stands stil
 """
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.core.desk import Desk, failed, member, node, pick, probes, summary
 from wwwserve.core.effects import Effect, StartRemote
 from wwwserve.core.events import SubmitRequest
-from wwwserve.core.requests.quotes import POOLED_US, RENEWED_US
+from wwwserve.core.requests.quotes import POOLED_US, RENEWED_US, QuotePool
+from wwwserve.core.requests.state import Answer
 from wwwserve.core.sessions import Route
+from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire import Quote
 
 
 def submit(desk: Desk, number: int, **more: object) -> list[Effect]:
@@ -89,3 +93,18 @@ def test_a_renewal_that_declines_ends_the_quote() -> None:
     renewal = probes(submit(desk, 2))[1]
     desk.quote(renewal, 1, decline=DeclineReason.BUSY)
     assert probes(submit(desk, 3)).keys() == {1}
+
+
+def test_a_quote_that_counts_on_a_prefix_holds_only_for_prompts_that_have_it() -> None:
+    # [REQUESTS-PREFIX.4]
+    pool = QuotePool()
+    now = Moment(0)
+    begin, turn, other = b"b" * 16, b"t" * 16, b"o" * 16
+    asked = summary(1, prefixes=(begin, turn))
+    quote = Quote(1, None, asked.models[0], saved_prompt_tokens=300)
+    pool.keep(node(1), asked, Answer(quote, now, 1_000))
+    assert pool.find(node(1), summary(2, prefixes=(begin, turn, other)), now) is not None
+    assert pool.find(node(1), summary(3, prefixes=(begin, other)), now) is None
+    assert pool.find(node(1), summary(4), now) is None
+    pool.keep(node(1), asked, Answer(replace(quote, saved_prompt_tokens=200), now, 1_000))
+    assert pool.find(node(1), summary(3, prefixes=(begin, other)), now) is not None
