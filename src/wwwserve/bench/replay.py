@@ -82,7 +82,7 @@ class Replay:
     async def _send(
         self, session: aiohttp.ClientSession, door: Door, request: UserRequest, start_s: float
     ) -> Outcome:
-        body = _encode_body(door.model, request)
+        body = encode_body(door.model, request)
         headers = {"content-type": "application/json", **door.headers}
         async with session.post(door.url + _PATH, data=body, headers=headers) as answer:
             if answer.status != _OK:
@@ -96,7 +96,7 @@ class Replay:
             return Outcome.ANSWERED if _DONE in tail else Outcome.FAILED
 
 
-def _encode_body(model: str, request: UserRequest) -> bytes:
+def encode_body(model: str, request: UserRequest) -> bytes:
     """A prompt of so many words, an answer of so many tokens, and what its user says of that."""
     limit = {"max_tokens": request.completion_tokens_max} if request.completion_tokens_max else {}
     return msgspec.json.encode(
