@@ -10,15 +10,9 @@ whole context fits into the KV cache; when the cache runs out, the newest sequen
 up and is computed again later. The same demands at the same instants give the same iterations.
 """
 
-from wwwserve.enginemodel.batching import (
-    KV_BLOCK_TOKENS,
-    BatchingEngine,
-    Demand,
-    EngineLoad,
-    Iteration,
-    SequenceId,
-)
+from wwwserve.enginemodel.batching import BatchingEngine
 from wwwserve.enginemodel.catalogue import find_profile, list_profiles
+from wwwserve.enginemodel.demands import Demand, EngineLoad, Iteration, SequenceId, Thread
 from wwwserve.enginemodel.estimating import (
     compute_alone_first_us,
     compute_alone_us,
@@ -28,6 +22,7 @@ from wwwserve.enginemodel.estimating import (
     speed_up,
 )
 from wwwserve.enginemodel.measured import MEASURED_RUNS, MeasuredRun, MeasuredTimes, load_times
+from wwwserve.enginemodel.prefix_cache import KV_BLOCK_TOKENS
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.enginemodel.replaying import Arrival, Lateness, replay
 from wwwserve.enginemodel.timing import IterationTiming, IterationWork, compute_iteration_us
@@ -47,6 +42,7 @@ __all__ = [
     "MeasuredRun",
     "MeasuredTimes",
     "SequenceId",
+    "Thread",
     "compute_alone_first_us",
     "compute_alone_us",
     "compute_iteration_us",

@@ -7,81 +7,25 @@ It behaves like the scheduler of vLLM (V1). In each iteration
 2. a sequence that needs a KV block when none is free takes the newest one's: that one is preempted,
    forgets what it computed and waits in front of all others;
 3. if nobody was preempted, waiting sequences are admitted in order, each as soon as its whole
-   context fits into free blocks, while there are tokens left and fewer than `max_num_seqs` run.
+   context fits into free blocks, while there are tokens left and fewer than `max_num_seqs` run;
+   what the cache keeps of the beginning of its context is not computed again.
 
 A sequence whose context has been read to its end makes a token at the end of that iteration.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NewType
 
+from wwwserve.enginemodel.blocks import Blocks, BlockUser
+from wwwserve.enginemodel.demands import Demand, EngineLoad, Iteration, SequenceId
+from wwwserve.enginemodel.prefix_cache import KV_BLOCK_TOKENS, count_blocks
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.enginemodel.timing import IterationWork, compute_iteration_us
 from wwwserve.values.moments import NEVER, Moment
 from wwwserve.values.refusals import Refusal, Severity
 
-KV_BLOCK_TOKENS = 16
-"""Tokens in one block of the KV cache: vLLM's own size."""
 WAITING_MAX = 65_536
 """Sequences that may wait; one more is refused, to be ignored: it may fit later."""
-
-SequenceId = NewType("SequenceId", int)
-"""The caller's name for one sequence, used once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What one sequence asks for; at least one token each."""
-
-    prompt_tokens: int
-    output_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Iteration:
-    """What one iteration brought, known at its end."""
-
-    ended: Moment
-    first: tuple[SequenceId, ...]
-    """Sequences that made their first token."""
-    further: tuple[SequenceId, ...]
-    """Sequences that made one token more."""
-    finished: tuple[SequenceId, ...]
-    """Those of both that are whole now."""
-    preempted: tuple[SequenceId, ...]
-    """Sequences that gave their place up at its start; their tokens so far remain made."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLoad:
-    """What an engine is doing now."""
-
-    running: int
-    waiting: int
-    kv_blocks_used: int
-    kv_blocks: int
-    preemptions: int
-    """Since it was made."""
-
-
-@dataclass(slots=True, eq=False)
-class _Sequence:
-    """One sequence: what it asks for, and how far it is."""
-
-    name: SequenceId
-    demand: Demand
-    arrived: Moment
-    made_tokens: int = 0
-    computed_tokens: int = 0
-    """Tokens of its context in the KV cache."""
-    blocks: int = 0
-    is_alive: bool = True
-
-    @property
-    def context_tokens(self) -> int:
-        """Prompt and answer so far."""
-        return self.demand.prompt_tokens + self.made_tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +34,7 @@ class _Plan:
 
     ends: Moment
     span_us: int
-    making: list[_Sequence]
+    making: list[BlockUser]
     """Sequences that make a token at its end."""
     preempted: tuple[SequenceId, ...]
     sequences: int
@@ -109,7 +53,7 @@ class _Batch:
     sequences: int = 0
     context_tokens: int = 0
 
-    def add(self, sequence: _Sequence, tokens: int) -> None:
+    def add(self, sequence: BlockUser, tokens: int) -> None:
         """Let a sequence compute `tokens` more of its context."""
         self.tokens_left -= tokens
         if sequence.made_tokens and tokens == 1:
@@ -125,7 +69,7 @@ class BatchingEngine:
     """One engine; `advance` it at its `next_deadline`, late or early does no harm."""
 
     __slots__ = (
-        "_blocks_free",
+        "_blocks",
         "_clock",
         "_known",
         "_plan",
@@ -138,10 +82,10 @@ class BatchingEngine:
     def __init__(self, profile: EngineProfile) -> None:
         """An idle engine with an empty cache."""
         self._profile = profile
-        self._running: list[_Sequence] = []
-        self._waiting: deque[_Sequence] = deque()
-        self._known: dict[SequenceId, _Sequence] = {}
-        self._blocks_free = self.kv_blocks
+        self._running: list[BlockUser] = []
+        self._waiting: deque[BlockUser] = deque()
+        self._known: dict[SequenceId, BlockUser] = {}
+        self._blocks = Blocks(self.kv_blocks)
         self._plan: _Plan | None = None
         self._clock = Moment(0)
         self._preemptions = 0
@@ -170,7 +114,7 @@ class BatchingEngine:
             raise Refusal("enginemodel: context too long", detail)
         if len(self._waiting) >= WAITING_MAX:
             raise Refusal("enginemodel: queue full", f"{WAITING_MAX} wait", Severity.IGNORE)
-        taken = self._known[sequence] = _Sequence(sequence, demand, now)
+        taken = self._known[sequence] = BlockUser(sequence, demand, now)
         self._waiting.append(taken)
 
     def cancel(self, sequence: SequenceId) -> None:
@@ -227,12 +171,16 @@ class BatchingEngine:
         known = self._known.get(sequence)
         return 0 if known is None else known.made_tokens
 
+    def count_cached(self, demand: Demand) -> int:
+        """Tokens of a prompt that would not be computed if it came now."""
+        return self._blocks.count_cached(demand)
+
     def read_load(self) -> EngineLoad:
         """What it is doing."""
         return EngineLoad(
             running=len(self._running),
             waiting=len(self._waiting),
-            kv_blocks_used=self.kv_blocks - self._blocks_free,
+            kv_blocks_used=self.kv_blocks - self._blocks.free_count,
             kv_blocks=self.kv_blocks,
             preemptions=self._preemptions,
         )
@@ -273,45 +221,59 @@ class BatchingEngine:
             index += 1
         return preempted
 
-    def _make_room(self, sequence: _Sequence, tokens: int, preempted: list[SequenceId]) -> bool:
+    def _make_room(self, sequence: BlockUser, tokens: int, preempted: list[SequenceId]) -> bool:
         """Give a running sequence blocks for `tokens`; False when it was itself the newest."""
-        missing = _count_blocks(tokens) - sequence.blocks
-        while missing > self._blocks_free:
+        missing = count_blocks(tokens) - sequence.blocks
+        while missing > self._blocks.free_count:
             newest = self._running[-1]
             self._preempt(newest)
             preempted.append(newest.name)
             if newest is sequence:
                 return False
-        self._take_blocks(sequence, missing)
+        self._blocks.take(sequence, missing)
         return True
 
     def _admit_waiting(self, batch: _Batch, now: Moment) -> None:
         while self._waiting and batch.tokens_left:
             sequence = self._waiting[0]
-            blocks = _count_blocks(sequence.context_tokens)
             is_full = len(self._running) >= self._profile.max_num_seqs
-            if is_full or blocks > self._blocks_free or sequence.arrived > now:
+            if is_full or not self._blocks.has_room(sequence) or sequence.arrived > now:
                 return
             self._running.append(self._waiting.popleft())
-            self._take_blocks(sequence, blocks)
-            batch.add(sequence, min(sequence.context_tokens, batch.tokens_left))
+            self._blocks.share_kept(sequence)
+            self._blocks.take(sequence, count_blocks(sequence.context_tokens) - sequence.blocks)
+            missing = sequence.context_tokens - sequence.computed_tokens
+            batch.add(sequence, min(missing, batch.tokens_left))
 
     def _end(self, plan: _Plan) -> Iteration:
         self._clock = plan.ends
         first: list[SequenceId] = []
+        cached: list[int] = []
         further: list[SequenceId] = []
         finished: list[SequenceId] = []
         for sequence in plan.making:
             if not sequence.is_alive:
                 continue
-            (further if sequence.made_tokens else first).append(sequence.name)
+            if sequence.made_tokens:
+                further.append(sequence.name)
+            else:
+                first.append(sequence.name)
+                cached.append(sequence.cached_tokens)
+                self._blocks.keep_full(sequence)
             sequence.made_tokens += 1
             if sequence.made_tokens == sequence.demand.output_tokens:
                 finished.append(sequence.name)
                 self._retire(sequence)
         if finished:
             self._running = [one for one in self._running if one.is_alive]
-        return Iteration(plan.ends, tuple(first), tuple(further), tuple(finished), plan.preempted)
+        return Iteration(
+            plan.ends,
+            tuple(first),
+            tuple(further),
+            tuple(finished),
+            plan.preempted,
+            tuple(cached),
+        )
 
     # -- many iterations alike ---------------------------------------------------------------------
 
@@ -324,14 +286,14 @@ class BatchingEngine:
         if not running:
             return 0
         # In so many tokens nobody needs more new blocks than there are for each.
-        roomy = self._blocks_free // len(running) * KV_BLOCK_TOKENS
+        roomy = self._blocks.free_count // len(running) * KV_BLOCK_TOKENS
         return min(roomy, *(one.demand.output_tokens - one.made_tokens - 1 for one in running))
 
     def _may_admit(self) -> bool:
         """Whether who waits first would be admitted with the blocks that are free now."""
         if not self._waiting or len(self._running) >= self._profile.max_num_seqs:
             return False
-        return _count_blocks(self._waiting[0].context_tokens) <= self._blocks_free
+        return self._blocks.has_room(self._waiting[0])
 
     def _coast(self, ended: list[Iteration], quiet: int, now: Moment) -> None:
         """End up to `quiet` iterations by `now`, counting once what is alike in all of them.
@@ -353,29 +315,19 @@ class BatchingEngine:
         for sequence in plan.making:
             sequence.made_tokens += done
             sequence.computed_tokens += done
-            missing = _count_blocks(sequence.computed_tokens) - sequence.blocks
+            missing = count_blocks(sequence.computed_tokens) - sequence.blocks
             if missing > 0:
-                self._take_blocks(sequence, missing)
+                self._blocks.take(sequence, missing)
         self._clock = Moment(ends - span_us)
         self._plan = _Plan(ends, span_us, plan.making, preempted, plan.sequences, context)
 
-    def _preempt(self, sequence: _Sequence) -> None:
+    def _preempt(self, sequence: BlockUser) -> None:
         self._running.remove(sequence)
-        self._blocks_free += sequence.blocks
-        sequence.blocks = sequence.computed_tokens = 0
+        self._blocks.free(sequence)
         self._waiting.appendleft(sequence)
         self._preemptions += 1
 
-    def _take_blocks(self, sequence: _Sequence, count: int) -> None:
-        sequence.blocks += count
-        self._blocks_free -= count
-
-    def _retire(self, sequence: _Sequence) -> None:
+    def _retire(self, sequence: BlockUser) -> None:
         sequence.is_alive = False
-        self._blocks_free += sequence.blocks
-        sequence.blocks = 0
+        self._blocks.free(sequence)
         del self._known[sequence.name]
-
-
-def _count_blocks(tokens: int) -> int:
-    return -(-tokens // KV_BLOCK_TOKENS)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from wwwserve.enginemodel.batching import BatchingEngine, Demand, SequenceId
+from wwwserve.enginemodel.batching import BatchingEngine
+from wwwserve.enginemodel.demands import Demand, SequenceId
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.enginemodel.timing import IterationTiming, IterationWork, compute_iteration_us
 from wwwserve.values.moments import Moment

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from wwwserve.enginemodel.batching import Demand
 from wwwserve.enginemodel.catalogue import find_profile
+from wwwserve.enginemodel.demands import Demand
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.enginemodel.replaying import Arrival, Lateness, compute_lateness
 from wwwserve.enginemodel.shipped import read_shipped

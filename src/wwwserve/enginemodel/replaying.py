@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wwwserve.enginemodel.batching import BatchingEngine, Demand, SequenceId
+from wwwserve.enginemodel.batching import BatchingEngine
+from wwwserve.enginemodel.demands import Demand, SequenceId
 from wwwserve.enginemodel.profiles import EngineProfile
 from wwwserve.values.moments import NEVER, Moment
 

@@ -19,6 +19,7 @@ from wwwserve.enginemodel import (
     Iteration,
     IterationTiming,
     SequenceId,
+    Thread,
 )
 from wwwserve.enginemodel.batching import WAITING_MAX
 from wwwserve.values.moments import MILLISECOND, NEVER, Moment
@@ -60,8 +61,10 @@ class Story:
     engine: BatchingEngine
     iterations: list[Iteration] = field(default_factory=list)
 
-    def submit(self, name: int, prompt: int, output: int, at: int = 0) -> None:
-        self.engine.submit(SequenceId(name), Demand(prompt, output), Moment(at))
+    def submit(
+        self, name: int, prompt: int, output: int, at: int = 0, thread: Thread | None = None
+    ) -> None:
+        self.engine.submit(SequenceId(name), Demand(prompt, output, thread), Moment(at))
 
     def run(self) -> None:
         """Until nothing is left to do."""
@@ -193,8 +196,14 @@ def test_a_full_queue_refuses_one_more() -> None:
     assert story.engine.read_load().waiting == WAITING_MAX
 
 
+THREADS = (None, *(Thread(name, root=name // 2, root_tokens=2 * BLOCK) for name in range(4)))
 Crowd = st.lists(
-    st.tuples(st.integers(0, 20 * TEN_MS), st.integers(1, 5 * BLOCK), st.integers(1, 3 * BLOCK)),
+    st.tuples(
+        st.integers(0, 20 * TEN_MS),
+        st.integers(1, 5 * BLOCK),
+        st.integers(1, 3 * BLOCK),
+        st.integers(0, len(THREADS) - 1),
+    ),
     min_size=1,
     max_size=12,
 )
@@ -202,13 +211,13 @@ Crowd = st.lists(
 
 @given(Crowd, st.integers(8, 20))
 def test_every_token_is_made_once_and_no_block_is_lost(
-    crowd: list[tuple[int, int, int]], blocks: int
+    crowd: list[tuple[int, int, int, int]], blocks: int
 ) -> None:
     story = begin(blocks=blocks, sequences=4, batched=48)
-    for name, (at, prompt, output) in enumerate(sorted(crowd)):
-        story.submit(name, prompt, output, at)
+    for name, (at, prompt, output, thread) in enumerate(sorted(crowd)):
+        story.submit(name, prompt, output, at, THREADS[thread])
     story.run()
-    for name, (_, _, output) in enumerate(sorted(crowd)):
+    for name, (_, _, output, _) in enumerate(sorted(crowd)):
         assert story.count_tokens(name) == output
     load = story.engine.read_load()
     assert (load.running, load.waiting, load.kv_blocks_used) == (0, 0, 0)
@@ -216,12 +225,12 @@ def test_every_token_is_made_once_and_no_block_is_lost(
 
 @given(Crowd, st.lists(st.integers(1, 60 * TEN_MS), max_size=30), st.integers(8, 200))
 def test_advancing_late_changes_nothing(
-    crowd: list[tuple[int, int, int]], waits: list[int], blocks: int
+    crowd: list[tuple[int, int, int, int]], waits: list[int], blocks: int
 ) -> None:
     prompt_story, late_story = begin(blocks=blocks), begin(blocks=blocks)
-    for name, (at, prompt, output) in enumerate(sorted(crowd)):
-        prompt_story.submit(name, prompt, output, at)
-        late_story.submit(name, prompt, output, at)
+    for name, (at, prompt, output, thread) in enumerate(sorted(crowd)):
+        prompt_story.submit(name, prompt, output, at, THREADS[thread])
+        late_story.submit(name, prompt, output, at, THREADS[thread])
     prompt_story.run()
     now = 0
     for wait in waits:
@@ -233,12 +242,12 @@ def test_advancing_late_changes_nothing(
 
 @given(Crowd, st.integers(8, 200))
 def test_no_news_comes_before_it_was_foretold(
-    crowd: list[tuple[int, int, int]], blocks: int
+    crowd: list[tuple[int, int, int, int]], blocks: int
 ) -> None:
     story, told = begin(blocks=blocks), begin(blocks=blocks)
-    for name, (at, prompt, output) in enumerate(sorted(crowd)):
-        story.submit(name, prompt, output, at)
-        told.submit(name, prompt, output, at)
+    for name, (at, prompt, output, thread) in enumerate(sorted(crowd)):
+        story.submit(name, prompt, output, at, THREADS[thread])
+        told.submit(name, prompt, output, at, THREADS[thread])
     story.run()
     wakes = 0
     while (news := told.engine.find_news()) != NEVER:
