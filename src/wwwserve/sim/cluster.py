@@ -46,9 +46,11 @@ from wwwserve.sim.ledgers import PretendLedger
 from wwwserve.sim.log_words import LogWords
 from wwwserve.sim.money_checker import MoneyChecker
 from wwwserve.sim.network import Network
+from wwwserve.sim.objectives import parse_objective, tell_peers
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
 from wwwserve.sim.policies import create_policy, is_idleness_asked
+from wwwserve.sim.profiles import get_reference
 from wwwserve.sim.serving import create_models, find_seats
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.truth import Outcome, UserRequest
@@ -98,6 +100,9 @@ class Cluster:
         self.watchers: list[Callable[[Host, Fact], None]] = []
         """Told of every fact."""
         self._entropy = entropy
+        self._objective = tell_peers(
+            parse_objective(scenario.objectives[0]), get_reference(scenario)
+        )
         self._strategy = strategy
         self._create_core = create_core
         self._parameters = MAIN if scenario.parameters == "main" else TINY
@@ -197,6 +202,8 @@ class Cluster:
                 route,
                 request.allowed_executors,
                 body_digest=compute_body_digest(request) if self.ledger else b"",
+                client=request.client,
+                objective=self._objective,
             )
         )
         if request.patience_us:

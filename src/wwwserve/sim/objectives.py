@@ -11,11 +11,14 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from wwwserve.core import placing
 from wwwserve.enginemodel import Demand, EngineProfile, compute_alone_us
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import BadInput
 
+_USUAL_TOKENS = 1_000
+"""Where the time an idle engine takes is read off as a line: it is very nearly one."""
 _NAME = re.compile(r"(?P<ttft>ttft_)?(?P<number>[1-9][0-9]{0,6})(?P<unit>x|s)")
 
 
@@ -49,6 +52,26 @@ class Objective:
             return request.ttft_us <= self.number * SECOND
         demand = Demand(request.prompt_tokens, request.completion_tokens)
         return request.e2e_us <= self.get_bound_us(demand, reference)
+
+
+def tell_peers(objective: Objective, reference: EngineProfile) -> placing.Objective:
+    """An objective in the words in which users tell it to their node: a line, as near as may be."""
+    if objective.kind is not ObjectiveKind.TIMES_UNLOADED:
+        is_first_token = objective.kind is ObjectiveKind.FIRST_SECONDS
+        return placing.Objective(objective.number * SECOND, is_first_token=is_first_token)
+    base_us, longer_us, larger_us = (
+        objective.get_bound_us(demand, reference)
+        for demand in (
+            Demand(1, 1),
+            Demand(1, 1 + _USUAL_TOKENS),
+            Demand(1 + _USUAL_TOKENS, 1),
+        )
+    )
+    return placing.Objective(
+        base_us=base_us,
+        prompt_token_ns=(larger_us - base_us) * 1_000 // _USUAL_TOKENS,
+        completion_token_ns=(longer_us - base_us) * 1_000 // _USUAL_TOKENS,
+    )
 
 
 def parse_objective(name: str) -> Objective:

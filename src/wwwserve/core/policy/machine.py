@@ -183,6 +183,18 @@ class Policy:
         draw = self._draw(b"offload", summary, self._settings.offload_permille)
         return self._decide_once(Case(Question.OWN, summary, now, load, draw))
 
+    def may_look(self, summary: RequestSummary) -> bool:
+        """Whether an own request that may run here may leave as well, for a better place.
+
+        It may if it would be let go where this node is busy. A provider's own Python policy places
+        requests itself: what it accepts stays.
+        """
+        permille = self._settings.offload_permille
+        if self._settings.guest or permille == 0:
+            return False
+        draw = self._draw(b"offload", summary, permille)
+        return draw is None or draw < permille
+
     def decide_wait(self, summary: RequestSummary, now: Moment) -> Verdict:
         """Whether an own user's request for which no place was found waits here."""
         draw = self._draw(b"queue", summary, self._settings.queue_permille)

@@ -5,10 +5,7 @@ is queued, probed for, running, timed and counted cannot disagree.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import assert_never
-
-from msgspec.structs import replace
 
 from wwwserve.core.effects import (
     EndRequest,
@@ -26,6 +23,7 @@ from wwwserve.core.facts import (
     RequestFinished,
     RequestQueued,
     RequestReceived,
+    StartReason,
 )
 from wwwserve.core.lanes import Lane
 from wwwserve.core.paying import PayOrder
@@ -36,10 +34,11 @@ from wwwserve.core.placing import (
     compute_text_bytes,
 )
 from wwwserve.core.requests.capacity import Capacity
+from wwwserve.core.requests.choosing import Choice, Place, compute_remaining
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
-from wwwserve.core.requests.rules import PLACINGS_MAX
+from wwwserve.core.requests.rules import DEFERRED_US_MAX, PLACINGS_MAX
 from wwwserve.core.requests.state import (
     OpenRequest,
     Phase,
@@ -49,32 +48,12 @@ from wwwserve.core.requests.state import (
     get_place_key,
 )
 from wwwserve.core.requests.waiting import Deadlines, Queue
-from wwwserve.core.sessions import Role, Route, ServedModel, SessionId
+from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
 from wwwserve.values.model_names import ModelId
-from wwwserve.values.moments import Moment, after
-from wwwserve.wire import OFFER_VERSION, Offer, Quote, RequestSummary, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Another node, chosen to run a request, and what it was chosen from."""
-
-    node: NodeId
-    quote: Quote
-    """By which it was chosen, and what it asks for."""
-    alternatives: tuple[Alternative, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An own engine, chosen to run a request, and what it was chosen from."""
-
-    served: ServedModel
-    tokens: int
-    """What the request is expected to come to in the engine's cache; 0 where nobody asks."""
-    alternatives: tuple[Alternative, ...] = ()
+from wwwserve.values.moments import NEVER, Moment, after
+from wwwserve.wire import OFFER_VERSION, Offer, Usage
 
 
 class Book:
@@ -150,6 +129,22 @@ class Book:
         self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
         self.set_deadline(request)
 
+    def extend_wait(self, request: OpenRequest, now: Moment) -> None:
+        """A place is there and may become good enough: one with an objective waits on for it."""
+        if request.objective is not None:
+            last = after(request.arrived_at, DEFERRED_US_MAX)
+            request.queue_until = min(after(now, QUEUE_WAIT_US), last)
+            self.set_deadline(request)
+
+    def note_late(self, request: OpenRequest, *, is_late: bool) -> None:
+        """Whether it can still be in time: if not, those who can go first."""
+        if request.phase is not Phase.QUEUED or request.is_late == is_late:
+            request.is_late = is_late
+            return
+        places = self.queue.remove(request)
+        request.is_late = is_late
+        self.queue.add(request, places)
+
     def start_here(self, request: OpenRequest, place: Place, now: Moment) -> None:
         """It runs on an own engine."""
         served = place.served
@@ -157,7 +152,7 @@ class Book:
         run.served = served
         run.tokens = place.tokens
         run.concurrency = self._capacity.occupy(served, Role.ORIGIN, place.tokens)
-        self._report_start(run, place.alternatives)
+        self._report_start(run, place.alternatives, place.reason, request.due_at)
         self.effects.append(StartLocal(run.session, request.request, served))
 
     def start_there(self, request: OpenRequest, choice: Choice, now: Moment) -> None:
@@ -185,7 +180,7 @@ class Book:
         if paid is not None:
             self.effects.extend(paid.writes)
             self._strangers.policy.note_hold(run.session, paid.terms.terms, now)
-        self._report_start(run, choice.alternatives)
+        self._report_start(run, choice.alternatives, choice.reason, request.due_at)
         self.effects.append(
             StartRemote(
                 session=run.session,
@@ -325,10 +320,23 @@ class Book:
         self.set_deadline(request)
         return run
 
-    def _report_start(self, run: Run, alternatives: tuple[Alternative, ...]) -> None:
-        self.effects.append(
-            Report(AttemptStarted(run.request, run.session, run.executor, run.model, alternatives))
+    def _report_start(
+        self,
+        run: Run,
+        alternatives: tuple[Alternative, ...],
+        reason: StartReason,
+        due_at: Moment,
+    ) -> None:
+        fact = AttemptStarted(
+            request=run.request,
+            session=run.session,
+            executor=run.executor,
+            model=run.model,
+            alternatives=alternatives,
+            reason=reason,
+            due_us=max(due_at - run.started_at, 1) if due_at < NEVER else 0,
         )
+        self.effects.append(Report(fact))
 
     def _finish_run(self, run: Run) -> OpenRequest:
         del self._runs[run.session]
@@ -366,10 +374,3 @@ class Book:
         )
         self.effects.append(Report(fact))
         self.effects.append(EndRequest(request.request, error))
-
-
-def compute_remaining(request: OpenRequest, now: Moment) -> RequestSummary:
-    """A request's summary as it is to be told now: with the time its user has left."""
-    if request.summary.deadline_us == 0:
-        return request.summary
-    return replace(request.summary, deadline_us=max(request.deadline_at - now, 1))

@@ -6,6 +6,7 @@ from wwwserve.core.effects import Report, RequestError, RequestErrorCode
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import CancelRequest, StreamEnded, StreamFailed, SubmitRequest
 from wwwserve.core.facts import PeerRefused
+from wwwserve.core.placing import Objective
 from wwwserve.core.requests.book import Book
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.events import ProbeFailed, QuoteReceived
@@ -13,12 +14,14 @@ from wwwserve.core.requests.placement import Placement, describe_unplaced
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
+    LOOKED_AT_MAX,
     OFFERS_MAX,
     REPROBE_JITTER_PERMILLE,
     REPROBE_PERIOD_US,
     REPROBES_MAX,
     RETRY_HERE_US,
     STEPS_MAX,
+    USER_DEADLINE_MAX_US,
     USER_RETRY_US,
     compute_excluded_until,
     compute_failed_until,
@@ -31,6 +34,7 @@ from wwwserve.core.requests.rules import (
 from wwwserve.core.requests.state import START, OpenRequest, Phase, Run, Tally, get_place_key
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import ATTEMPTS_MAX, REQUESTS_OPEN_MAX
+from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 from wwwserve.values.refusals import FailureKind
 
@@ -89,10 +93,13 @@ class Origin:
             allowed=event.allowed_executors,
             arrived_at=now,
             deadline_at=compute_user_deadline(event.summary, now),
+            objective=event.objective,
             body_digest=event.body_digest,
             cost_max=event.cost_max,
             price_max=event.price_max,
         )
+        if request.objective is not None:
+            self._note_due(request, request.objective)
         error = self._judge_submission(request)
         self.book.open(request)
         if error is not None:
@@ -100,6 +107,14 @@ class Origin:
         else:
             self._placement.waive_context(request)
             self._placement.place(request, now)
+
+    def _note_due(self, request: OpenRequest, objective: Objective) -> None:
+        """By when its user hopes for an answer as long as is expected."""
+        summary = request.summary
+        tokens = self._routing.predict_tokens(summary, ModelId(summary.models[0]))
+        request.expected_tokens = tokens - summary.prompt_tokens
+        bound_us = objective.compute_bound_us(summary.prompt_tokens, request.expected_tokens)
+        request.due_at = after(request.arrived_at, min(bound_us, USER_DEADLINE_MAX_US))
 
     def cancel(self, event: CancelRequest, now: Moment) -> None:
         """The user has gone."""
@@ -224,18 +239,19 @@ class Origin:
 
     def _serve_queue(self, now: Moment) -> None:
         """Give free slots to those waiting, in order."""
-        started = 0
+        started = looked = 0
         for served in self._capacity.list_roomy(now):
             place = get_place_key(served)
             if self.book.queue.count_waiting(place) == 0:
                 continue
             for request in self.book.queue.list_for(place):
-                if started == STEPS_MAX:
+                if started == STEPS_MAX or looked == LOOKED_AT_MAX:
                     return
                 if not self._capacity.has_room(served):
                     break
                 if request.avoided.get(served.engine, START) > now:
                     continue
+                looked += request.objective is not None
                 started += self._placement.start_queued(request, now)
         self._has_room_news = self.book.is_placing
 

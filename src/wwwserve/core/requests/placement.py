@@ -5,22 +5,31 @@ candidates are asked, more as they decline; then the least expected finish is ta
 included. A request that finds nothing waits, unless nothing could ever come of it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import assert_never
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
-from wwwserve.core.facts import Alternative
-from wwwserve.core.paying import Payable, Unpayable
+from wwwserve.core.facts import Alternative, StartReason
 from wwwserve.core.placing import (
     Accepted,
     Bid,
     Declined,
     LoadView,
+    OnMiss,
     Queued,
     Wanted,
 )
-from wwwserve.core.requests.book import Book, Choice, Place
+from wwwserve.core.requests.book import Book
 from wwwserve.core.requests.capacity import Capacity
+from wwwserve.core.requests.choosing import (
+    Choice,
+    Place,
+    choose,
+    describe_bid,
+    is_hopeless,
+    make_aim,
+)
+from wwwserve.core.requests.hearing import Heard, read_round
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
@@ -28,50 +37,16 @@ from wwwserve.core.requests.rules import (
     REPROBE_AGAIN_US,
     ROUNDS_MAX,
     USER_RETRY_US,
-    compute_excluded_until,
+    describe_miss,
     describe_no_place,
     describe_shortage,
-    is_too_dear,
-    is_willing,
 )
-from wwwserve.core.requests.state import (
-    START,
-    Answer,
-    OpenRequest,
-    Phase,
-    Round,
-    get_place_key,
-)
+from wwwserve.core.requests.state import START, OpenRequest, Phase, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
-from wwwserve.values.refusals import DeclineReason
-from wwwserve.wire import Quote
-
-_TOO_DEAR = Unpayable(
-    "they ask more for a million tokens than its user or this node allows", is_out_of_credits=False
-)
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What a round of probes came to."""
-
-    bids: list[Bid] = field(default_factory=list)
-    quotes: dict[NodeId, Quote] = field(default_factory=dict)
-    """Of the bids."""
-    unpayable: list[NodeId] = field(default_factory=list)
-    """Who would run it, if it could be paid."""
-    others: list[Alternative] = field(default_factory=list)
-    """Who made no bid, and why."""
-    shortage: str = ""
-    """Why the last of the unpayable ones is that."""
-    is_out_of_credits: bool = False
-    """Whether nobody else could be paid either."""
-    is_passing: bool = False
-    """Whether that will be otherwise in a moment."""
 
 
 class Placement:
@@ -105,6 +80,10 @@ class Placement:
             case Route.AUTO:
                 load = None if here is None else self._get_load(request, here, now)
                 match self._policy.decide_own(request.summary, load, now):
+                    case Accepted() if load is not None and self._gains_by_looking(
+                        request, here, load, now
+                    ):
+                        self._seek(request, now)
                     case Accepted() | Queued():
                         self._start_or_wait(request, here, now)
                     case Declined():
@@ -116,19 +95,27 @@ class Placement:
         self._book.set_deadline(request)
         if ended is None:
             return
-        self._take_best(request, self._read_round(request, ended, now), now)
+        self._take_best(request, read_round(self._strangers, request, ended, now), now)
 
     def probe_again(self, request: OpenRequest, now: Moment) -> bool:
         """Look for another node for a queued request; returns whether anybody was asked."""
         request.probe_from = Moment(now + REPROBE_AGAIN_US)
-        return self._may_leave(request, now) and self._ask(request, now)
+        if self._may_leave(request, now) and self._ask(request, now):
+            return True
+        if request.objective is not None and request.phase is Phase.QUEUED:
+            # Whether it can still be in time is to be known without anybody's answer, too.
+            self._take_best(request, Heard(), now)
+        return False
 
     def start_queued(self, request: OpenRequest, now: Moment) -> bool:
         """Run a queued request here if there is room; returns whether it was."""
         here = self._find_here(request, now)
         if here is None or not self._capacity.has_room(here):
             return False
-        self._start_here(request, here, now)
+        if request.objective is not None:
+            self._take_best(request, Heard(), now)
+            return request.phase is Phase.RUNNING
+        self._start_here(request, here, now, reason=StartReason.WAITED)
         return True
 
     def waive_context(self, request: OpenRequest) -> None:
@@ -159,9 +146,29 @@ class Placement:
             return 0  # Nobody will ask.
         return self._routing.predict_tokens(request.summary, ModelId(served.offer.model))
 
+    def _gains_by_looking(
+        self, request: OpenRequest, here: ServedModel | None, load: LoadView, now: Moment
+    ) -> bool:
+        """Whether a request that may run here is to be compared with other places first.
+
+        An engine with nothing to do is good enough for whom it serves in time. Beside others it is
+        slower, and slows them down: another place may well be better.
+        """
+        is_idle = load.used == 0 and load.own_waiting == 0
+        if is_idle and request.objective is None:
+            return False
+        if not self._policy.may_look(request.summary):
+            return False
+        if not is_idle:
+            return True
+        own = self._bid_here(request, here, now)
+        return own is None or not make_aim(request, now).is_met(own)
+
     def _start_or_wait(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> None:
-        if here is not None and self._capacity.has_room(here):
-            self._start_here(request, here, now)
+        if request.objective is not None:
+            self._take_best(request, Heard(), now)
+        elif here is not None and self._capacity.has_room(here):
+            self._start_here(request, here, now, reason=StartReason.HERE_AT_ONCE)
         else:
             self._wait(request, now)
 
@@ -171,15 +178,16 @@ class Placement:
         here: ServedModel,
         now: Moment,
         alternatives: tuple[Alternative, ...] = (),
+        reason: StartReason = StartReason.LEAST_WEIGHT,
     ) -> None:
-        place = Place(here, self._predict_tokens(request, here), alternatives)
+        place = Place(here, self._predict_tokens(request, here), alternatives, reason)
         self._book.start_here(request, place, now)
 
     # -- elsewhere -------------------------------------------------------------------------------
 
     def _seek(self, request: OpenRequest, now: Moment) -> None:
         if not self._ask(request, now):
-            self._take_best(request, _Heard(), now)
+            self._take_best(request, Heard(), now)
 
     def _ask(self, request: OpenRequest, now: Moment) -> bool:
         """Start a round of probes; returns whether there was anybody to ask."""
@@ -217,64 +225,14 @@ class Placement:
             return False
         return self._routing.is_hopeful(self._get_wanted(request))
 
-    def _read_round(self, request: OpenRequest, ended: Round, now: Moment) -> "_Heard":
-        """What the round's answers come to; who declined or kept silent is left alone a while."""
-        heard = _Heard()
-        partners = self._policy.get_partners(request.summary, request.allowed)
-        for node, answer in ended.answers.items():
-            quote = answer.quote
-            if is_willing(quote, request.summary) and partners.admits(node):
-                self._weigh(request, node, answer, heard, now)
-            else:
-                heard.others.append(Alternative(node, None, quote.decline))
-                request.excluded[node] = compute_excluded_until(now, quote.retry_after_us)
-        for node in (*heard.unpayable, *ended.waiting.values()):
-            request.excluded[node] = compute_excluded_until(now, 0)
-        heard.others.extend(Alternative(node, None) for node in ended.waiting.values())
-        request.shortage = "" if heard.bids or heard.is_passing else heard.shortage
-        return heard
-
-    def _weigh(
-        self, request: OpenRequest, node: NodeId, answer: Answer, heard: "_Heard", now: Moment
-    ) -> None:
-        """A willing node's quote is a bid if it can be paid."""
-        quote = answer.quote
-        if is_too_dear(quote, min(request.price_max, self._policy.get_price_max())):
-            weighed: Payable | Unpayable = _TOO_DEAR
-        else:
-            weighed = self._strangers.payments.weigh(node, quote, request.summary, request.cost_max)
-        excess = self._policy.refuse_cost(weighed.most, now) if isinstance(weighed, Payable) else ""
-        if excess:
-            weighed = Unpayable(excess, is_out_of_credits=True)
-        match weighed:
-            case Payable():
-                bid = Bid(
-                    node,
-                    ModelId(quote.model),
-                    quote.finish_us,
-                    answer.asked_at,
-                    answer.round_trip_us,
-                    first_token_us=quote.first_token_us,
-                    burden_us=quote.burden_us,
-                    harmed=quote.harmed,
-                )
-                heard.bids.append(bid)
-                heard.quotes[node] = quote
-            case Unpayable(detail, is_out_of_credits, is_passing):
-                if not is_passing:
-                    heard.unpayable.append(node)
-                heard.others.append(Alternative(node, None, DeclineReason.UNPAID))
-                heard.shortage = detail
-                heard.is_out_of_credits |= is_out_of_credits
-                heard.is_passing |= is_passing
-
     # -- the choice ------------------------------------------------------------------------------
 
-    def _take_best(self, request: OpenRequest, heard: "_Heard", now: Moment) -> None:
+    def _take_best(self, request: OpenRequest, heard: Heard, now: Moment) -> None:
         here = self._find_here(request, now)
         own = self._bid_here(request, here, now)
-        bids = heard.bids
-        ranked = self._routing.rank([*bids, own] if own is not None else bids, now)
+        bids = [*heard.bids, own] if own is not None else heard.bids
+        aim = make_aim(request, now)
+        ranked = self._routing.rank(bids, now, aim)
         if not ranked:
             if heard.is_out_of_credits:
                 # Whoever else is asked cannot be paid either.
@@ -282,15 +240,28 @@ class Placement:
             else:
                 self._seek_wider_or_wait(request, now)
             return
-        alternatives = (*(Alternative(bid.node, bid.finish_us) for bid in ranked), *heard.others)
-        best = ranked[0]
-        if best.node != self._own:
+        self._book.extend_wait(request, now)
+        is_first = not self._book.queue.count_hopeful()
+        best = choose(request, ranked, aim, now, is_first=is_first)
+        alternatives = (*map(describe_bid, ranked), *heard.others)
+        if best is None:
+            self._defer(request, now, is_late=is_hopeless(ranked, aim))
+        elif best.node != self._own:
             choice = Choice(best.node, heard.quotes[best.node], alternatives)
             self._book.start_there(request, choice, now)
         elif here is not None and self._capacity.has_room(here):
             self._start_here(request, here, now, alternatives)
         else:
             self._wait(request, now)
+
+    def _defer(self, request: OpenRequest, now: Moment, *, is_late: bool) -> None:
+        """No place is good enough now: it waits for one, unless its class would rather be told."""
+        objective = request.objective
+        if objective is not None and objective.on_miss is OnMiss.REFUSE:
+            self._book.end(request, describe_miss(request.summary), now)
+            return
+        self._book.note_late(request, is_late=is_late)
+        self._wait(request, now)
 
     def _bid_here(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> Bid | None:
         """What this node itself expects, its queue included where the request may wait."""

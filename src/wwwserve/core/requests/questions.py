@@ -12,6 +12,7 @@ from typing import Protocol
 from wwwserve.core.holding import Payment
 from wwwserve.core.paying import HoldTerms, Payable, PayeeTerms, PayOrder, Unpayable
 from wwwserve.core.placing import (
+    Aim,
     Bid,
     Estimate,
     LoadView,
@@ -36,6 +37,10 @@ class AsksPolicy(Protocol):
 
     def decide_own(self, summary: RequestSummary, load: LoadView | None, now: Moment) -> Verdict:
         """Whether an own user's request runs here, looks for another node, or waits here."""
+        ...
+
+    def may_look(self, summary: RequestSummary) -> bool:
+        """Whether an own request that may run here may leave as well, for a better place."""
         ...
 
     def decide_wait(self, summary: RequestSummary, now: Moment) -> Verdict:
@@ -106,8 +111,8 @@ class AsksRouting(Protocol):
         """When a request would begin and finish on this node."""
         ...
 
-    def rank(self, bids: Sequence[Bid], now: Moment) -> tuple[Bid, ...]:
-        """The bids with what they really mean, best first."""
+    def rank(self, bids: Sequence[Bid], now: Moment, aim: Aim) -> tuple[Bid, ...]:
+        """The bids with what they really mean and weigh, best first."""
         ...
 
 

@@ -44,6 +44,15 @@ USER_RETRY_US = 2 * SECOND
 USER_DEADLINE_MAX_US = 24 * 3600 * SECOND
 """A user's deadline further away counts as this: no answer takes longer."""
 
+LOOKED_AT_MAX = 8
+"""Requests with an objective weighed by one call for an own engine that may have room; those behind
+them have their turn when these are placed."""
+DEFERRED_US = 900 * SECOND
+"""Who has waited so long for a place in time is served as it can be, whomever that makes late."""
+DEFERRED_US_MAX = 2 * DEFERRED_US
+"""Longest wait in the queue of a request with an objective, and no deadline; then 503. It ends
+after `QUEUE_WAIT_US` as for any other when nobody is left who could run it."""
+
 PROBES_PER_SECOND_MAX = 500
 """Probes answered for one peer; more are declined with RATE."""
 PROBES_BURST_MAX = 500
@@ -170,6 +179,16 @@ def describe_no_place(summary: RequestSummary) -> RequestError:
         RequestErrorCode.NO_CAPACITY,
         f"no node in reach takes {summary.models[0]}{needs} for a prompt of about"
         f" {summary.prompt_tokens} tokens now; try again, or ask for less",
+        retry_after_us=USER_RETRY_US,
+    )
+
+
+def describe_miss(summary: RequestSummary) -> RequestError:
+    """The error of a request whose class would rather be refused than be late."""
+    return RequestError(
+        RequestErrorCode.NO_CAPACITY,
+        f"{summary.models[0]} would miss this class's objective wherever it ran now; try again"
+        " later, or in a class that may be late",
         retry_after_us=USER_RETRY_US,
     )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from wwwserve.core.paying import PayeeTerms
+from wwwserve.core.placing import Objective
 from wwwserve.core.sessions import Route, ServedModel, SessionId
 from wwwserve.core.snapshot import Totals
 from wwwserve.values.credits import MICROCREDITS_MAX
@@ -78,6 +79,14 @@ class OpenRequest:
     """Own engines that failed it: not on these again before then."""
     any_context: bool = False
     """It fits no context anybody is known to have: an own engine may say so in its own words."""
+    objective: Objective | None = None
+    """What its user hopes for."""
+    due_at: Moment = NEVER
+    """Until when the whole answer (or its first token) is hoped for."""
+    is_late: bool = False
+    """While queued: it will miss what its user hopes for, wherever it runs."""
+    expected_tokens: int = 0
+    """Of its answer."""
     queue_until: Moment = NEVER
     probe_from: Moment = START
     """While queued: not probed again before this."""

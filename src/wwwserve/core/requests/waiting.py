@@ -45,17 +45,21 @@ class Deadlines:
         return [request for _, request in self._sorted[: min(end, count)]]
 
 
-QueueKey = tuple[Moment, int, Moment, RequestId]
+QueueKey = tuple[bool, int, Moment, Moment, RequestId]
 
 
 class Queue:
-    """Own users' requests without a place: earliest deadline first, then class, then arrival."""
+    """Own users' requests without a place: by class, then who is due first, then by arrival.
+
+    Who will be late wherever it runs comes after all who will not; of these the shortest first.
+    """
 
     def __init__(self) -> None:
         self._sorted: list[QueueKey] = []
         self._requests: dict[RequestId, OpenRequest] = {}
         self._waiting: Counter[PlaceKey] = Counter()
         self._places: dict[RequestId, list[PlaceKey]] = {}
+        self._late = 0
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -67,6 +71,7 @@ class Queue:
     def add(self, request: OpenRequest, places: list[PlaceKey]) -> None:
         """It waits; `places` are the own models that could run it."""
         insort(self._sorted, _get_key(request))
+        self._late += request.is_late
         self._requests[request.request] = request
         self._places[request.request] = places
         self._waiting.update(places)
@@ -79,16 +84,23 @@ class Queue:
             self._waiting.update(places)
             self._places[request.request] = places
 
-    def remove(self, request: OpenRequest) -> None:
-        """It waits no more."""
+    def remove(self, request: OpenRequest) -> list[PlaceKey]:
+        """It waits no more; gives the own models that could have run it."""
+        places = self._places[request.request]
         self.set_places(request, [])
         del self._places[request.request]
+        self._late -= request.is_late
         del self._sorted[bisect_left(self._sorted, _get_key(request))]
         del self._requests[request.request]
+        return places
 
     def list_for(self, place: PlaceKey) -> Iterator[OpenRequest]:
         """Those an own model could run, in order, as of now."""
         return (request for request in self if place in self._places[request.request])
+
+    def count_hopeful(self) -> int:
+        """How many of those waiting can still be in time, as far as is known."""
+        return len(self._sorted) - self._late
 
     def count_waiting(self, place: PlaceKey) -> int:
         """How many of those waiting an own model could run."""
@@ -96,4 +108,8 @@ class Queue:
 
 
 def _get_key(request: OpenRequest) -> QueueKey:
-    return (request.deadline_at, request.summary.priority, request.arrived_at, request.request)
+    if request.is_late:
+        due_at = Moment(request.expected_tokens)
+    else:
+        due_at = min(request.deadline_at, request.due_at)
+    return request.is_late, request.summary.priority, due_at, request.arrived_at, request.request

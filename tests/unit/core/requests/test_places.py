@@ -240,6 +240,6 @@ def test_of_an_engine_that_tells_no_load_the_own_count_is_all_there_is() -> None
     unknown = reading(running=None, waiting=None, kv_used_permille=None, slots=None)
     desk.tell(EngineRead("gpu", unknown))
     for number in (1, 2):
-        pick(desk.submit(number), StartLocal)
+        pick(desk.submit(number, Route.LOCAL), StartLocal)
     desk.tell(EngineRead("gpu", unknown))
     assert probes(desk.submit(3)).keys() == {1}
