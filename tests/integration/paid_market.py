@@ -83,8 +83,9 @@ class Market:
         return account
 
     def get_gain(self, key: NodeId) -> int:
-        """Free micro-credits of an account beyond those it began with."""
-        return self.find(key).avail - self._begun[key]
+        """Free micro-credits of an account beyond those it began with; one that is gone has none."""
+        account = self.ledger.find_account(key)
+        return (account.avail if account else 0) - self._begun[key]
 
     def get_earned(self) -> list[int]:
         """What each node was paid for work, in micro-credits."""
@@ -108,7 +109,8 @@ class Market:
         snapshots = [node.handle.get_snapshot() for node in self.nodes]
         wallets = [one.wallet for one in snapshots if one.wallet]
         is_busy = any(one.held or one.waiting for one in wallets)
-        is_open = any(self.find(key).holds_out for key in keys)
+        accounts = [self.ledger.find_account(key) for key in keys]
+        is_open = any(account.holds_out for account in accounts if account)
         return not (is_busy or is_open or any(one.works_open for one in snapshots))
 
     async def wait_block(self) -> None:

@@ -47,6 +47,7 @@ from wwwserve.core.payments import (
     PaymentsEffect,
     PaymentsEvent,
     PaymentsSetup,
+    ProveFork,
     SubmitHold,
 )
 from wwwserve.core.sessions import Role, SessionId
@@ -301,7 +302,7 @@ class Town:
                     self.pool[feed.feed_id] = feed
                 case Report(fact):
                     node.refused.append(getattr(fact, "rule", ""))
-                case Persist() | CountsDiffer():
+                case Persist() | CountsDiffer() | ProveFork():
                     pass
                 case _:
                     self.carry_to_stream(effect)
@@ -357,7 +358,7 @@ class Town:
                 assert fact.hold_id not in self.settled
                 self.settled[fact.hold_id] = fact
         for number in self.nodes:
-            self.tell(number, BlockApplied(facts))
+            self.tell(number, BlockApplied(facts, feeds))
         return facts
 
     def is_clear(self, node: Node) -> bool:

@@ -60,6 +60,7 @@ from wwwserve.core.payments import (
     PaymentsEffect,
     PaymentsEvent,
     PaymentsSetup,
+    ProveFork,
     SubmitHold,
 )
 from wwwserve.core.placing import RunMeasured
@@ -72,6 +73,7 @@ from wwwserve.core.wallet import (
     OrderRefused,
     OrderSettled,
     OrderSigned,
+    ShowFork,
     SignOps,
     SubmitFeed,
     Wallet,
@@ -268,7 +270,7 @@ class Accounting:
 
     def _on_block(self, told: LedgerTold, now: Moment) -> list[AccountingEffect]:
         """A block is applied: payments first, so that the wallet claims what they are done with."""
-        effects = self._tell_payments(PaymentsBlock(told.facts), now)
+        effects = self._tell_payments(PaymentsBlock(told.facts, told.feeds), now)
         effects += self._tell_wallet(BlockApplied(told.facts), now)
         news = pick_facts(told.facts, self._own, self._desk.state)
         return [*effects, *(Report(fact) for fact in news)]
@@ -280,7 +282,7 @@ class Accounting:
         effects: list[AccountingEffect] = []
         for answer in answers:
             match answer:
-                case SubmitHold() | KeepPreimage() | ClaimHold() | HoldOver():
+                case SubmitHold() | KeepPreimage() | ClaimHold() | HoldOver() | ProveFork():
                     effects += self._tell_wallet(_translate_hold(answer), now)
                 case ForwardHold(feed):
                     effects += self._pass_all(self._desk.bring_until_final(feed, now), now)
@@ -310,7 +312,9 @@ def _translate(answer: WalletEffect) -> AccountingEffect:
             assert_never(answer)
 
 
-def _translate_hold(answer: SubmitHold | KeepPreimage | ClaimHold | HoldOver) -> WalletEvent:
+def _translate_hold(
+    answer: SubmitHold | KeepPreimage | ClaimHold | HoldOver | ProveFork,
+) -> WalletEvent:
     """What payments ask of the wallet, in the wallet's words."""
     match answer:
         case SubmitHold(hold_id):
@@ -321,6 +325,8 @@ def _translate_hold(answer: SubmitHold | KeepPreimage | ClaimHold | HoldOver) ->
             return ClaimKept(hold_id)
         case HoldOver(hold_id, depth):
             return CloseHold(hold_id, depth)
+        case ProveFork(payer, seq, entered, void):
+            return ShowFork(payer, seq, entered, void)
         case _:
             assert_never(answer)
 

@@ -39,6 +39,8 @@ class LedgerTold:
     height: int
     time_ms: int
     facts: tuple[LedgerFact, ...]
+    feeds: tuple[OpenedFeed, ...]
+    """The feed blocks in it."""
 
 
 @dataclass(frozen=True, slots=True)

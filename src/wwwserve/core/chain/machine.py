@@ -300,7 +300,7 @@ class Chain:
         self._told = {
             block_id: told for block_id, told in self._told.items() if told[0] > final.height
         }
-        answers: list[ChainEffect] = [LedgerTold(final.height, final.time_ms, run.facts)]
+        answers: list[ChainEffect] = [LedgerTold(final.height, final.time_ms, run.facts, feeds)]
         if self._ledger.log.halt:
             answers += self._tell(_find_fork(feeds), now)
         applied = Applied(final.height, self._ledger.root, self._ledger.due_ms)

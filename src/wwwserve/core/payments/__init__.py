@@ -22,6 +22,7 @@ from wwwserve.core.payments.effects import (
     HoldOver,
     KeepPreimage,
     PaymentsEffect,
+    ProveFork,
     SubmitHold,
 )
 from wwwserve.core.payments.events import (
@@ -53,6 +54,7 @@ __all__ = [
     "PaymentsSetup",
     "PriceTable",
     "Prices",
+    "ProveFork",
     "SubmitHold",
     "count_completion",
 ]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from wwwserve.core.effects import ExtendPayment, Persist, ReleaseOutput, Report, TakeExtension
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.payments.counts import CountsDiffer
-from wwwserve.wire.ledger import OpenedFeed
+from wwwserve.values.ids import NodeId
+from wwwserve.wire.ledger import OpenedFeed, SealedFeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,18 @@ class HoldOver:
     depth: int
 
 
+@dataclass(frozen=True, slots=True)
+class ProveFork:
+    """To the wallet: a payer signed two feed blocks of one number: show both to the ledger."""
+
+    payer: NodeId
+    seq: int
+    entered: SealedFeed
+    """The one in the log."""
+    void: SealedFeed
+    """The one with a hold that this node was offered."""
+
+
 PaymentsEffect = (
     ReleaseOutput
     | ExtendPayment
@@ -61,6 +74,7 @@ PaymentsEffect = (
     | KeepPreimage
     | ClaimHold
     | HoldOver
+    | ProveFork
     | CountsDiffer
 )
 """The closed set. `CountsDiffer` is news for whoever ranks executors, and for people."""

@@ -15,6 +15,7 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.ledger_facts import LedgerFact
 from wwwserve.core.placing import RunMeasured
+from wwwserve.wire.ledger import OpenedFeed
 from wwwserve.wire.paying import OpenedHold
 
 
@@ -23,6 +24,8 @@ class BlockApplied:
     """The ledger went on by a block, which changed this; an empty one counts too."""
 
     facts: tuple[LedgerFact, ...]
+    feeds: tuple[OpenedFeed, ...] = ()
+    """The feed blocks in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from wwwserve.core.events import (
     StreamOpened,
 )
 from wwwserve.core.holding import Payment
-from wwwserve.core.ledger_facts import FeedApplied, HoldOpened, HoldSettled, LedgerFact
+from wwwserve.core.ledger_facts import FeedApplied, HoldOpened, HoldSettled
 from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.paying import Payable, PayeeTerms, PayOrder, Unpayable
 from wwwserve.core.payments.counts import AnswerLengths, PromptCounts
@@ -122,8 +122,8 @@ class Payments:
         match event:
             case DeadlineReached():
                 pass
-            case BlockApplied(facts):
-                self._on_block(facts, now)
+            case BlockApplied():
+                self._on_block(event, now)
             case OfferDeclined(hold):
                 self._payee.give_back(hold)
             case SetPrices(prices):
@@ -191,12 +191,13 @@ class Payments:
             self._lengths.learn(event.model, event.completion_tokens)
             self._prompts.learn(event.model, event.body_bytes, event.prompt_tokens, is_own=True)
 
-    def _on_block(self, facts: tuple[LedgerFact, ...], now: Moment) -> None:
+    def _on_block(self, block: BlockApplied, now: Moment) -> None:
         """Holds that were opened first: what else a feed block had in it came to nothing."""
-        for fact in facts:
+        self._payee.note_entered(block.feeds)
+        for fact in block.facts:
             if isinstance(fact, HoldOpened):
                 self._payee.note_opened(fact.hold_id)
-        for fact in facts:
+        for fact in block.facts:
             match fact:
                 case FeedApplied(account=account, seq=seq):
                     self._payee.note_feed(account, seq)

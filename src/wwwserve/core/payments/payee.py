@@ -1,6 +1,7 @@
 """The payee's side: what is quoted to whom, which holds are worked for, and what is claimed."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +19,7 @@ from wwwserve.core.payments.admission import (
 )
 from wwwserve.core.payments.counts import PromptCounts, count_completion
 from wwwserve.core.payments.effects import ClaimHold, ForwardHold, KeepPreimage, PaymentsEffect
+from wwwserve.core.payments.forks import Forks
 from wwwserve.core.payments.meters import Gauge
 from wwwserve.core.payments.prices import choose_lead
 from wwwserve.core.payments.quoting import QUOTE_LIFE_MS, Quotes
@@ -32,7 +34,7 @@ from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import MILLISECOND, NEVER, Moment, after
 from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
 from wwwserve.wire import RequestSummary
-from wwwserve.wire.ledger import FirmQuote, HoldAccept
+from wwwserve.wire.ledger import FirmQuote, HoldAccept, OpenedFeed
 from wwwserve.wire.paying import OpenedHold, seal_payment
 from wwwserve.wire.signing import Signer
 
@@ -66,6 +68,7 @@ class Payee:
         self._works: dict[SessionId, Work] = {}
         self._sessions: dict[bytes, SessionId] = {}
         """Whose newest hold it is."""
+        self._forks = Forks(ledger)
         self._waits: deque[Wait] = deque()
         """All wait equally long, so the first is the next to be looked at."""
         self.effects: list[PaymentsEffect] = []
@@ -220,6 +223,10 @@ class Payee:
 
     # -- what is told of the ledger --------------------------------------------------------------
 
+    def note_entered(self, feeds: Sequence[OpenedFeed]) -> None:
+        """These feed blocks are in the block whose changes are told next."""
+        self._forks.begin_block(feeds)
+
     def note_opened(self, hold_id: bytes) -> None:
         """A hold is in the log."""
         pending = self._risk.note_final(hold_id)
@@ -247,6 +254,7 @@ class Payee:
 
     def note_block(self, now: Moment) -> None:
         """The ledger went on; what was signed to enter it before now cannot any more."""
+        self._forks.end_block()
         self._risk.note_block(now)
         for pending in self._risk.take_expired():
             self._stop_paid_by(pending.hold_id)
@@ -357,6 +365,9 @@ class Payee:
         """A hold can never be final, and that is its payer's doing."""
         self._risk.note_unpaid(pending.payer)
         self._stop_paid_by(pending.hold_id)
+        proof = self._forks.find(pending)
+        if proof is not None:
+            self.effects.append(proof)
 
     def _stop_paid_by(self, hold_id: bytes) -> None:
         session = self._sessions.get(hold_id)

@@ -143,6 +143,7 @@ class Risk:
             op=hold.hold,
             locked=_compute_locked(hold),
             valid_until_ms=header.valid_until_ms,
+            signed=hold.opened.signed,
             is_worked_for=is_worked_for,
             is_stranger=account is None or self._compute_line(payer, account) == 0,
         )

@@ -11,7 +11,7 @@ from wwwserve.core.ledger_view import AccountView
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ids import NodeId
 from wwwserve.values.ledger_parameters import DAY, LedgerParameters
-from wwwserve.wire.ledger import Hold
+from wwwserve.wire.ledger import Hold, SignedFeed
 
 PAYERS_KNOWN_MAX: Final = 4_096
 """Payers remembered; of more, the one longest unheard of is a stranger again."""
@@ -104,6 +104,8 @@ class PendingHold:
     op: Hold
     locked: int
     valid_until_ms: int
+    signed: SignedFeed
+    """The feed block it is in."""
     is_worked_for: bool
     """False: it was declined, and is only to be given back."""
     is_stranger: bool

@@ -9,6 +9,7 @@ Rules:
 3. Nothing is signed that the account cannot pay for with all that waits paid first (`budget`).
 4. A preimage received is kept until its hold is settled, and claimed when its stream is over
    (`claims`); a hold that nobody claims is closed (`closes`).
+5. That another account promised the same credits twice is shown to the ledger (`proofs`).
 
 `Wallet` is the machine; payments ask it as `AsksWallet`.
 """
@@ -23,6 +24,7 @@ from wwwserve.core.wallet.events import (
     OrderRefused,
     OrderSettled,
     OrderSigned,
+    ShowFork,
     SignOps,
     SubmitFeed,
     SubmitHold,
@@ -41,6 +43,7 @@ __all__ = [
     "OrderRefused",
     "OrderSettled",
     "OrderSigned",
+    "ShowFork",
     "SignOps",
     "SubmitFeed",
     "SubmitHold",

@@ -5,6 +5,7 @@ from typing import Final
 
 from wwwserve.core.ledger_facts import (
     FeedApplied,
+    Fined,
     HoldClosing,
     HoldOpened,
     HoldSettled,
@@ -17,8 +18,9 @@ from wwwserve.core.wallet.closes import Closes
 from wwwserve.core.wallet.events import OpDenied
 from wwwserve.core.wallet.flow import Flow
 from wwwserve.core.wallet.line import Signed
+from wwwserve.core.wallet.proofs import Proofs
 from wwwserve.values.ids import NodeId
-from wwwserve.wire.ledger import Claim, Close, Hold, Op
+from wwwserve.wire.ledger import Claim, Close, Evidence, Hold, Op
 
 NOTHING_DENIED: Final[Mapping[int, OpDenied]] = {}
 
@@ -26,7 +28,7 @@ NOTHING_DENIED: Final[Mapping[int, OpDenied]] = {}
 class Books:
     """Keeps claims, closes, holds and totals in step with what is signed and what is in the log."""
 
-    __slots__ = ("_held", "_ledger", "_own", "claims", "closes", "flow")
+    __slots__ = ("_held", "_ledger", "_own", "claims", "closes", "flow", "proofs")
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Books:
         self._held = dict(held)
         self.claims = claims
         self.closes = closes
+        self.proofs = Proofs()
         self.flow = Flow(ledger.time_ms)
 
     @property
@@ -52,10 +55,15 @@ class Books:
     @property
     def ready_count(self) -> int:
         """Ops that wait to be signed."""
-        return self.claims.ready_count + self.closes.ready_count
+        return self.claims.ready_count + self.closes.ready_count + self.proofs.ready_count
 
     def take(self, count_max: int) -> tuple[Op, ...]:
-        """Ops to be signed now; claims first, for they bring something in."""
+        """Ops to be signed now; claims before closes, for they bring something in.
+
+        A proof is as large as a word may be, and has one to itself.
+        """
+        if self.proofs.ready_count and count_max:
+            return self.proofs.take()
         claims = self.claims.take(count_max)
         return (*claims, *self.closes.take(count_max - len(claims)))
 
@@ -75,6 +83,8 @@ class Books:
                     self.claims.note_refused(op)
                 case Claim():
                     self.claims.note_unsigned(op)
+                case Evidence():
+                    self.proofs.forget(op)
                 case Close() if position in denied:
                     self.closes.forget(op.hold_id)
                 case Hold() if position in denied and block.hold_id:
@@ -89,6 +99,8 @@ class Books:
                 self.claims.note_unsigned(op)
             case Close():
                 self.closes.note_unsigned(op)
+            case Evidence():
+                self.proofs.note_unsigned(op)
             case Hold() if block.hold_id:
                 self.closes.forget(block.hold_id)
             case _:
@@ -111,6 +123,7 @@ class Books:
 
     def on_facts(self, facts: Sequence[LedgerFact]) -> None:
         """Take in what concerns this account."""
+        self.proofs.note_fined([fact for fact in facts if isinstance(fact, Fined)])
         for fact in facts:
             match fact:
                 case FeedApplied() | Transferred():

@@ -6,6 +6,7 @@ from wwwserve.core.effects import Persist
 from wwwserve.core.events import DeadlineReached
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger_facts import LedgerFact
+from wwwserve.values.ids import NodeId
 from wwwserve.wire.ledger import Op, SealedFeed
 
 # -- the ledger ----------------------------------------------------------------------------------
@@ -68,6 +69,17 @@ class ClaimHold:
     hold_id: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ShowFork:
+    """Command: an account signed two feed blocks of one number: show both to the ledger."""
+
+    account: NodeId
+    seq: int
+    entered: SealedFeed
+    """The one in the log."""
+    void: SealedFeed
+
+
 # -- the operator --------------------------------------------------------------------------------
 
 
@@ -87,6 +99,7 @@ WalletEvent = (
     | HoldOver
     | KeepPreimage
     | ClaimHold
+    | ShowFork
     | SignOps
     | DeadlineReached
 )

@@ -26,6 +26,7 @@ from wwwserve.core.wallet.events import (
     OrderRefused,
     OrderSettled,
     OrderSigned,
+    ShowFork,
     SignOps,
     SubmitFeed,
     SubmitHold,
@@ -202,6 +203,8 @@ class Wallet:
                 self._hurry(self._line.find_hold(hold_id), now)
             case HoldOver() | KeepPreimage() | ClaimHold():
                 self._on_hold(event)
+            case ShowFork(account, seq, entered, void):
+                self._books.proofs.add(account, seq, (entered, void))
             case SignOps():
                 effects = self._on_order(event, now)
             case DeadlineReached():
@@ -323,9 +326,9 @@ class Wallet:
         if self._flush_at is None:
             self._flush_at = after(now, FLUSH_US)
         if (now >= self._flush_at or count >= OPS_MAX) and self._standing.can_flush:
-            room = self._standing.compute_budget().count_ops(OPS_MAX)
-            self._sign(self._books.take(room), now)
-            self._flush_at = after(now, FLUSH_US) if count > room else None
+            ops = self._books.take(self._standing.compute_budget().count_ops(OPS_MAX))
+            self._sign(ops, now)
+            self._flush_at = after(now, FLUSH_US) if count > len(ops) else None
 
     def _renew(self, now: Moment) -> list[WalletEffect]:
         """Sign again, under the same numbers, what can never enter the log as it was signed."""

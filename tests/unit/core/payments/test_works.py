@@ -33,6 +33,7 @@ from wwwserve.core.events import (
     HoldRunsOut,
     StreamFailed,
 )
+from wwwserve.core.ledger import Fined
 from wwwserve.core.paying import PayeeTerms, WorkUnpaid
 from wwwserve.core.payments import (
     BlockApplied,
@@ -40,6 +41,7 @@ from wwwserve.core.payments import (
     HoldOver,
     KeepPreimage,
     OfferDeclined,
+    ProveFork,
     SubmitHold,
 )
 from wwwserve.core.sessions import Role, SessionId
@@ -47,7 +49,8 @@ from wwwserve.values.credits import CREDIT
 from wwwserve.values.ledger_parameters import TINY_LEDGER
 from wwwserve.values.moments import MILLISECOND, NEVER, Moment
 from wwwserve.values.refusals import FailureKind
-from wwwserve.wire.ledger import Transfer, compute_hold_id, seal_feed
+from wwwserve.wire import encode
+from wwwserve.wire.ledger import Evidence, EvidenceKind, Transfer, compute_hold_id, seal_feed
 
 
 def test_output_leaves_at_once_for_a_stake_that_covers_and_else_when_the_hold_is_final() -> None:
@@ -178,7 +181,39 @@ def test_who_promised_the_same_credits_twice_is_covered_no_more() -> None:
         )
     )
     town.block()
+    proofs = [one for one in town.nodes[EXECUTOR].effects if isinstance(one, ProveFork)]
+    assert [(one.payer, one.seq) for one in proofs] == [(name(SEATED), 1)]
+    op = Evidence(EvidenceKind.FEED, encode(proofs[0].entered), encode(proofs[0].void))
+    town.submit(
+        seal_feed(
+            (op,),
+            seq=1,
+            previous=bytes(32),
+            valid_until_ms=TINY_LEDGER.feed_life_ms,
+            signer=Pen(name(EXECUTOR)),
+            network_id=town.network_id,
+        )
+    )
+    assert any(isinstance(fact, Fined) for fact in town.block()), "the ledger takes it for proof"
     assert not start(town, SEATED).is_released
+
+
+def test_a_word_that_took_the_place_of_one_that_had_expired_proves_nothing() -> None:
+    town = Town()
+    assert start(town, SEATED).is_released
+    town.pool.clear()
+    town.submit(
+        seal_feed(
+            (Transfer(name(OTHER), CREDIT),),
+            seq=1,
+            previous=bytes(32),
+            valid_until_ms=3 * TINY_LEDGER.feed_life_ms,
+            signer=Pen(name(SEATED)),
+            network_id=town.network_id,
+        )
+    )
+    town.block()
+    assert not any(isinstance(one, ProveFork) for one in town.nodes[EXECUTOR].effects)
 
 
 def test_while_the_ledger_stands_still_strangers_share_a_small_budget() -> None:

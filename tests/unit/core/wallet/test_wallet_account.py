@@ -17,7 +17,7 @@ from wwwserve.core.chain import ACCOUNT_WAITING_MAX
 from wwwserve.core.chain.admission import compute_spending as compute_admitted
 from wwwserve.core.ledger import Ledger
 from wwwserve.core.ledger.rules import HOLDS_OPEN_MAX as LEDGER_HOLDS_OPEN_MAX
-from wwwserve.core.wallet import ClaimHold, SubmitHold, Wallet, WalletSetup
+from wwwserve.core.wallet import ClaimHold, ShowFork, SubmitHold, Wallet, WalletSetup
 from wwwserve.core.wallet.budget import compute_spending
 from wwwserve.core.wallet.line import LINE_LENGTH_MAX
 from wwwserve.core.wallet.standing import HEIGHTS_BEHIND_MAX, HOLDS_OPEN_MAX
@@ -29,19 +29,26 @@ from wwwserve.wire import encode
 from wwwserve.wire.ledger import (
     Bond,
     Door,
+    Evidence,
     Join,
     Leave,
     Purse,
     Puzzle,
+    SealedFeed,
     Sponsor,
     Transfer,
     Unbond,
     compute_puzzle,
     count_zero_bits,
+    seal_feed,
 )
 
 FEE = TINY_LEDGER.op_fee
 LEAST = TINY_LEDGER.balance_min
+OTHER = 1
+"""An account without a wallet here."""
+FORKED = 1
+"""Its first number."""
 
 
 @pytest.fixture
@@ -200,6 +207,54 @@ def test_no_more_is_said_than_an_epoch_allows(stage: Stage) -> None:
     stage.pass_time(TINY_LEDGER.epoch_ms)
     assert stage.alice.wallet.is_ready
     stage.world.check_refusals()
+
+
+# -- other accounts ------------------------------------------------------------------------------
+
+
+def fork(stage: Stage, number: int) -> tuple[SealedFeed, SealedFeed]:
+    """Two words of an account at one number, the first of which is in the log now."""
+    account = stage.world.ledger.accounts[name(number)]
+    words = [
+        seal_feed(
+            (Transfer(name(ALICE), amount),),
+            seq=account.seq + 1,
+            previous=account.head,
+            valid_until_ms=LIFE_MS,
+            signer=Pen(name(number)),
+            network_id=stage.world.network_id,
+        )
+        for amount in (1, 2)
+    ]
+    stage.world.submit(stage.world.opener.open(words[0]))
+    stage.block()
+    return words[0], words[1]
+
+
+def test_a_fork_is_shown_in_a_word_of_its_own_and_once(stage: Stage) -> None:
+    # [WALLET-PROOF.1]
+    entered, void = fork(stage, OTHER)
+    for _ in range(2):
+        stage.alice.tell(ShowFork(name(OTHER), FORKED, entered, void))
+    stage.wait(2 * SECOND)
+    (word,) = stage.alice.wallet._line.blocks  # noqa: SLF001 - what is signed and waits
+    assert [type(op) for op in word.ops] == [Evidence]
+    stage.block()
+    assert stage.world.ledger.accounts[name(OTHER)].fined_seq == FORKED
+    stage.wait(10 * SECOND)
+    assert stage.alice.wallet.get_view().waiting == 0
+
+
+def test_what_somebody_else_has_shown_is_not_paid_for(stage: Stage) -> None:
+    # [WALLET-PROOF.2]
+    entered, void = fork(stage, OTHER)
+    stage.bob.tell(ShowFork(name(OTHER), FORKED, entered, void))
+    stage.wait(2 * SECOND)
+    seq = stage.alice.wallet.get_view().seq
+    stage.alice.tell(ShowFork(name(OTHER), FORKED, entered, void))
+    stage.block()
+    stage.wait(10 * SECOND)
+    assert stage.alice.wallet.get_view().seq == seq, "nothing was signed"
 
 
 # -- money ----------------------------------------------------------------------------------------
