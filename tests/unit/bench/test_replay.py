@@ -18,11 +18,19 @@ FRAME_TOKENS = 16
 """What a node adds for the message around a prompt."""
 
 
-def create_request(last_byte: int, **fields: int) -> UserRequest:
+def create_request(
+    last_byte: int, *, prompt_tokens: int = 2_000, completion_tokens_max: int = 0
+) -> UserRequest:
     """A request; its id's last byte says how wrong its prompt is estimated."""
-    request = RequestId(bytes(15) + bytes([last_byte]))
-    lengths = {"prompt_tokens": 2_000, "completion_tokens": 700} | fields
-    return UserRequest(request=request, origin=0, arrival_us=7_000_123, model="m", **lengths)
+    return UserRequest(
+        request=RequestId(bytes(15) + bytes([last_byte])),
+        origin=0,
+        arrival_us=7_000_123,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=700,
+        model="m",
+        completion_tokens_max=completion_tokens_max,
+    )
 
 
 @pytest.mark.parametrize("last_byte", range(21))
