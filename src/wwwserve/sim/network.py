@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.effects import CloseLink
+from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import DialFailed, EnvelopeReceived, LinkClosed, LinkOpened, SendFailed
 from wwwserve.sim.hosts import Host
 from wwwserve.sim.plans import NetworkPlan
@@ -87,6 +88,23 @@ class Link:
         return self.ends[1 - self.get_side(host)]
 
 
+def draw_latency_us(plan: NetworkPlan, entropy: Entropy) -> int:
+    """The base latency of two hosts, one way."""
+    spread = max(1, plan.latency_us - plan.latency_us_min)
+    return plan.latency_us_min + entropy.below(spread)
+
+
+def draw_delay_us(plan: NetworkPlan, latency_us: int, entropy: Entropy) -> int:
+    """How long one message takes between them, what is lost and sent again included."""
+    delay_us = entropy.jitter(latency_us, plan.jitter_permille)
+    if plan.loss_permille:
+        for attempt in range(RETRANSMISSIONS_MAX):
+            if not entropy.chance(plan.loss_permille):
+                break
+            delay_us += plan.retransmit_us << attempt
+    return max(1, delay_us)
+
+
 class Network:
     """All paths and links of a world."""
 
@@ -119,8 +137,7 @@ class Network:
     def add(self, host: Host) -> None:
         """Connect a machine to all others."""
         for other in self._hosts.values():
-            spread = max(1, self.plan.latency_us - self.plan.latency_us_min)
-            latency_us = self.plan.latency_us_min + self._entropy.below(spread)
+            latency_us = draw_latency_us(self.plan, self._entropy)
             self._paths[host.index, other.index] = Path(latency_us)
             self._paths[other.index, host.index] = Path(latency_us)
         self._links[host.index] = {}
@@ -185,13 +202,7 @@ class Network:
         self.open_envelope(receiver, envelope)
 
     def _draw_delay_us(self, path: Path) -> int:
-        delay_us = self._entropy.jitter(path.latency_us, self.plan.jitter_permille)
-        if self.plan.loss_permille:
-            for attempt in range(RETRANSMISSIONS_MAX):
-                if not self._entropy.chance(self.plan.loss_permille):
-                    break
-                delay_us += self.plan.retransmit_us << attempt
-        return max(1, delay_us)
+        return draw_delay_us(self.plan, path.latency_us, self._entropy)
 
     # -- links -----------------------------------------------------------------------------------
 

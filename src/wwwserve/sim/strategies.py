@@ -1,8 +1,8 @@
 """The strategies a scenario can be played with, by name, and how a run of each is set up.
 
 A strategy of the network is a way to make its peers: `create_core` is where one that routes
-differently says so. The central ones are `sim.central`. `central-best` is no run of its own: it
-stands for whichever of several was best over all seeds.
+differently says so. Rules of other networks are `sim.baselines`, central schedulers `sim.central`.
+`central-best` is no run of its own: it stands for whichever of several was best over all seeds.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol, assert_never
 
 from wwwserve.core.peer import Peer
+from wwwserve.sim.baselines import BASELINES, BaselineTrial
 from wwwserve.sim.central import RULES, Central
-from wwwserve.sim.cluster import Cluster, CreateCore
+from wwwserve.sim.cluster import UNAWARE, Cluster, CreateCore
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.truth import UserRequest
 from wwwserve.sim.workload import Arrival
@@ -68,6 +69,13 @@ class NetworkStrategy:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleStrategy:
+    """Nodes that follow a rule of `sim.baselines`."""
+
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class CentralStrategy:
     """One scheduler in front of all engines."""
 
@@ -82,14 +90,16 @@ class BestStrategy:
     of: tuple[str, ...]
 
 
-Strategy = NetworkStrategy | CentralStrategy | BestStrategy
+Strategy = NetworkStrategy | RuleStrategy | CentralStrategy | BestStrategy
 
 BEST_OF = ("central-fresh", "central-pull", "central-length", "central-defer")
 """What `central-best` chooses from: the schedulers that know no more than a node."""
 
 STRATEGIES: dict[str, Strategy] = {
     "wwwserve": NetworkStrategy("the peer as it is", Peer),
+    UNAWARE: NetworkStrategy("the peer, not told which prompts begin alike", Peer),
     "single": NetworkStrategy("every node alone: all requests run where they enter", Peer),
+    **{name: RuleStrategy(baseline.about) for name, baseline in BASELINES.items()},
     "pool": CentralStrategy("one dispatcher that knows all lengths and adds up work"),
     **{name: CentralStrategy(rule.about) for name, rule in RULES.items()},
     "central-best": BestStrategy("the best of " + ", ".join(BEST_OF), BEST_OF),
@@ -120,6 +130,8 @@ def create_trial(scenario: Scenario, seed: int, name: str) -> AnyTrial:
     match strategy:
         case NetworkStrategy():
             return Cluster(scenario, seed, strategy=name, create_core=strategy.create_core)
+        case RuleStrategy():
+            return BaselineTrial(scenario, seed, BASELINES[name])
         case CentralStrategy():
             return Central(scenario, seed, name)
         case BestStrategy():

@@ -4,11 +4,14 @@ The workload makes requests whose outcome can be predicted: how long the true an
 an engine would call the request itself wrong. Checkers and measures compare what happened with it.
 """
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from wwwserve.core.effects import RequestError
 from wwwserve.core.sessions import Route
+from wwwserve.enginemodel import Thread
 from wwwserve.values.ids import NodeId, RequestId
 
 
@@ -51,6 +54,10 @@ class UserRequest:
     is_wrong: bool = False
     """Every engine would refuse it with a 4xx."""
     is_streamed: bool = True
+    thread: Thread | None = None
+    """What its prompt and answer are a part of; None: nothing else is like it."""
+    cached_tokens: int = 0
+    """Tokens of its prompt that its last engine had in its cache."""
     outcome: Outcome = Outcome.OPEN
     error: RequestError | None = None
     executor: int | None = None
@@ -78,3 +85,11 @@ class UserRequest:
     def is_offloaded(self) -> bool:
         """Whether another node than the user's own answered it."""
         return self.executor is not None and self.executor != self.origin
+
+
+def digest_outcomes(requests: Iterable[UserRequest]) -> str:
+    """A digest over what became of each request."""
+    digest = hashlib.blake2b(digest_size=16)
+    for request in requests:
+        digest.update(f"{request.outcome.value} {request.executor} {request.ended_us}".encode())
+    return digest.hexdigest()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.enginemodel import Demand, EngineProfile
+from wwwserve.sim.truth import UserRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,20 @@ class Job:
     """Of the answer, as its user allows; 0 = any number."""
     truth: Demand
     """What it will come to. For schedulers that are meant to know all; no other looks."""
+
+
+def create_job(request: UserRequest, number: int) -> Job:
+    """What may be known of a request by whoever places it."""
+    return Job(
+        number=number,
+        arrival_us=request.arrival_us,
+        prompt_tokens=request.prompt_tokens_estimate,
+        model=request.model,
+        home=request.origin,
+        client=request.client,
+        tokens_max=request.completion_tokens_max,
+        truth=Demand(request.prompt_tokens, request.completion_tokens),
+    )
 
 
 @dataclass(slots=True, eq=False)

@@ -1,12 +1,10 @@
 """A scenario played with one scheduler in front of its engines; nodes, links and faults are not."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
-from wwwserve.enginemodel import Demand
-from wwwserve.sim.central.jobs import Job, Scheduler, Station
+from wwwserve.sim.central.jobs import Job, Scheduler, Station, create_job
 from wwwserve.sim.central.pool import Dispatcher, PoolScheduler
 from wwwserve.sim.central.schedulers import RULES, CentralScheduler
 from wwwserve.sim.engines import PretendEngine, Run
@@ -14,7 +12,7 @@ from wwwserve.sim.objectives import parse_objective
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.profiles import get_profile, get_reference
 from wwwserve.sim.traces import list_demands
-from wwwserve.sim.truth import Outcome, UserRequest
+from wwwserve.sim.truth import Outcome, UserRequest, digest_outcomes
 from wwwserve.sim.workload import Arrival, create_entropy, draw_requests, draw_typical
 from wwwserve.sim.world import World
 from wwwserve.values.refusals import FailureKind
@@ -97,10 +95,7 @@ class Central:
 
     def get_digest(self) -> str:
         """A digest over what became of each request."""
-        digest = hashlib.blake2b(digest_size=16)
-        for request in self.requests.values():
-            digest.update(f"{request.outcome.value} {request.executor} {request.ended_us}".encode())
-        return digest.hexdigest()
+        return digest_outcomes(self.requests.values())
 
     def finish(self, work: _Work, outcome: Outcome) -> None:
         """A request is over."""
@@ -153,16 +148,7 @@ class Central:
     def _submit(self, request: UserRequest) -> None:
         self.requests[request.request] = request
         self._arrived += 1
-        job = Job(
-            number=self._arrived,
-            arrival_us=request.arrival_us,
-            prompt_tokens=request.prompt_tokens_estimate,
-            model=request.model,
-            home=request.origin,
-            client=request.client,
-            tokens_max=request.completion_tokens_max,
-            truth=Demand(request.prompt_tokens, request.completion_tokens),
-        )
+        job = create_job(request, self._arrived)
         work = self._works[job.number] = _Work(self, request, job)
         if request.patience_us:
             self.world.after(request.patience_us, lambda: self._give_up(work, Outcome.CANCELLED))
