@@ -5,9 +5,10 @@ same scenario with the unbroken peer runs clean.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import replace as alter
 
 import pytest
+from msgspec.structs import replace
 
 from wwwserve.core.chain import Loaded
 from wwwserve.core.effects import (
@@ -30,12 +31,22 @@ from wwwserve.sim.checkers import Violation
 from wwwserve.sim.cluster import Cluster, CreateCore
 from wwwserve.sim.fuzz import run_fuzz
 from wwwserve.sim.hosts import PeerSpins
-from wwwserve.sim.plans import Fault, NodePlan, PolicyValue, Scenario, WorkloadPlan
+from wwwserve.sim.plans import (
+    Fault,
+    LedgerPlan,
+    NodePlan,
+    PolicyValue,
+    Scenario,
+    WorkloadPlan,
+)
 from wwwserve.sim.runs import Verdict
 from wwwserve.values.limits import QUEUE_LENGTH_MAX
 from wwwserve.values.moments import SECOND, Moment
 
 END_US = 40 * SECOND
+EIGHT_US = 8 * 3_600 * SECOND
+NINE, TEN = 9 * 60, 10 * 60
+"""Minutes of the week."""
 
 
 class Broken:
@@ -86,27 +97,27 @@ class RunsAfterTheEnd(Broken):
 
 class ClaimsMoreSlots(Broken):
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
-        return replace(setup, models=tuple(replace(one, slots=99) for one in setup.models))
+        return alter(setup, models=tuple(alter(one, slots=99) for one in setup.models))
 
 
 class ForgetsItsPolicy(Broken):
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
-        return replace(setup, policy=PolicySettings(own_first=False))
+        return alter(setup, policy=PolicySettings(own_first=False))
 
 
 class ForgetsItsDisk(Broken):
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
-        return replace(setup, restored={})
+        return alter(setup, restored={})
 
 
 class IgnoresRoutes(Broken):
     def alter_event(self, event: Event) -> Event:
-        return replace(event, route=Route.AUTO) if isinstance(event, SubmitRequest) else event
+        return alter(event, route=Route.AUTO) if isinstance(event, SubmitRequest) else event
 
 
 class SwapsRoutes(Broken):
     def alter_event(self, event: Event) -> Event:
-        return replace(event, route=Route.LOCAL) if isinstance(event, SubmitRequest) else event
+        return alter(event, route=Route.LOCAL) if isinstance(event, SubmitRequest) else event
 
 
 class PretendsToAnswer(Broken):
@@ -131,17 +142,17 @@ class BelievesOldNews(Broken):
     def alter_effects(self, effects: list[Effect]) -> list[Effect]:
         facts = [effect.fact for effect in effects if isinstance(effect, Report)]
         changes = [fact for fact in facts if isinstance(fact, MemberChanged)]
-        return [*effects, *(Report(replace(one, version=one.version - 1)) for one in changes)]
+        return [*effects, *(Report(alter(one, version=one.version - 1)) for one in changes)]
 
 
 class QueuesWithoutEnd(Broken):
     def get_snapshot(self, now: Moment) -> Snapshot:
-        return replace(self.peer.get_snapshot(now), requests_queued=QUEUE_LENGTH_MAX + 1)
+        return alter(self.peer.get_snapshot(now), requests_queued=QUEUE_LENGTH_MAX + 1)
 
 
 class LosesCount(Broken):
     def get_snapshot(self, now: Moment) -> Snapshot:
-        return replace(self.peer.get_snapshot(now), requests_open=7_777)
+        return alter(self.peer.get_snapshot(now), requests_open=7_777)
 
 
 class NeverSleeps(Broken):
@@ -165,15 +176,14 @@ def make_scenario(
     *,
     local_permille: int = 0,
     network_permille: int = 0,
+    is_paid: bool = False,
 ) -> Scenario:
-    """Three nodes with one policy, all users at the first."""
+    """Three nodes with one policy, all users at the first; the world begins on Monday at 08:00."""
+    node = NodePlan(policy=policy or {}, local_zero_us=EIGHT_US)
     return Scenario(
         name="checked",
-        nodes={
-            "crowded": NodePlan(share=1, policy=policy or {}),
-            "second": NodePlan(policy=policy or {}),
-            "third": NodePlan(policy=policy or {}),
-        },
+        nodes={"crowded": replace(node, share=1), "second": node, "third": node},
+        ledger=LedgerPlan() if is_paid else None,
         workload=WorkloadPlan(
             load_permille=700, local_permille=local_permille, network_permille=network_permille
         ),
@@ -212,6 +222,19 @@ BREAKAGES: list[tuple[str, Callable[[PeerSetup], Broken], Scenario]] = [
     ("policy", ForgetsItsPolicy, make_scenario({"target_utilisation_permille": 100})),
     ("policy", ForgetsItsPolicy, make_scenario({"deny_models": ("pretend/base",)})),
     ("policy", ForgetsItsPolicy, make_scenario({"allow_nodes": ("third",)})),
+    ("policy", ForgetsItsPolicy, make_scenario({"hours": ((NINE, TEN),)})),
+    ("policy", ForgetsItsPolicy, make_scenario({"idle_only": True})),
+    ("policy", ForgetsItsPolicy, make_scenario({"reserve_concurrency": 3})),
+    ("policy", ForgetsItsPolicy, make_scenario({"completion_tokens_max": 1_000})),
+    ("policy", ForgetsItsPolicy, make_scenario({"context_tokens_max": 1_000})),
+    ("policy", ForgetsItsPolicy, make_scenario({"body_bytes_max": 1_000})),
+    ("policy", ForgetsItsPolicy, make_scenario({"requests_per_minute_max": 2})),
+    ("policy", ForgetsItsPolicy, make_scenario({"requests_per_minute_per_peer_max": 2})),
+    ("policy", ForgetsItsPolicy, make_scenario({"tokens_per_day_max": 50_000})),
+    ("policy", ForgetsItsPolicy, make_scenario({"tokens_per_day_per_peer_max": 50_000})),
+    ("budget", ForgetsItsPolicy, make_scenario({"offload_price_max": 5}, is_paid=True)),
+    ("budget", ForgetsItsPolicy, make_scenario({"offload_credits_per_hour_max": 9}, is_paid=True)),
+    ("budget", ForgetsItsPolicy, make_scenario({"offload_credits_per_day_max": 9}, is_paid=True)),
     ("version", BelievesOldNews, PLAIN),
     ("own-version", ForgetsItsDisk, PLAIN),
     ("bounds", QueuesWithoutEnd, PLAIN),
@@ -230,7 +253,7 @@ def test_a_broken_peer_is_caught(rule: str, create_core: CreateCore, scenario: S
     assert caught.value.rule == rule
 
 
-@pytest.mark.parametrize("scenario", [PLAIN, *(scenario for _, _, scenario in BREAKAGES[7:18])])
+@pytest.mark.parametrize("scenario", [PLAIN, *(scenario for _, _, scenario in BREAKAGES[7:31])])
 def test_the_unbroken_peer_runs_clean(scenario: Scenario) -> None:
     play(scenario, Peer)
 

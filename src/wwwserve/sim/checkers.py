@@ -13,6 +13,7 @@ from wwwserve.core.effects import (
     AcceptOffer,
     Effect,
     EndRequest,
+    ExtendPayment,
     Report,
     RequestErrorCode,
     SendMessage,
@@ -24,9 +25,9 @@ from wwwserve.core.events import (
     Depart,
     Departure,
     Event,
+    MachineRead,
     OfferCancelled,
     OfferReceived,
-    SetPolicy,
     StreamEnded,
     StreamFailed,
     SubmitRequest,
@@ -36,6 +37,7 @@ from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Role, Route, ServedModel, SessionId
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.sim.hosts import Host
+from wwwserve.sim.policy_checker import PolicyWatch, Standing
 from wwwserve.sim.truth import UserRequest
 from wwwserve.values.ids import NodeId, RequestId, node_prefix, request_text
 from wwwserve.values.limits import (
@@ -59,7 +61,6 @@ from wwwserve.wire import (
 )
 
 _RECORD_DECODER = msgspec.msgpack.Decoder(PeerRecord)
-_PERMILLE = 1000
 
 
 class Violation(Exception):
@@ -72,23 +73,16 @@ class Violation(Exception):
 
 
 @dataclass(slots=True)
-class _Work:
-    origin: NodeId
-    model: ServedModel
-
-
-@dataclass(slots=True)
 class _Book:
     """What a checker holds of one life of one host."""
 
-    policy: PolicySettings
+    watch: PolicyWatch
     models: tuple[ServedModel, ...]
     requests: dict[RequestId, SubmitRequest] = field(default_factory=dict)
     running: dict[SessionId, ServedModel] = field(default_factory=dict)
     """What occupies an own engine."""
     sessions: dict[RequestId, list[SessionId]] = field(default_factory=dict)
     offers: dict[SessionId, OfferReceived] = field(default_factory=dict)
-    works: dict[SessionId, _Work] = field(default_factory=dict)
     statuses: dict[NodeId, MemberStatus] = field(default_factory=dict)
     versions: dict[NodeId, int] = field(default_factory=dict)
     last_session: int = -1
@@ -108,22 +102,23 @@ class Checkers:
 
     def on_birth(self, host: Host, policy: PolicySettings, models: tuple[ServedModel, ...]) -> None:
         """A process starts with this policy."""
-        self._books[host.index] = _Book(policy, models)
+        self._books[host.index] = _Book(PolicyWatch(policy), models)
 
     # -- events ----------------------------------------------------------------------------------
 
     def on_event(self, host: Host, event: Event) -> None:
         """Note what the peer is about to learn."""
         book = self._books[host.index]
+        book.watch.on_event(host, event)
         match event:
             case SubmitRequest():
                 book.requests[RequestId(event.summary.request)] = event
             case StreamEnded() | StreamFailed() | OfferCancelled():
                 _end_session(book, event.session)
+            case MachineRead():
+                book.watch.note_reading(host, event, _count_own(book))
             case OfferReceived():
                 book.offers[event.session] = event
-            case SetPolicy():
-                book.policy = event.policy
             case Depart():
                 book.is_drained = event.departure is not Departure.RESUME
             case _:
@@ -141,8 +136,8 @@ class Checkers:
                 self._check_message(host, book, effect.peer, effect.message)
             case StartLocal() | StartRemote():
                 self._check_start(host, book, effect)
-            case StopSession():
-                _end_session(book, effect.session)
+            case StopSession() | ExtendPayment():
+                _note_session(book, effect)
             case EndRequest():
                 self._check_end(host, book, effect)
             case AcceptOffer():
@@ -169,6 +164,7 @@ class Checkers:
     def _check_local(self, host: Host, book: _Book, effect: StartLocal) -> None:
         if book.requests[effect.request].route is Route.NETWORK:
             raise Violation("route", host, "a request for the network only runs here")
+        book.watch.note_own(host)
         self._occupy(host, book, effect.session, effect.model)
 
     def _check_remote(self, host: Host, book: _Book, effect: StartRemote) -> None:
@@ -178,13 +174,18 @@ class Checkers:
         if submitted.allowed_executors and effect.peer not in submitted.allowed_executors:
             raise Violation("route", host, "a request is sent to a node its user did not allow")
         self._check_partner(host, book, effect.peer)
+        fault = book.watch.find_offload_fault(host, effect)
+        if fault:
+            raise Violation("budget", host, fault)
+        if effect.payment is not None:
+            book.watch.note_hold(effect.session, effect.payment.terms)
 
     def _check_partner(self, host: Host, book: _Book, peer: NodeId) -> None:
         status = book.statuses.get(peer)
         if status is not MemberStatus.ALIVE:
             held = status.value if status else "unknown"
             raise Violation("partner", host, f"work is sent to {node_prefix(peer)}, held {held}")
-        policy = book.policy
+        policy = book.watch.policy
         if peer in policy.deny_nodes:
             raise Violation("partner", host, f"work is sent to {node_prefix(peer)}, denied")
         if policy.offload_nodes and peer not in policy.offload_nodes:
@@ -209,37 +210,26 @@ class Checkers:
         offer = book.offers.pop(effect.session, None)
         if offer is None:
             raise Violation("accept", host, f"{effect.session} is accepted but was not offered")
-        fault = self._find_policy_fault(book, offer, effect.model)
+        if book.is_drained:
+            raise Violation("policy", host, "a drained node takes work")
+        standing = self._describe_standing(book, offer, effect.model)
+        fault = book.watch.find_fault(host, offer, effect.model, standing)
         if fault:
             raise Violation("policy", host, fault)
-        book.works[effect.session] = _Work(offer.peer, effect.model)
+        book.watch.note_work(host, offer, effect.model)
         self._occupy(host, book, effect.session, effect.model)
 
-    def _find_policy_fault(self, book: _Book, event: OfferReceived, model: ServedModel) -> str:
-        policy, summary, works = book.policy, event.offer.summary, book.works.values()
-        name = model.offer.model
+    def _describe_standing(self, book: _Book, offer: OfferReceived, model: ServedModel) -> Standing:
         used, slots = _count_slots(book, model)
-        faults = {
-            "a drained node takes work": book.is_drained,
-            "a denied node's work is taken": event.peer in policy.deny_nodes,
-            "an unlisted node's work is taken": bool(policy.allow_nodes)
-            and event.peer not in policy.allow_nodes,
-            "a denied model is shared": name in policy.deny_models,
-            "an unlisted model is shared": bool(policy.allow_models)
-            and name not in policy.allow_models,
-            "a model runs that was not asked for": name not in summary.models,
-            "work is taken though nothing is": policy.accept_permille == 0,
-            "a prompt is too long": summary.prompt_tokens > policy.prompt_tokens_max,
-            "an answer is too long": summary.completion_tokens_max > policy.completion_tokens_max,
-            "a body is too large": summary.body_bytes > policy.body_bytes_max,
-            "too much runs for others": len(works) >= policy.concurrent_max,
-            "too much runs for one node": sum(1 for work in works if work.origin == event.peer)
-            >= policy.concurrent_per_peer_max,
-            "the target utilisation is passed for others": policy.own_first
-            and model.is_slots_known
-            and used * _PERMILLE >= policy.target_utilisation_permille * slots,
-        }
-        return next((fault for fault, is_so in faults.items() if is_so), "")
+        wanted = offer.offer.summary.models
+        waiting = [
+            request
+            for request, submitted in book.requests.items()
+            if submitted.route is Route.LOCAL
+            and set(submitted.summary.models) & set(wanted)
+            and not any(session in book.running for session in book.sessions.get(request, ()))
+        ]
+        return Standing(used, slots, _count_own(book), len(waiting))
 
     def _occupy(self, host: Host, book: _Book, session: SessionId, model: ServedModel) -> None:
         book.running[session] = model
@@ -300,10 +290,22 @@ class Checkers:
             raise Violation("bounds", host, detail)
 
 
+def _note_session(book: _Book, effect: StopSession | ExtendPayment) -> None:
+    if isinstance(effect, StopSession):
+        _end_session(book, effect.session)
+    else:
+        book.watch.note_hold(effect.session, effect.payment.terms)
+
+
 def _end_session(book: _Book, session: SessionId) -> None:
     book.running.pop(session, None)
-    book.works.pop(session, None)
+    book.watch.end_work(session)
     book.offers.pop(session, None)
+
+
+def _count_own(book: _Book) -> int:
+    """Own users' requests on own engines."""
+    return sum(1 for session in book.running if session.role is Role.ORIGIN)
 
 
 def _count_slots(book: _Book, model: ServedModel) -> tuple[int, int]:
