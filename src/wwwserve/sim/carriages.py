@@ -107,7 +107,11 @@ class EngineRun:
             self._tell(StreamEnded(self.end.session, usage, _DIGEST))
         elif self.end.is_open:
             tokens = usage.completion_tokens
-            stated = Usage(usage.prompt_tokens, self.end.host.person.state_tokens(tokens))
+            stated = Usage(
+                usage.prompt_tokens,
+                self.end.host.person.state_tokens(tokens),
+                usage.cached_tokens,
+            )
             carriage.give(self.tokens, lambda: self._end(carriage, stated))
 
     def _end(self, carriage: "Carriage", usage: Usage) -> None:

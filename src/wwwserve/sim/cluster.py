@@ -53,6 +53,7 @@ from wwwserve.sim.policies import create_policy, is_idleness_asked
 from wwwserve.sim.profiles import get_reference
 from wwwserve.sim.serving import create_models, find_seats
 from wwwserve.sim.streams import Streams
+from wwwserve.sim.summaries import create_summary
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import (
     Arrival,
@@ -66,7 +67,6 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import SECOND
 from wwwserve.values.parameters import MAIN, TINY, compute_network_id
 from wwwserve.values.refusals import BadInput
-from wwwserve.wire import Endpoint, RequestSummary
 
 if TYPE_CHECKING:
     from wwwserve.core.facts import Fact
@@ -74,6 +74,8 @@ if TYPE_CHECKING:
 CreateCore = Callable[[PeerSetup, Loaded | None], AnyPeer]
 """Makes a peer: `core.peer.Peer`, or a scripted one in a test."""
 
+UNAWARE = "wwwserve-no-prefix"
+"""The strategy of peers that are not told which prompts begin alike."""
 INSPECTION_PERIOD_US = SECOND
 """How often checkers look at every peer's snapshot."""
 _REFUSALS = (
@@ -198,7 +200,11 @@ class Cluster:
         route = Route.LOCAL if self._strategy == "single" else request.route
         host.tell(
             SubmitRequest(
-                self._create_summary(request),
+                create_summary(
+                    request,
+                    body_bytes_per_token=self.scenario.body_bytes_per_token,
+                    is_prefix_told=self._strategy != UNAWARE,
+                ),
                 route,
                 request.allowed_executors,
                 body_digest=compute_body_digest(request) if self.ledger else b"",
@@ -360,18 +366,6 @@ class Cluster:
             self._await_next(requests)
 
         self.world.at(request.arrival_us, arrive)
-
-    def _create_summary(self, request: UserRequest) -> RequestSummary:
-        return RequestSummary(
-            request=request.request,
-            endpoint=Endpoint.CHAT,
-            models=(request.model,),
-            prompt_tokens=request.prompt_tokens_estimate,
-            completion_tokens_max=request.completion_tokens_max,
-            body_bytes=request.prompt_tokens * self.scenario.body_bytes_per_token,
-            deadline_us=request.deadline_us,
-            is_streamed=request.is_streamed,
-        )
 
     def _go_away(self, host: Host, request: UserRequest) -> None:
         if request.outcome is Outcome.OPEN:

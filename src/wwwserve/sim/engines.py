@@ -69,6 +69,8 @@ class Run:
     is_alive: bool = True
     has_begun: bool = False
     """Its first token was made."""
+    cached_tokens: int = 0
+    """Of its prompt, those the cache had."""
 
 
 class PretendEngine:
@@ -201,7 +203,7 @@ class PretendEngine:
         wanted = max(1, tokens.get(run.fate, run.request.completion_tokens))
         self._advance()
         try:
-            demand = Demand(run.request.prompt_tokens, wanted)
+            demand = Demand(run.request.prompt_tokens, wanted, run.request.thread)
             self._model.submit(run.name, demand, Moment(self._world.now_us))
         except Refusal as refusal:
             may_fit_later = refusal.severity is Severity.IGNORE
@@ -247,16 +249,17 @@ class PretendEngine:
         if self.is_hung:
             return
         for iteration in self._model.advance(Moment(self._world.now_us)):
-            for name in iteration.first:
-                self._give_first(name)
+            for name, cached in zip(iteration.first, iteration.cached_tokens, strict=True):
+                self._give_first(name, cached)
             for name in iteration.finished:
                 self._finish(name)
 
-    def _give_first(self, name: SequenceId) -> None:
+    def _give_first(self, name: SequenceId, cached_tokens: int) -> None:
         run = self._runs.get(name)
         if run is None:
             return
         run.has_begun = True
+        run.cached_tokens = run.request.cached_tokens = cached_tokens
         if run.fate is not _Fate.BROKEN_BEFORE:
             if self.tells_progress:
                 self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
@@ -281,7 +284,9 @@ class PretendEngine:
             case _Fate.BROKEN_MIDWAY:
                 run.listener.on_failure(FailureKind.BROKEN, 0, "the engine broke off mid-way")
             case _:
-                run.listener.on_end(Usage(request.prompt_tokens, request.completion_tokens))
+                run.listener.on_end(
+                    Usage(request.prompt_tokens, request.completion_tokens, run.cached_tokens)
+                )
 
 
 def _fail(run: Run, kind: FailureKind, status: int, detail: str) -> Action:

@@ -48,6 +48,8 @@ class Measures:
     """Requests a second that met the first objective."""
     offloaded: float
     """Share of the completed that another node answered."""
+    prefix_hits: float
+    """Share of the prompts' tokens that the engines had in their caches and did not read."""
     messages_per_request: float
     """Probes, quotes and stream frames other than output, per request."""
     membership_rate: float
@@ -80,6 +82,9 @@ def measure(result: RunResult) -> Measures:
         tpot_s=compute_spread([_get_tpot_us(one) for one in completed]),
         goodput_rps=good / arriving_s,
         offloaded=_share(sum(one.is_offloaded for one in completed), len(completed)),
+        prefix_hits=_share(
+            sum(one.cached_tokens for one in completed), sum(one.prompt_tokens for one in completed)
+        ),
         messages_per_request=_share(asking + result.frame_count, len(result.requests)),
         membership_rate=membership / seconds / len(result.node_names),
         served={

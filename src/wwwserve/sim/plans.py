@@ -150,6 +150,24 @@ class Piece(
     """The nodes' shares in it, where they differ from the plans'."""
 
 
+class ConversationsPlan(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """Conversations of several turns; those of one tenant begin with the same system prompt."""
+
+    tenants: Annotated[int, Meta(ge=1, le=1_000)] = 12
+    system_tokens: LengthPlan = LengthPlan(low=100, median=700, p90=2_000, high=3_000)
+    question_tokens: LengthPlan = LengthPlan(low=5, median=40, p90=250, high=1_500)
+    more_permille: Annotated[int, Meta(ge=0, le=990)] = 800
+    """Chance of a further turn after each: 800 makes five turns on average."""
+    think_us: Positive = 30 * SECOND
+    """From an answer to the next question, on average."""
+    token_us: Natural = 30 * MILLISECOND
+    """How long its user waits for each token of an answer, and reads it."""
+    context_tokens: Positive = 16_384
+    """A conversation ends before it is longer."""
+
+
 class WorkloadPlan(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
@@ -163,6 +181,8 @@ class WorkloadPlan(
     """A trace that ships with wwwserve, for the arrivals and lengths; empty = they are drawn."""
     is_client_at_home: bool = True
     """Each client of a trace talks to one node; else every request enters by the shares alone."""
+    conversations: ConversationsPlan | None = None
+    """Each request is a turn of one, at the load's steady rate; its prompt is all said before."""
     prompt_tokens: LengthPlan = LengthPlan(low=20, median=300, p90=1_500, high=4_000)
     completion_tokens: LengthPlan = LengthPlan(low=5, median=120, p90=400, high=1_000)
     pieces: tuple[Piece, ...] = ()
@@ -232,7 +252,8 @@ class Fault(
     other: str = ""
     """With `one-way`: whom it cannot reach."""
     for_us: Natural = 0
-    """How long; a killed node starts again after it, or stays away with 0."""
+    """How long; a killed node starts again after it, or stays away with 0. With `leave`: until the
+    process ends."""
     policy: dict[str, PolicyValue] = {}
     """With `policy`: what it is set to."""
 

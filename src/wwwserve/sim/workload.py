@@ -6,19 +6,20 @@ they do not wait for answers.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import assert_never
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.sessions import Route
-from wwwserve.enginemodel import Demand
+from wwwserve.enginemodel import Demand, Thread
+from wwwserve.sim.chance import draw_exponential, draw_length
+from wwwserve.sim.conversations import Turn, draw_conversations, draw_turns
 from wwwserve.sim.plans import LengthPlan, NodePlan, Piece, Scenario, WorkloadPlan
 from wwwserve.sim.profiles import compute_pooled_us
 from wwwserve.sim.truth import UserRequest
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.moments import SECOND
 
-_RESOLUTION = 2**32
 _TYPICAL_REQUESTS = 1_000
 """Drawn to know what a workload costs on average."""
 _PERMILLE = 1000
@@ -33,6 +34,8 @@ class Arrival:
     prompt_tokens: int
     completion_tokens: int
     client: str = ""
+    thread: Thread | None = None
+    """What its prompt and answer are a part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +48,6 @@ class Population:
     def get_models(self) -> list[str]:
         """Everything somebody serves, in one fixed order."""
         return sorted({model for node in self.nodes for model in node.models})
-
-
-def draw_exponential(entropy: Entropy, mean_us: int) -> int:
-    """A waiting time of a Poisson process, exactly distributed (von Neumann, 1951).
-
-    Uniform draws are compared, nothing is rounded but the result: the length of a falling run
-    decides whether its first draw is taken.
-    """
-    whole = 0
-    while True:
-        first = last = entropy.below(_RESOLUTION)
-        length = 1
-        while (draw := entropy.below(_RESOLUTION)) < last:
-            last = draw
-            length += 1
-        if length % 2:
-            return mean_us * (whole * _RESOLUTION + first) // _RESOLUTION
-        whole += 1
-
-
-def draw_length(entropy: Entropy, plan: LengthPlan) -> int:
-    """A number of tokens: even within each of the plan's stretches."""
-    points = plan.get_points()
-    share = entropy.below(_PERMILLE) if plan.quantiles else entropy.below(10) * _PERMILLE // 10
-    after = next(index for index, (below, _) in enumerate(points) if share < below)
-    low, high = points[after - 1][1], points[after][1]
-    return low + entropy.below(high - low + 1)
 
 
 def compute_mean_length(plan: LengthPlan) -> int:
@@ -91,12 +67,22 @@ def compute_interval_us(scenario: Scenario) -> int:
 def draw_typical(plan: WorkloadPlan) -> list[Demand]:
     """What a workload asks of engines: always the same sample of it."""
     entropy = Entropy(b"a typical workload")
+    if plan.conversations is not None:
+        return [
+            Demand(turn.prompt_tokens, turn.completion_tokens)
+            for turn in _draw_typical_turns(plan, entropy)
+        ]
     return [
         Demand(
             draw_length(entropy, plan.prompt_tokens), draw_length(entropy, plan.completion_tokens)
         )
         for _ in range(_TYPICAL_REQUESTS)
     ]
+
+
+def _draw_typical_turns(plan: WorkloadPlan, entropy: Entropy) -> list[Turn]:
+    talks = draw_conversations(plan, entropy)
+    return list(islice(chain.from_iterable(talks), _TYPICAL_REQUESTS))
 
 
 def draw_requests(
@@ -124,6 +110,10 @@ def create_requests(
     scenario: Scenario, population: Population, entropy: Entropy
 ) -> Iterator[UserRequest]:
     """All requests of a scenario in the order of their arrival."""
+    if scenario.workload.conversations is not None:
+        turns = _draw_all_turns(scenario, entropy)
+        yield from create_traced_requests(scenario, population, entropy, turns)
+        return
     arrivals = _draw_arrivals(scenario, entropy)
     for number, arrival in enumerate(arrivals):
         origin = _draw_origin(scenario, population, entropy, arrival.at_us)
@@ -139,7 +129,10 @@ def create_traced_requests(
     homes: dict[str, int] = {}
     for number, row in enumerate(trace):
         origin = _draw_origin(scenario, population, entropy, row.at_us)
-        if row.client and scenario.workload.is_client_at_home:
+        if row.thread is not None:
+            # Whoever talks stays where the talk began; its tenant may have users everywhere.
+            origin = homes.setdefault(f"thread {row.thread.name}", origin)
+        elif row.client and scenario.workload.is_client_at_home:
             origin = homes.setdefault(row.client, origin)
         yield _create_request(
             scenario, population, entropy, number=number, arrival=row, origin=origin
@@ -153,6 +146,30 @@ def _draw_origin(scenario: Scenario, population: Population, entropy: Entropy, a
     if piece is not None and piece.shares:
         weights = piece.shares
     return _draw_weighted(entropy, weights)
+
+
+def _compute_usual_us(scenario: Scenario) -> int:
+    """Mean time between requests at the scenario's load or rate."""
+    plan = scenario.workload
+    if plan.requests_per_hour:
+        return _HOUR_US // plan.requests_per_hour
+    return compute_interval_us(scenario) * _PERMILLE // max(1, plan.load_permille)
+
+
+def _draw_all_turns(scenario: Scenario, entropy: Entropy) -> list[Arrival]:
+    plan = scenario.workload
+    typical = _draw_typical_turns(plan, Entropy(b"a typical workload"))
+    talks = sum(turn.at_us == 0 for turn in typical)
+    turns = draw_turns(
+        plan,
+        entropy,
+        interval_us=_compute_usual_us(scenario) * len(typical) // talks,
+        duration_us=scenario.duration_us,
+    )
+    return [
+        Arrival(turn.at_us, turn.prompt_tokens, turn.completion_tokens, turn.client, turn.thread)
+        for turn in turns
+    ]
 
 
 def _draw_arrivals(scenario: Scenario, entropy: Entropy) -> Iterator[Arrival]:
@@ -207,6 +224,7 @@ def _create_request(
         completion_tokens=arrival.completion_tokens,
         model=entropy.pick(population.get_models()),
         client=arrival.client,
+        thread=arrival.thread,
         route=_draw_route(plan, entropy),
     )
     request.completion_tokens_max = _compute_allowed_tokens(plan, request)

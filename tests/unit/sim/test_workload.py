@@ -9,6 +9,7 @@ import pytest
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.enginemodel import Demand
+from wwwserve.sim.chance import draw_exponential, draw_length
 from wwwserve.sim.measures import compute_percentile, compute_spread
 from wwwserve.sim.plans import LengthPlan, Scenario
 from wwwserve.sim.profiles import compute_pooled_us
@@ -28,8 +29,6 @@ from wwwserve.sim.workload import (
     compute_mean_length,
     create_requests,
     create_traced_requests,
-    draw_exponential,
-    draw_length,
 )
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import SECOND

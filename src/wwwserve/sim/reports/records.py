@@ -22,6 +22,7 @@ SUMMARISED = (
     "refused",
     "goodput_rps",
     "offloaded",
+    "prefix_hits",
     "messages_per_request",
 )
 _DIGITS = 6
