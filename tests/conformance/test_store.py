@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from wwwserve.adapters.storage import MemoryStore, SqliteStore
+from wwwserve.adapters.storage.sqlite import PROMPT_COMMITS_MAX
 from wwwserve.core.lanes import Lane
 from wwwserve.ports.store import Store, StoreFailed
 
@@ -171,6 +172,32 @@ async def test_nothing_is_written_after_a_failure(tmp_path: Path) -> None:
         assert connection.execute("SELECT key FROM gone").fetchall() == [(b"before",)]
 
 
+async def test_what_gathers_beside_the_feed_lane_is_moved_into_it(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    for number in range(3 * PROMPT_COMMITS_MAX):
+        await write(store, Lane.FEED, {b"same": b"%d" % number})
+    gathered = (tmp_path / "feed.sqlite-wal").stat().st_size
+    assert gathered < 2 * PROMPT_COMMITS_MAX * 4_200, "a page or two for each commit of one turn"
+    await store.close()
+    assert SqliteStore(tmp_path).read(Lane.FEED) == {b"same": b"%d" % (3 * PROMPT_COMMITS_MAX - 1)}
+
+
+async def test_nobody_waits_in_the_event_loop_for_a_file_that_another_holds(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    await write(store, Lane.FEED, {b"first": b"1"})
+    told: list[StoreFailed | None] = []
+    with closing(sqlite3.connect(tmp_path / "feed.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.write(Lane.FEED, {b"second": b"2"}, told.append)
+        store.write(Lane.FEED, {b"third": b"3"}, told.append)
+        await asyncio.sleep(0)
+        assert not told
+        other.execute("COMMIT")
+    await store.close()
+    assert told == [None, None]
+    assert SqliteStore(tmp_path).read(Lane.FEED).keys() == {b"first", b"second", b"third"}
+
+
 @pytest.mark.parametrize("content", [b"this is no database at all" * 100, b"\0" * 8_192])
 async def test_a_damaged_file_is_reported_and_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "book.sqlite"
@@ -190,7 +217,7 @@ async def test_a_file_of_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lane", [Lane.BOOK, Lane.CHAIN])
+@pytest.mark.parametrize("lane", [Lane.BOOK, Lane.FEED, Lane.CHAIN])
 def test_kill_9_loses_nothing_acknowledged_and_tears_nothing(tmp_path: Path, lane: Lane) -> None:
     command = [sys.executable, "-c", WRITING_PROCESS, str(tmp_path), lane.name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

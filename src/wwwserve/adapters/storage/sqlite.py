@@ -4,6 +4,11 @@ A commit costs the same for one write as for a hundred, so the writer takes what
 since its last commit. Each lane has its own file and thread: a slow lane delays no other. Files are
 in write-ahead mode. `NORMAL` survives the death of the process at any instant, `FULL` also the loss
 of power (sqlite.org/wal.html, sqlite.org/pragma.html#pragma_synchronous).
+
+A user waits for each write to the feed lane, and to wake a thread takes longer than the write: it
+hands a page or two to the system and waits for no disk. So while that lane's thread has nothing to
+do, its caller writes at once. What waits for a disk stays the thread's: to move what has gathered
+into the file, and the write after that, which begins the write-ahead log anew and syncs it.
 """
 
 import asyncio
@@ -23,6 +28,10 @@ WRITES_QUEUED_MAX = 8_192
 """Writes waiting for one lane's disk. One more fails: a disk that far behind is as good as dead."""
 COMMIT_WRITES_MAX = 512
 """Writes in one commit, so that the first of them does not wait long for the last."""
+PROMPT_COMMITS_MAX = 1_000
+"""Commits of the feed lane between two moves into its file: some 10 MiB of write-ahead log."""
+PROMPT_BYTES_MAX = 64 * 1024
+"""A larger write is left to the thread."""
 LOCK_WAIT_SECONDS = 5.0
 """How long another process may hold a file (a backup, say) before a write fails."""
 
@@ -35,6 +44,7 @@ _SYNCHRONOUS = {
     Lane.VOTES: "FULL",
     Lane.CHAIN: "FULL",
 }
+_PROMPT_LANES = frozenset({Lane.FEED})
 _CREATE = "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL)"
 _READ = "SELECT key, value FROM entries ORDER BY key"
 _READ_RANGE = "SELECT key, value FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
@@ -113,6 +123,11 @@ class _Write:
     loop: asyncio.AbstractEventLoop
     on_durable: OnDurable
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it is written in no time."""
+        return sum(len(value or b"") for _, value in self.changes) <= PROMPT_BYTES_MAX
+
     def acknowledge(self, failure: StoreFailed | None) -> None:
         """Tell the writer's caller, on its own event loop."""
         # A loop that was closed meanwhile has nobody left to tell.
@@ -121,7 +136,7 @@ class _Write:
 
 
 class _Writer:
-    """The one thread that writes one lane's file."""
+    """The one thread that writes one lane's file, but for what its caller may write itself."""
 
     def __init__(self, path: Path, lane: Lane) -> None:
         self._path = path
@@ -129,12 +144,23 @@ class _Writer:
         self._queue: list[_Write] = []
         self._changed = Condition()
         self._is_finishing = False
+        self._connection: sqlite3.Connection | None = None
+        """The lane's file, for the caller of `put`; None while it is the thread's alone."""
+        self._commits = 0
+        """Since what had gathered was last moved into the file."""
         self._thread = Thread(target=self._run, name=f"store-{lane.value}", daemon=True)
         self._thread.start()
 
     def put(self, write: _Write) -> None:
-        """Queue a write; at the bound it fails at once."""
+        """Do a write now if that is quick, else queue it; at the bound it fails at once."""
         with self._changed:
+            if self._connection is not None and self._is_prompt(write):
+                failure = self._commit(self._connection, (write,))
+                if failure is None:
+                    write.loop.call_soon(write.on_durable, None)
+                    return
+                # A file that another process holds is waited for by the thread; it finds, and ends
+                # with, whatever else is wrong.
             is_full = len(self._queue) >= WRITES_QUEUED_MAX
             if not is_full:
                 self._queue.append(write)
@@ -154,12 +180,15 @@ class _Writer:
         """Return once the thread has ended."""
         self._thread.join()
 
+    def _is_prompt(self, write: _Write) -> bool:
+        return not self._queue and self._commits < PROMPT_COMMITS_MAX and write.is_small
+
     def _run(self) -> None:
         failure: StoreFailed | None = None
         try:
             with closing(_open(self._path, self._lane)) as connection:
-                while batch := self._take():
-                    failure = self._commit(connection, batch)
+                while batch := self._take(connection):
+                    failure = self._move_and_commit(connection, batch)
                     for write in batch:
                         write.acknowledge(failure)
                     if failure is not None:
@@ -167,18 +196,39 @@ class _Writer:
         except (sqlite3.Error, OSError) as error:
             failure = _describe(self._path, error)
         # After a failure nothing may be written any more: order would be lost.
-        while batch := self._take():
+        while batch := self._take(None):
             for write in batch:
                 write.acknowledge(failure)
 
-    def _take(self) -> list[_Write]:
-        """Wait for writes; an empty list means that there will be none."""
+    def _take(self, connection: sqlite3.Connection | None) -> list[_Write]:
+        """Wait for writes; an empty list means that there will be none.
+
+        Meanwhile the caller of `put` may use the connection of a lane that is to be prompt.
+        """
         with self._changed:
+            if connection is not None and self._lane in _PROMPT_LANES:
+                connection.execute("PRAGMA busy_timeout = 0")
+                self._connection = connection
             while not self._queue and not self._is_finishing:
                 self._changed.wait()
+            self._connection = None
             batch = self._queue[:COMMIT_WRITES_MAX]
             del self._queue[:COMMIT_WRITES_MAX]
             return batch
+
+    def _move_and_commit(
+        self, connection: sqlite3.Connection, batch: Sequence[_Write]
+    ) -> StoreFailed | None:
+        """Commit, and before that move what has gathered into the file, where nothing else does."""
+        if self._lane in _PROMPT_LANES:
+            try:
+                connection.execute(f"PRAGMA busy_timeout = {round(LOCK_WAIT_SECONDS * 1_000)}")
+                if self._commits >= PROMPT_COMMITS_MAX:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    self._commits = 0
+            except sqlite3.Error as error:
+                return _describe(self._path, error)
+        return self._commit(connection, batch)
 
     def _commit(
         self, connection: sqlite3.Connection, batch: Sequence[_Write]
@@ -193,8 +243,10 @@ class _Writer:
                         connection.execute(_PUT, (key, value))
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            # Closing the connection rolls back what was begun.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             return _describe(self._path, error)
+        self._commits += 1
         return None
 
 
@@ -205,10 +257,19 @@ def _open(path: Path, lane: Lane) -> sqlite3.Connection:
     # opened here: to close it again would end the locks that other connections of ours have on it.
     with suppress(FileExistsError):
         path.touch(mode=_OWNER_FILE, exist_ok=False)
-    connection = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None)
+    is_shared = lane in _PROMPT_LANES
+    connection = sqlite3.connect(
+        path,
+        timeout=LOCK_WAIT_SECONDS,
+        isolation_level=None,
+        # Two threads use it, in turn.
+        check_same_thread=not is_shared,
+    )
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[lane]}")
+        if is_shared:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
         # On macOS a plain fsync leaves the drive's own cache unwritten; elsewhere: no effect.
         connection.execute(f"PRAGMA fullfsync = {_SYNCHRONOUS[lane] == 'FULL'}")
         _prepare(connection)
