@@ -71,6 +71,8 @@ class Run:
     """Its first token was made."""
     cached_tokens: int = 0
     """Of its prompt, those the cache had."""
+    told: int = 0
+    """Tokens its listener has heard of."""
 
 
 class PretendEngine:
@@ -270,7 +272,11 @@ class PretendEngine:
             self._advance()
         if run.is_alive and not self.is_hung:
             self._world.after(PROGRESS_PERIOD_US, lambda: self._give_progress(run))
-            run.listener.on_progress(self._model.count_made(run.name))
+            made = self._model.count_made(run.name)
+            # A stream that lost its place in the cache is silent until it has one again.
+            if made > run.told:
+                run.told = made
+                run.listener.on_progress(made)
 
     def _finish(self, name: SequenceId) -> None:
         run = self._runs.get(name)

@@ -23,6 +23,7 @@ from wwwserve.sim.profiles import get_profile
 from wwwserve.sim.truth import UserRequest
 from wwwserve.sim.world import World
 from wwwserve.values.ids import RequestId
+from wwwserve.values.limits import PROGRESS_PERIOD_US
 from wwwserve.values.moments import MILLISECOND, SECOND, Moment
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Usage
@@ -102,6 +103,21 @@ def test_progress_comes_four_times_a_second_and_is_true() -> None:
     _, ear = bench.start(10, 101)
     bench.world.run_until(LATE_US)
     assert ear.progress == [11, 21, 31, 41, 51, 61, 71, 81, 91]
+
+
+def test_who_lost_its_place_in_a_full_cache_is_silent_until_it_has_one_again() -> None:
+    profile = find_profile(GPU)
+    bench = Bench(EnginePlan(profile=GPU))
+    # Both prompts fit and begin; what they say does not, so one is put aside for the other.
+    prompt = profile.kv_capacity_tokens // 2 - 1_000
+    ears = [bench.start(prompt, 3_000)[1] for _ in range(2)]
+    bench.world.run_until(LATE_US)
+    waited, other = sorted(ears, key=lambda ear: len(ear.progress))
+    assert 0 < other.first_us < other.end_us < waited.end_us
+    looks = (waited.end_us - waited.first_us) // PROGRESS_PERIOD_US
+    assert len(waited.progress) < looks * 3 // 4
+    for ear in ears:
+        assert ear.progress == sorted(set(ear.progress)), "nothing is told twice"
 
 
 def test_an_engine_for_a_gpu_tells_its_cache_but_no_slots() -> None:
