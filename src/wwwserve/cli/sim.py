@@ -48,6 +48,7 @@ from wwwserve.sim import (
     create_fuzz_scenario,
     create_page,
     create_report_json,
+    create_run_changes_table,
     create_saved_tables,
     create_table,
     list_played,
@@ -316,6 +317,8 @@ def _show_runs(plan: Scenario, results: Sequence[RunResult]) -> None:
     heads, rows = create_table(results)
     load = results[0].load
     print_table(f"{plan.name}: {plan.about} (load {load:.2f})", heads, rows)
+    for title, columns, lines in create_run_changes_table(results):
+        print_table(title, columns, lines)
     for result in results:
         if result.verdict is not Verdict.OK:
             open_side_console().print(_OUTCOMES[result.verdict], Text(result.detail))

@@ -17,7 +17,7 @@ from wwwserve.sim.world import Action, World
 from wwwserve.values.moments import MILLISECOND, SECOND
 
 LEAVE_GRACE_US = 3 * SECOND
-"""From the command to leave to the end of the process."""
+"""From the command to leave to the end of the process, where a plan does not say."""
 SLOW_DISK_US = 2 * SECOND
 """One write on a disk that struggles."""
 
@@ -88,7 +88,7 @@ class Faults:
             case "start":
                 self.start(host)
             case "leave":
-                self._leave(host)
+                self._leave(host, fault.for_us or LEAVE_GRACE_US)
             case _:
                 self.end(host, is_silent=fault.kind == "power-cut")
                 if fault.for_us:
@@ -109,11 +109,11 @@ class Faults:
                 usual_us, host.disk.delay_us = host.disk.delay_us, SLOW_DISK_US
                 self._add_cure(fault.for_us, lambda: self._set_disk(host, usual_us))
 
-    def _leave(self, host: Host) -> None:
+    def _leave(self, host: Host, grace_us: int) -> None:
         if host.is_up:
             self.departed[host.name] = None
             host.tell(Depart(Departure.LEAVE))
-            host.do_later(LEAVE_GRACE_US, lambda: self.end(host))
+            host.do_later(grace_us, lambda: self.end(host))
 
     def _block(self, fault: Fault, host: Host) -> None:
         pairs = self._list_pairs(fault, host)

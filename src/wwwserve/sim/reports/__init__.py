@@ -1,5 +1,6 @@
 """What runs come to: the JSON object of a command, tables, and a page of figures."""
 
+from wwwserve.sim.reports.changes import create_run_changes_table
 from wwwserve.sim.reports.intervals import Interval, compute_interval
 from wwwserve.sim.reports.page import create_page, create_saved_tables
 from wwwserve.sim.reports.records import (
@@ -26,6 +27,7 @@ __all__ = [
     "create_csv",
     "create_page",
     "create_report_json",
+    "create_run_changes_table",
     "create_saved_tables",
     "create_table",
     "parse_saved",

@@ -35,6 +35,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """An instant on the horizontal axis at which something happened."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """What is drawn: lines over two axes that begin at 0 or below the smallest value."""
 
@@ -44,6 +52,7 @@ class Chart:
     lines: Sequence[Line]
     y_max: float | None = None
     """Where the axis ends, if not where the values do: 1 for shares."""
+    marks: Sequence[Mark] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,7 @@ def draw_chart(chart: Chart) -> str:
     y_high = chart.y_max if chart.y_max is not None else max(ys)
     y_axis = _Axis(*_widen(0.0, y_high), HEIGHT - _BOTTOM, _TOP)
     body = [_draw_axes(chart, x_axis, y_axis)]
+    body += [_draw_mark(mark, x_axis) for mark in chart.marks]
     drawn = [line for line in chart.lines if line.points]
     for index, line in enumerate(drawn):
         body.append(_draw_line(line, index, x_axis, y_axis))
@@ -128,6 +138,16 @@ def _draw_line(line: Line, index: int, x_axis: _Axis, y_axis: _Axis) -> str:
                 f'y2="{max(high, _TOP):.1f}"/>'
             )
     return "".join(parts)
+
+
+def _draw_mark(mark: Mark, x_axis: _Axis) -> str:
+    """A dotted line from top to bottom; what it says is written along it."""
+    x = x_axis.place(mark.x)
+    return (
+        f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>'
+        f'<text class="mark-text" transform="rotate(-90)" x="{-_TOP}" y="{x - 3:.1f}">'
+        f"{escape(mark.label)}</text>"
+    )
 
 
 def _draw_key(name: str, index: int) -> str:

@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from html import escape
 
-from wwwserve.sim.reports.chart import Chart, Line, Point, draw_chart
+from wwwserve.sim.reports.changes import create_changes_table
+from wwwserve.sim.reports.chart import Chart, Line, Mark, Point, draw_chart
 from wwwserve.sim.reports.saved import SavedMeans, SavedReport, SavedRequest, SavedRun
 
 THRESHOLDS = 60
@@ -28,7 +29,8 @@ td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right}
 td:first-child,th:first-child{text-align:left}code{background:#f3f3f3;padding:.1rem .3rem}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(480px,1fr));gap:1.5rem}
 svg{width:100%;height:auto;font:12px system-ui,sans-serif}svg .title{font-weight:600;font-size:14px}
-.grid{stroke:#e4e4e4}.curve{fill:none;stroke-width:1.8}.y{text-anchor:end}.x{text-anchor:middle}
+.grid{stroke:#e4e4e4}.mark{stroke:#888;stroke-dasharray:2 4}.mark-text{text-anchor:end;fill:#666}
+.curve{fill:none;stroke-width:1.8}.y{text-anchor:end}.x{text-anchor:middle}
 """
 
 
@@ -55,6 +57,11 @@ def create_saved_tables(runs: Sequence[SavedRun]) -> list[Table]:
             for one in report.differences
             if one.objective in aims
         ]
+        changes = {
+            name: [one.changes for one in report.runs if one.strategy == name]
+            for name in report.summary
+        }
+        tables += create_changes_table(report.scenario, changes)
         if compared:
             heads = ("paired by seed", "objective", ">difference", ">95 %")
             tables.append((f"{report.scenario}: differences", heads, compared))
@@ -169,11 +176,15 @@ def _draw_run(run: SavedRun) -> list[str]:
         Line(name, _count_open(everything[name], last_s, len(seeds)))
         for name, seeds in run.requests.items()
     ]
+    # A plan's changes come at the same instants in all its runs.
+    marks = [Mark(one.at_s, f"{one.kind} {one.node}") for one in run.report.runs[0].changes]
     return [
         draw_chart(
             Chart(f"{title}: whole within", "threshold, s", "share of requests", within, 1.0)
         ),
-        draw_chart(Chart(f"{title}: latency over time", "time, s", "mean e2e, s", over_time)),
+        draw_chart(
+            Chart(f"{title}: latency over time", "time, s", "mean e2e, s", over_time, marks=marks)
+        ),
         draw_chart(
             Chart(f"{title}: requests in the network", "time, s", "open requests", open_then)
         ),

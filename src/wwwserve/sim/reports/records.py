@@ -7,6 +7,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
+from wwwserve.sim.changes import measure_changes
 from wwwserve.sim.measures import Measures, Spread, measure
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.reports.intervals import Interval, compute_interval, compute_paired
@@ -76,6 +77,7 @@ def _create_run_json(result: RunResult) -> dict[str, object]:
         "profit": {},
         "profit_per_1k_tokens": {},
         "profit_per_hour": {},
+        "changes": [_round_all(asdict(change)) for change in measure_changes(result)],
         "events": result.event_count,
         "digest": result.digest,
         "invariants": "ok" if result.verdict is Verdict.OK else _first_line(result),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from wwwserve.sim.changes import Change
 from wwwserve.values.refusals import BadInput
 
 
@@ -41,6 +42,8 @@ class SavedSeed(msgspec.Struct, frozen=True):
     strategy: str
     seed: int
     stands_for: str = ""
+    changes: tuple[Change, ...] = ()
+    """Of nodes that came and went."""
 
 
 class SavedReport(msgspec.Struct, frozen=True):
