@@ -61,11 +61,10 @@ from wwwserve.core.requests import (
     LedgerUnknown,
     PeersLost,
     ProbeFailed,
-    ProbeReceived,
-    QuoteReceived,
     Requests,
     RequestsEffect,
     Unpaid,
+    hear,
 )
 from wwwserve.core.routing import Routing
 from wwwserve.core.sessions import count_slots, unite_offers
@@ -75,7 +74,7 @@ from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason
-from wwwserve.wire import Probe, Quote
+from wwwserve.wire import Probe, Quote, Room
 from wwwserve.wire.chain import ChainMessage
 
 _Inner = GossipEffect | RequestsEffect | AccountingEffect
@@ -284,17 +283,15 @@ class Peer:
         match event:
             case EnvelopeReceived(envelope):
                 match envelope.message:
-                    case Probe() as probe:
-                        return self._requests.handle(ProbeReceived(envelope.sender, probe), now)
-                    case Quote() as quote:
-                        return self._requests.handle(QuoteReceived(envelope.sender, quote), now)
+                    case Probe() | Quote() | Room() as message:
+                        return self._requests.handle(hear(envelope.sender, message), now)
                     case message if isinstance(message, ChainMessage):
                         return self._ledger.handle(event, now)
                     case _:
                         return self._tell_gossip(event, now)
             case SendFailed(peer, Probe() as probe):
                 return self._requests.handle(ProbeFailed(peer, probe), now)
-            case SendFailed(_, message) if isinstance(message, Quote | ChainMessage):
+            case SendFailed(_, message) if isinstance(message, Quote | Room | ChainMessage):
                 # Whoever waits for it asks again.
                 return []
             case _:

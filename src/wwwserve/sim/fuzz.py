@@ -32,13 +32,13 @@ from wwwserve.sim.plans import (
 from wwwserve.sim.runs import STEP_US, RunResult, Stuck, conclude, describe_open, judge
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.values.ids import RequestId
-from wwwserve.values.limits import ATTEMPTS_MAX, QUEUE_WAIT_US, STALL_US
+from wwwserve.values.limits import ATTEMPTS_MAX, DEFERRED_WAIT_US, STALL_US
 from wwwserve.values.moments import MILLISECOND, SECOND
 
 CONVERGENCE_US = 180 * SECOND
 """From healing until the core must see itself whole: dead links are noticed in 15 s, dials are
 tried again with growing pauses, and tables are exchanged every 30 s."""
-ENDING_US = QUEUE_WAIT_US + ATTEMPTS_MAX * STALL_US
+ENDING_US = DEFERRED_WAIT_US + ATTEMPTS_MAX * STALL_US
 """Until the last request of the faulty time must have ended, however it was led astray."""
 ANSWERING_US = 2 * ENDING_US
 """Until each request of the healed time must be answered, though strangers still accept work and

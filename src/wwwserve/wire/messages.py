@@ -35,10 +35,10 @@ from wwwserve.wire.membership import (
     PushPull,
 )
 from wwwserve.wire.records import OpenedRecord, SealedRecord, open_record
-from wwwserve.wire.requests import Probe, Quote
+from wwwserve.wire.requests import Probe, Quote, Room
 from wwwserve.wire.signing import Verifier
 
-Message = MembershipMessage | Probe | Quote | ChainMessage
+Message = MembershipMessage | Probe | Quote | Room | ChainMessage
 """What one control frame of a link carries."""
 
 _MESSAGE_DECODER: "msgspec.msgpack.Decoder[Message]" = msgspec.msgpack.Decoder(Message)
@@ -83,7 +83,7 @@ def _get_records(message: Message) -> tuple[SealedRecord, ...]:
             return tuple(claim.sealed for claim in message.claims if isinstance(claim, Alive))
         case PushPull():
             return message.records
-        case Digest() | Listing() | Probe() | Quote():
+        case Digest() | Listing() | Probe() | Quote() | Room():
             return ()
         case FeedTold() | BlockTold() | HeadTold() | BlocksWanted() | ForkTold():
             return ()

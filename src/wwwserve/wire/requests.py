@@ -133,6 +133,13 @@ class Quote(msgspec.Struct, array_like=True, frozen=True, tag=21):
     """How many of those would be late for that alone."""
 
 
+class Room(msgspec.Struct, array_like=True, frozen=True, tag=22):
+    """You asked, and there was no room for it; there may be now. Asks for nothing."""
+
+    models: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=16)]
+    """For which of its models."""
+
+
 class Segment(msgspec.Struct, array_like=True, frozen=True):
     """Reserved: which part of an answer a stream carries when it continues a broken one."""
 

@@ -56,6 +56,7 @@ from wwwserve.wire import (
     Probe,
     PushPull,
     Quote,
+    Room,
     Suspect,
 )
 from wwwserve.wire import Gossip as GossipMessage
@@ -287,7 +288,7 @@ class Gossip:
                 self._on_probing(message, sender)
             case PushPull() | Digest() | Listing():
                 self._on_exchange(message, sender)
-            case Probe() | Quote() | GenesisWanted() | GenesisTold():
+            case Probe() | Quote() | Room() | GenesisWanted() | GenesisTold():
                 raise AssertionError("neither quotes nor the ledger are for gossip")
             case FeedTold() | BlockTold() | HeadTold() | BlocksWanted() | ForkTold():
                 raise AssertionError("the log is not for gossip")

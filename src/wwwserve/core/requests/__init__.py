@@ -42,6 +42,8 @@ from wwwserve.core.requests.events import (
     ProbeReceived,
     QuoteReceived,
     RequestsEvent,
+    RoomHeard,
+    hear,
 )
 from wwwserve.core.requests.machine import Requests
 from wwwserve.core.requests.questions import AsksPayments, AsksPolicy, AsksRouting, Payment
@@ -71,6 +73,7 @@ __all__ = [
     "Requests",
     "RequestsEffect",
     "RequestsEvent",
+    "RoomHeard",
     "StreamMeter",
     "StreamRewriter",
     "TextRun",
@@ -78,6 +81,7 @@ __all__ = [
     "compute_prefixes",
     "cut_by_tokens",
     "estimate_prompt_tokens",
+    "hear",
     "prepare_engine_body",
     "read_usage",
     "rename_reply",

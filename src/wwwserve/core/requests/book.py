@@ -38,7 +38,7 @@ from wwwserve.core.requests.choosing import Choice, Place, compute_remaining
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
-from wwwserve.core.requests.rules import DEFERRED_US_MAX, PLACINGS_MAX
+from wwwserve.core.requests.rules import PLACINGS_MAX
 from wwwserve.core.requests.state import (
     OpenRequest,
     Phase,
@@ -50,7 +50,7 @@ from wwwserve.core.requests.state import (
 from wwwserve.core.requests.waiting import Deadlines, Queue
 from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
+from wwwserve.values.limits import ACCEPT_WAIT_US, DEFERRED_WAIT_US, QUEUE_WAIT_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 from wwwserve.wire import OFFER_VERSION, Offer, Usage
@@ -132,7 +132,7 @@ class Book:
     def extend_wait(self, request: OpenRequest, now: Moment) -> None:
         """A place is there and may become good enough: one with an objective waits on for it."""
         if request.objective is not None:
-            last = after(request.arrived_at, DEFERRED_US_MAX)
+            last = after(request.arrived_at, DEFERRED_WAIT_US)
             request.queue_until = min(after(now, QUEUE_WAIT_US), last)
             self.set_deadline(request)
 

@@ -1,6 +1,7 @@
 """What the requests machine is told: the peer's events that concern it, and a few of its own."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from wwwserve.core.events import (
     CancelRequest,
@@ -19,7 +20,7 @@ from wwwserve.core.events import (
 )
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.values.ids import NodeId
-from wwwserve.wire import Probe, Quote
+from wwwserve.wire import Probe, Quote, Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class ProbeFailed:
 
     peer: NodeId
     probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class RoomHeard:
+    """A peer that had no room for a request of this node has some now."""
+
+    peer: NodeId
+    models: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,21 @@ RequestsEvent = (
     | ProbeReceived
     | QuoteReceived
     | ProbeFailed
+    | RoomHeard
     | PeersLost
     | WorkUnpaid
 )
 """The closed set."""
+
+
+def hear(peer: NodeId, message: Probe | Quote | Room) -> RequestsEvent:
+    """What a peer's message is to the requests machine."""
+    match message:
+        case Probe():
+            return ProbeReceived(peer, message)
+        case Quote():
+            return QuoteReceived(peer, message)
+        case Room(models):
+            return RoomHeard(peer, models)
+        case _:
+            assert_never(message)

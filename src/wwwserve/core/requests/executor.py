@@ -26,10 +26,11 @@ from wwwserve.core.placing import (
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import ProbeReceived
+from wwwserve.core.requests.inviting import Invitations
+from wwwserve.core.requests.probe_rate import ProbeRate
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rules import (
-    PROBES_BURST_MAX,
-    PROBES_PER_SECOND_MAX,
+    ROOM_MODELS_MAX,
     choose_reason,
     compute_retry_us,
     is_engine_fault,
@@ -38,9 +39,9 @@ from wwwserve.core.requests.state import Tally, Work, get_place_key
 from wwwserve.core.requests.waiting import Queue
 from wwwserve.core.sessions import Role, ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import MEMBERS_MAX, QUOTE_LIFE_US, WORKS_OPEN_MAX
+from wwwserve.values.limits import QUOTE_LIFE_US, WORKS_OPEN_MAX
 from wwwserve.values.model_names import ModelId
-from wwwserve.values.moments import SECOND, Moment
+from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import (
     OFFER_VERSION,
@@ -48,10 +49,9 @@ from wwwserve.wire import (
     Decline,
     Quote,
     RequestSummary,
+    Room,
     Usage,
 )
-
-_PROBE_SPACING_US = SECOND // PROBES_PER_SECOND_MAX
 
 
 class Executor:
@@ -75,8 +75,8 @@ class Executor:
         self._tally = tally
         self._works: dict[SessionId, Work] = {}
         self._running: Counter[NodeId] = Counter()
-        self._probes: dict[NodeId, Moment] = {}
-        """For each peer, when its probes so far would have come at the full allowed rate."""
+        self._invitations = Invitations()
+        self._rate = ProbeRate()
         self._is_draining = False
         self.effects: list[RequestsEffect] = []
 
@@ -101,18 +101,21 @@ class Executor:
     def answer_probe(self, event: ProbeReceived, now: Moment) -> None:
         """Quote, or decline with a reason."""
         summary = event.probe.summary
-        if not self._is_within_rate(event.peer, now):
+        if not self._rate.admit(event.peer, now):
             found: ServedModel | DeclineReason = DeclineReason.RATE
         else:
             found = self._choose(event.peer, summary, summary.models, now)
         if isinstance(found, ServedModel):
             found = self._strangers.payments.refuse(event.peer) or found
         if isinstance(found, DeclineReason):
+            self._note_turned_away(event.peer, found, now)
             retry_us = self._compute_retry_us(found, now)
             quote = Quote(event.probe.probe, decline=found, retry_after_us=retry_us)
             self._report_decline(event.peer, RequestId(summary.request), found, is_probe=True)
         else:
             quote = self._quote(event, found, now)
+            if quote.harmed:
+                self._invitations.note(event.peer, now)
         self.effects.append(SendMessage(event.peer, quote))
 
     def answer_offer(self, event: OfferReceived, now: Moment) -> None:
@@ -123,6 +126,7 @@ class Executor:
         summary = event.offer.summary
         if isinstance(found, DeclineReason):
             self._tally.works_declined += 1
+            self._note_turned_away(event.peer, found, now)
             self._report_decline(event.peer, RequestId(summary.request), found, is_probe=False)
             decline = Decline(found, self._compute_retry_us(found, now))
             self.effects.append(DeclineOffer(event.session, decline))
@@ -147,6 +151,24 @@ class Executor:
         payment = work.payment
         accept = Accept(OFFER_VERSION, model, payment.accept if payment is not None else b"")
         self.effects.append(AcceptOffer(work.session, accept, work.served, payment))
+
+    def _note_turned_away(self, peer: NodeId, reason: DeclineReason, now: Moment) -> None:
+        if reason is DeclineReason.BUSY:
+            self._invitations.note(peer, now)
+
+    def invite(self, now: Moment) -> None:
+        """Tell those who were turned away, if there is room for other nodes' requests now."""
+        if not self._invitations or self._is_draining:
+            return
+        models = dict.fromkeys(
+            served.offer.model
+            for served in self._capacity.list_roomy(now)
+            if self._policy.has_room_for_others(self._get_load_of_all(served, now))
+        )
+        if not models:
+            return
+        for peer in self._invitations.take_next(now):
+            self.effects.append(SendMessage(peer, Room(tuple(models)[:ROOM_MODELS_MAX])))
 
     # -- ends ------------------------------------------------------------------------------------
 
@@ -330,6 +352,14 @@ class Executor:
             asker_running=self._running[peer],
         )
 
+    def _get_load_of_all(self, served: ServedModel, now: Moment) -> LoadView:
+        """How busy a model is for a request of the usual size."""
+        waiting = self._queue.count_waiting(get_place_key(served))
+        return replace(
+            self._capacity.get_load(served, 0, now),
+            own_waiting=self._capacity.compute_share(served, waiting, now),
+        )
+
     def _predict_tokens(self, summary: RequestSummary, served: ServedModel) -> int:
         if served.is_slots_known:
             return 0  # Nobody will ask.
@@ -356,16 +386,6 @@ class Executor:
             harmed=estimate.harmed,
             saved_prompt_tokens=estimate.saved_prompt_tokens,
         )
-
-    def _is_within_rate(self, peer: NodeId, now: Moment) -> bool:
-        """Whether a peer's probe is answered; the rate is kept on average, with bursts."""
-        paced_at = max(self._probes.get(peer, now), now)
-        if paced_at - now >= PROBES_BURST_MAX * _PROBE_SPACING_US:
-            return False
-        if peer not in self._probes and len(self._probes) >= MEMBERS_MAX:
-            del self._probes[next(iter(self._probes))]
-        self._probes[peer] = Moment(paced_at + _PROBE_SPACING_US)
-        return True
 
     def _report_decline(
         self, origin: NodeId, request: RequestId, reason: DeclineReason, *, is_probe: bool

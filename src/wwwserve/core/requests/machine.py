@@ -30,6 +30,7 @@ from wwwserve.core.requests.events import (
     ProbeReceived,
     QuoteReceived,
     RequestsEvent,
+    RoomHeard,
     SessionEvent,
 )
 from wwwserve.core.requests.executor import Executor
@@ -40,6 +41,9 @@ from wwwserve.core.sessions import ServedModel
 from wwwserve.core.snapshot import EngineView, Totals
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
+
+_ROOM_NEWS = (StreamEnded, StreamFailed, OfferCancelled, WorkUnpaid, EngineRead)
+"""After which an engine may have room that it had not."""
 
 
 class Requests:
@@ -79,6 +83,9 @@ class Requests:
         self._now = now
         self._dispatch(event, now)
         self._origin.work(now)
+        if isinstance(event, _ROOM_NEWS):
+            # After the own queue: what it left is for others.
+            self._executor.invite(now)
         return self._executor.take_effects() + self._origin.book.take_effects()
 
     def set_payments(self, payments: AsksPayments) -> None:
@@ -128,7 +135,14 @@ class Requests:
                 StreamOpened() | FirstOutput() | StreamProgressed() | StreamEnded() | StreamFailed()
             ):
                 self._on_session(event, now)
-            case SubmitRequest() | CancelRequest() | QuoteReceived() | ProbeFailed() | PeersLost():
+            case (
+                SubmitRequest()
+                | CancelRequest()
+                | QuoteReceived()
+                | ProbeFailed()
+                | RoomHeard()
+                | PeersLost()
+            ):
                 self._on_own(event, now)
             case ProbeReceived() | OfferReceived() | OfferCancelled() | WorkUnpaid():
                 self._on_peer(event, now)
@@ -139,7 +153,7 @@ class Requests:
 
     def _on_own(
         self,
-        event: SubmitRequest | CancelRequest | QuoteReceived | ProbeFailed | PeersLost,
+        event: SubmitRequest | CancelRequest | QuoteReceived | ProbeFailed | RoomHeard | PeersLost,
         now: Moment,
     ) -> None:
         match event:
@@ -151,6 +165,8 @@ class Requests:
                 self._origin.take_quote(event, now)
             case ProbeFailed():
                 self._origin.take_probe_failure(event, now)
+            case RoomHeard():
+                self._origin.take_room(event, now)
             case PeersLost(peers):
                 for peer in peers:
                     self._origin.lose_peer(peer)

@@ -9,8 +9,8 @@ from wwwserve.core.facts import PeerRefused
 from wwwserve.core.placing import Objective
 from wwwserve.core.requests.book import Book
 from wwwserve.core.requests.capacity import Capacity
-from wwwserve.core.requests.events import ProbeFailed, QuoteReceived
-from wwwserve.core.requests.placement import Placement, describe_unplaced
+from wwwserve.core.requests.events import ProbeFailed, QuoteReceived, RoomHeard
+from wwwserve.core.requests.placement import Placement
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
@@ -20,6 +20,8 @@ from wwwserve.core.requests.rules import (
     REPROBE_PERIOD_US,
     REPROBES_MAX,
     RETRY_HERE_US,
+    ROOM_PROBES_MAX,
+    ROOM_SPACING_US,
     STEPS_MAX,
     USER_DEADLINE_MAX_US,
     USER_RETRY_US,
@@ -32,8 +34,9 @@ from wwwserve.core.requests.rules import (
     is_retried,
 )
 from wwwserve.core.requests.state import START, OpenRequest, Phase, Run, Tally, get_place_key
+from wwwserve.core.sessions import ServedModel
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import ATTEMPTS_MAX, REQUESTS_OPEN_MAX
+from wwwserve.values.limits import ATTEMPTS_MAX, MEMBERS_MAX, REQUESTS_OPEN_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 from wwwserve.values.refusals import FailureKind
@@ -66,6 +69,8 @@ class Origin:
         )
         self._decidable: deque[RequestId] = deque()
         """Requests whose round was completed by the loss of a node."""
+        self._rooms: dict[NodeId, Moment] = {}
+        """When each node was last heard to have room."""
         self._reprobe_at = NEVER
         self._has_room_news = False
         """Whether a slot may have become free since the queue was last served."""
@@ -136,6 +141,22 @@ class Origin:
         request = self._rounds.take_failure(event.peer, event.probe.probe)
         if request is not None:
             self._decide(request, now)
+
+    def take_room(self, event: RoomHeard, now: Moment) -> None:
+        """A node that had no room has some: ask it for the first of those who wait."""
+        heard_at = self._rooms.pop(event.peer, START)
+        if len(self.book.queue) == 0 or now < after(heard_at, ROOM_SPACING_US):
+            return
+        if len(self._rooms) >= MEMBERS_MAX:
+            del self._rooms[next(iter(self._rooms))]
+        self._rooms[event.peer] = now
+        self._rounds.forget_quote(event.peer)
+        asked = 0
+        for request in self.book.queue:
+            if asked == ROOM_PROBES_MAX:
+                return
+            if request.round is None and not set(event.models).isdisjoint(request.summary.models):
+                asked += self._placement.ask_one(request, event.peer, now)
 
     def is_asking(self, peer: NodeId) -> bool:
         """Whether a peer has yet to answer a probe."""
@@ -231,7 +252,7 @@ class Origin:
             error = RequestError(RequestErrorCode.DEADLINE, "the request's own deadline passed")
             self._end(request, error, now)
         elif request.phase is Phase.QUEUED and now >= request.queue_until:
-            self._end(request, describe_unplaced(request), now)
+            self._placement.end_wait(request, now)
         elif request.round is not None and now >= request.round.until:
             self._decide(request, now)
         else:
@@ -239,21 +260,29 @@ class Origin:
 
     def _serve_queue(self, now: Moment) -> None:
         """Give free slots to those waiting, in order."""
-        started = looked = 0
+        started = 0
         for served in self._capacity.list_roomy(now):
-            place = get_place_key(served)
-            if self.book.queue.count_waiting(place) == 0:
-                continue
-            for request in self.book.queue.list_for(place):
-                if started == STEPS_MAX or looked == LOOKED_AT_MAX:
-                    return
-                if not self._capacity.has_room(served):
-                    break
-                if request.avoided.get(served.engine, START) > now:
-                    continue
-                looked += request.objective is not None
-                started += self._placement.start_queued(request, now)
+            started += self._serve_from(served, STEPS_MAX - started, now)
+            if started == STEPS_MAX:
+                return
         self._has_room_news = self.book.is_placing
+
+    def _serve_from(self, served: ServedModel, starts_max: int, now: Moment) -> int:
+        """Give an own model's free slots to those waiting; returns how many started."""
+        place = get_place_key(served)
+        if self.book.queue.count_waiting(place) == 0:
+            return 0
+        started = looked = 0
+        for request in self.book.queue.list_for(place):
+            is_done = started == starts_max or looked == LOOKED_AT_MAX
+            if is_done or not self._capacity.has_room(served):
+                break
+            if request.avoided.get(served.engine, START) > now:
+                continue
+            has_started = self._placement.start_queued(request, now)
+            started += has_started
+            looked += not has_started
+        return started
 
     def _probe_for_queue(self, now: Moment) -> None:
         """Look for other nodes for the first of the queue, now and then."""

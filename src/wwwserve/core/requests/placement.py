@@ -16,6 +16,7 @@ from wwwserve.core.placing import (
     Declined,
     LoadView,
     OnMiss,
+    Partners,
     Queued,
     Wanted,
 )
@@ -35,6 +36,7 @@ from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
     CANDIDATES_USUAL,
     REPROBE_AGAIN_US,
+    REPROBE_LATE_US,
     ROUNDS_MAX,
     USER_RETRY_US,
     describe_miss,
@@ -44,9 +46,9 @@ from wwwserve.core.requests.rules import (
 from wwwserve.core.requests.state import START, OpenRequest, Phase, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
+from wwwserve.values.limits import CANDIDATES_MAX, DEFERRED_WAIT_US, QUEUE_LENGTH_MAX
 from wwwserve.values.model_names import ModelId
-from wwwserve.values.moments import Moment
+from wwwserve.values.moments import NEVER, Moment, after
 
 
 class Placement:
@@ -99,13 +101,35 @@ class Placement:
 
     def probe_again(self, request: OpenRequest, now: Moment) -> bool:
         """Look for another node for a queued request; returns whether anybody was asked."""
-        request.probe_from = Moment(now + REPROBE_AGAIN_US)
+        request.probe_from = after(now, REPROBE_LATE_US if request.is_late else REPROBE_AGAIN_US)
         if self._may_leave(request, now) and self._ask(request, now):
             return True
         if request.objective is not None and request.phase is Phase.QUEUED:
             # Whether it can still be in time is to be known without anybody's answer, too.
             self._take_best(request, Heard(), now)
         return False
+
+    def end_wait(self, request: OpenRequest, now: Moment) -> None:
+        """It has waited long without a place: it ends, unless its turn here is still to come."""
+        is_over = now >= after(request.arrived_at, DEFERRED_WAIT_US)
+        if request.objective is None or is_over or self._find_here(request, now) is None:
+            self._book.end(request, describe_unplaced(request), now)
+        else:
+            self._book.extend_wait(request, now)
+
+    def ask_one(self, request: OpenRequest, node: NodeId, now: Moment) -> bool:
+        """Ask a node that says it has room about a queued request; returns whether it was."""
+        if request.excluded.get(node, START) == NEVER or not self._may_leave(request, now):
+            return False
+        wanted = self._get_wanted(request)
+        if self._rounds.is_full or not wanted.partners.admits(node):
+            return False
+        request.excluded.pop(node, None)
+        only = Partners(frozenset((node,)), wanted.partners.never)
+        nodes = self._routing.draw(replace(wanted, partners=only), 1, now)
+        if nodes:
+            self._book.seek(request, nodes, now)
+        return bool(nodes)
 
     def start_queued(self, request: OpenRequest, now: Moment) -> bool:
         """Run a queued request here if there is room; returns whether it was."""

@@ -28,6 +28,8 @@ REPROBE_PERIOD_US = 250 * MILLISECOND
 REPROBE_JITTER_PERMILLE = 200
 REPROBE_AGAIN_US = 1 * SECOND
 """One queued request is probed for at most so often, so that those behind it have their turn."""
+REPROBE_LATE_US = 5 * SECOND
+"""The same for one that will be late wherever it runs: others are looked for first."""
 REPROBES_MAX = 4
 """Queued requests probed for in one period; one that finds a place lets the next go at once."""
 
@@ -49,9 +51,19 @@ LOOKED_AT_MAX = 8
 them have their turn when these are placed."""
 DEFERRED_US = 900 * SECOND
 """Who has waited so long for a place in time is served as it can be, whomever that makes late."""
-DEFERRED_US_MAX = 2 * DEFERRED_US
-"""Longest wait in the queue of a request with an objective, and no deadline; then 503. It ends
-after `QUEUE_WAIT_US` as for any other when nobody is left who could run it."""
+
+INVITED_MAX = 256
+"""Nodes turned away that are remembered; of more, the one that waits longest is not told."""
+INVITED_AT_ONCE_MAX = 2
+"""Nodes told of room at once: what became free seldom is enough for more."""
+TURNED_AWAY_US = 120 * SECOND
+"""Who has not asked again for so long waits no more."""
+ROOM_MODELS_MAX = 16
+"""Models named as having room, as many as the message holds."""
+ROOM_SPACING_US = 50 * MILLISECOND
+"""Of what one node tells of its room, no more than this is heard."""
+ROOM_PROBES_MAX = 2
+"""Requests for which a node is asked that says it has room; a place found lets the next go."""
 
 PROBES_PER_SECOND_MAX = 500
 """Probes answered for one peer; more are declined with RATE."""
