@@ -43,10 +43,11 @@ from wwwserve.sim import (
     run_scenario,
 )
 from wwwserve.values.moments import SECOND
+from wwwserve.values.refusals import BadInput
 
-WINDOWS_S = {"s4": 60, "s2": 150}
-"""In which requests arrive, by scenario: the answers of `s2` are ten times as long."""
-LOAD_PERMILLE = 700
+SCENARIO_NAMES = ("s4", "s1", "s2", "s3")
+"""Those of four nodes with a trace. The answers of `s4` take some seconds, and there are so many
+that a minute tells something; the others' take minutes."""
 DRAIN_S_MAX = 900
 """After the last arrival: longer than any answer of the traces takes."""
 LINES_US = (200, 300, 400, 600, 1_000)
@@ -72,23 +73,29 @@ class TracePlayed:
         return _POINTS * (self.processes.slo[objective] - self.get_expected(objective))
 
 
-def measure_trace(repeats: int) -> list[BenchResult]:
-    """Of each scenario, `repeats` windows; each begins at another place of the trace."""
-    found: list[BenchResult] = []
-    for name, window_s in WINDOWS_S.items():
-        scenario = create_window(name, window_s)
-        found += _summarise(name, [play_window(scenario, seed) for seed in range(1, repeats + 1)])
-    return found
+def measure_trace(
+    repeats: int, *, scenario: str, window_s: int, load_permille: int
+) -> list[BenchResult]:
+    """`repeats` windows, each begun at another place of the trace. Raises `BadInput`."""
+    window = create_window(scenario, window_s, load_permille)
+    return _summarise([play_window(window, seed) for seed in range(1, repeats + 1)])
 
 
-def create_window(name: str, window_s: int, load_permille: int = LOAD_PERMILLE) -> Scenario:
-    """A scenario cut to so many seconds of arrivals, between processes of one machine."""
+def create_window(name: str, window_s: int, load_permille: int) -> Scenario:
+    """A scenario cut to so many seconds of arrivals, between processes of one machine.
+
+    Raises `BadInput` for any other than `SCENARIO_NAMES`.
+    """
+    if name not in SCENARIO_NAMES:
+        fix = f"wwwserve bench trace --scenario {SCENARIO_NAMES[0]}"
+        raise BadInput("--scenario", name, ", ".join(SCENARIO_NAMES), fix)
     built_in = SCENARIOS[name]
     return replace(
         built_in,
         network=LOOPBACK,
         duration_us=window_s * SECOND,
-        workload=replace(built_in.workload, load_permille=load_permille),
+        # The users of a gateway name no objective, so those of the simulator do not either.
+        workload=replace(built_in.workload, load_permille=load_permille, is_objective_told=False),
     )
 
 
@@ -142,22 +149,22 @@ def _create_replay(scenario: Scenario, clients: Sequence[str], nodes: Sequence[R
     return Replay(doors, choose, lambda _request, _door: None, names)
 
 
-def _summarise(name: str, played: Sequence[TracePlayed]) -> list[BenchResult]:
+def _summarise(played: Sequence[TracePlayed]) -> list[BenchResult]:
     def tell(measured: str, unit: str, value: float) -> BenchResult:
-        return compute_result(f"{name}: {measured}", unit, [value])
+        return compute_result(measured, unit, [value])
 
     results = [tell("requests in a window", "", mean(one.processes.requests for one in played))]
     for objective in played[0].processes.slo:
         differences = compute_interval([one.get_difference(objective) for one in played])
         results += [
             compute_result(
-                f"{name}: {objective} met, processes against simulated",
+                f"{objective} met, processes against simulated",
                 "",
                 [mean(one.processes.slo[objective] for one in played)],
                 [mean(one.get_expected(objective) for one in played)],
             ),
             tell(f"{objective}, difference", "points", differences.mean),
-            *_tell_interval(f"{name}: {objective}, difference", differences),
+            *_tell_interval(f"{objective}, difference", differences),
             tell(
                 f"{objective}, simulated over other lines, at most apart",
                 "points",
@@ -166,13 +173,13 @@ def _summarise(name: str, played: Sequence[TracePlayed]) -> list[BenchResult]:
         ]
     results += [
         compute_result(
-            f"{name}: answered by another node",
+            "answered by another node",
             "",
             [mean(one.processes.offloaded for one in played)],
             [mean(other.offloaded for one in played for other in one.simulated)],
         ),
         compute_result(
-            f"{name}: mean time to the last token",
+            "mean time to the last token",
             "s",
             [mean(one.processes.e2e_s.mean for one in played)],
             [mean(other.e2e_s.mean for one in played for other in one.simulated)],

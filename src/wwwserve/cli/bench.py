@@ -18,12 +18,17 @@ from wwwserve.values.refusals import BadInput
 
 REPEATS = 3
 REPEATS_MAX = 100
+WINDOWS = 2
+"""Repeats of `trace`, which takes a minute and a half for each."""
+WINDOW_S_MAX = 3_600
 CROWD_REPEATS = 1
 """For `gossip`, where one repeat watches many crashes already."""
 CROWD_MIN = 5
 """Fewer are no crowd: one is crashed, and one comes last."""
 CROWD_MAX = 1_000
 """Nodes of the largest crowd; ten times as many would take hours."""
+
+_Option = Sequence[int] | int | str
 
 app = App(name="bench", help="What the gateway, a link, the core and the rest cost here.")
 
@@ -45,6 +50,18 @@ LedgerFlag = Annotated[
 
 NodesFlag = Annotated[
     str, Parameter(help="Sizes of the crowds; the largest answers the long questions.")
+]
+
+ScenarioFlag = Annotated[str, Parameter(help="s1 to s4; the answers of all but s4 take minutes.")]
+WindowFlag = Annotated[
+    int,
+    Parameter(help="Seconds in which requests arrive.", validator=Number(gte=1, lte=WINDOW_S_MAX)),
+]
+LoadFlag = Annotated[
+    float,
+    Parameter(
+        help="Share of the engines' pooled saturated throughput.", validator=Number(gt=0, lte=10)
+    ),
 ]
 
 
@@ -98,12 +115,27 @@ def network(*, repeats: RepeatsFlag = 1, as_json: JsonFlag = False) -> None:
 
 
 @app.command
-def trace(*, repeats: RepeatsFlag = 1, as_json: JsonFlag = False) -> None:
-    """What four nodes do with a recorded trace, against the simulator; minutes for each repeat."""
-    _run("trace", repeats, as_json=as_json)
+def trace(
+    *,
+    scenario: ScenarioFlag = "s4",
+    window: WindowFlag = 60,
+    load: LoadFlag = 0.7,
+    repeats: RepeatsFlag = WINDOWS,
+    as_json: JsonFlag = False,
+) -> None:
+    """What four nodes do with windows of a recorded trace, against the simulator; minutes."""
+    load_permille = round(load * 1000)
+    _run(
+        "trace",
+        repeats,
+        as_json=as_json,
+        scenario=scenario,
+        window_s=window,
+        load_permille=load_permille,
+    )
 
 
-def _run(name: str, repeats: int, *, as_json: bool, **options: Sequence[int]) -> None:
+def _run(name: str, repeats: int, *, as_json: bool, **options: _Option) -> None:
     measure = _load(name)
     with open_side_console().status(f"measuring {name}, {repeats} times ..."):
         report = make_report(name, repeats, measure(repeats, **options))

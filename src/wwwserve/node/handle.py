@@ -128,6 +128,7 @@ class NodeHandle:
                 body_digest=hashlib.sha256(request.body).digest() if is_paid else b"",
                 cost_max=request.cost_max,
                 price_max=request.price_max,
+                client=request.client,
             )
         )
         return reply

@@ -47,6 +47,9 @@ class UserRequest:
     """Micro-credits that may be spent on it: its user's wish, and what its key has left."""
     price_max: int = MICROCREDITS_MAX
     """Micro-credits for a million tokens, prompt or answer, that a node may ask."""
+    client: str = ""
+    """Whose it is, as its API key tells: answers to one client are alike in length. No other node
+    hears it; empty = nobody's in particular."""
 
 
 @dataclass(eq=False)

@@ -102,8 +102,10 @@ class Cluster:
         self.watchers: list[Callable[[Host, Fact], None]] = []
         """Told of every fact."""
         self._entropy = entropy
-        self._objective = tell_peers(
-            parse_objective(scenario.objectives[0]), get_reference(scenario)
+        self._objective = (
+            tell_peers(parse_objective(scenario.objectives[0]), get_reference(scenario))
+            if scenario.workload.is_objective_told
+            else None
         )
         self._strategy = strategy
         self._create_core = create_core

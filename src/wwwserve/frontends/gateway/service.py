@@ -145,6 +145,7 @@ class GatewayService:
             allowed_executors=controls.executors,
             cost_max=min(cost_max, controls.cost_max),
             price_max=controls.price_max,
+            client=rules.key_id,
         )
         tokens = prompt_tokens + checked.completion_tokens_max * checked.choices
         lease = self._limits.admit(rules, tokens, _get_now())

@@ -32,7 +32,7 @@ class Keys:
             "free": KeyRules(name="free"),
             "echo-only": KeyRules(name="echo-only", models=("Echo",)),
             "other-only": KeyRules(name="other-only", models=("acme/other",), priority=2),
-            "one": KeyRules(name="one", concurrent_max=1, priority=3),
+            "one": KeyRules(name="one", concurrent_max=1, priority=3, key_id="0f1e"),
             "tokens": KeyRules(name="tokens", tokens_per_minute_max=100),
         }
         self.lets_all_in = False
@@ -90,6 +90,7 @@ async def test_the_peer_gets_the_request_as_its_user_meant_it(
     (request,) = handle.requests
     assert (request.endpoint, request.models) == (Endpoint.CHAT, (MODEL,))
     assert (request.public_model, request.priority, request.needs) == (ALIAS, 3, ())
+    assert request.client == "0f1e"
     assert (request.route, request.deadline_us) == (Route.NETWORK, 250_000)
     assert request.allowed_executors == (NODE,)
     assert (request.completion_tokens_max, request.is_streamed) == (9, False)
