@@ -169,6 +169,10 @@ class PretendEngine:
         """Tokens of an answer that were made when the engine caught up last; 0 once it is over."""
         return self._model.count_made(run.name)
 
+    def count_cached(self, demand: Demand) -> int:
+        """Tokens of such a prompt that it would not have to read now."""
+        return self._model.count_cached(demand)
+
     def go_down(self, *, for_us: int) -> None:
         """The engine dies under all it runs, is away for a while, then loads its model."""
         self.health = EngineHealth.UNAVAILABLE

@@ -14,6 +14,7 @@ from wwwserve.enginemodel import (
 from wwwserve.enginemodel import (
     Demand,
     EngineProfile,
+    compute_alone_first_us,
     compute_alone_us,
     create_plain_profile,
     find_profile,
@@ -115,6 +116,41 @@ def test_who_is_on_time_and_would_not_be_is_counted() -> None:
     assert forecast.count_harmed(8_000, 2_000) == 1
     loose = Load(1_000, 500, True, alone_us * 10)  # noqa: FBT003
     assert Forecast(Pace(RTX_3090), 0, [loose]).count_harmed(8_000, 2_000) == 0
+
+
+def test_what_is_cached_is_read_neither_by_the_newcomer_nor_at_the_cost_of_others() -> None:
+    forecast = Forecast(Pace(RTX_3090), 0, [Load(1_000, 500, True, 0.0)] * 10)  # noqa: FBT003
+    cold = forecast.foresee(4_000, 100, float("inf"))
+    warm = forecast.foresee(4_000, 100, float("inf"), 3_900)
+    assert cold is not None
+    assert warm is not None
+    saved_us = cold.finish_us - warm.finish_us
+    assert saved_us == pytest.approx(cold.first_us - warm.first_us)
+    read_us = compute_alone_first_us(RTX_3090, Demand(4_000, 1))
+    assert saved_us == pytest.approx(read_us, rel=0.15)
+    burdens = forecast.compute_burden_us(4_000, 100), forecast.compute_burden_us(4_000, 100, 3_900)
+    assert burdens[0] - burdens[1] == pytest.approx(10 * saved_us)
+
+
+def test_a_central_scheduler_sends_a_conversation_back_where_it_is_cached() -> None:
+    plan = apply_settings(
+        SCENARIOS["chat"],
+        [
+            "duration_us=60000000",
+            "nodes.*.engine.profile=L40S:Qwen3-8B",
+            "workload.load_permille=150",
+        ],
+    )
+    played = play(plan, "central-fresh")
+    places: dict[int, set[int | None]] = {}
+    later = 0
+    for request in played.requests:
+        assert request.thread is not None
+        later += request.thread.name in places
+        places.setdefault(request.thread.name, set()).add(request.executor)
+    moved = sum(len(executors) - 1 for executors in places.values())
+    assert later > 20
+    assert moved < later / 2, "four alike and idle: by chance it would be three quarters"
 
 
 # -- lengths -------------------------------------------------------------------------------------

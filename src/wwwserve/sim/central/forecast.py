@@ -33,11 +33,12 @@ class Pace:
         """One iteration of so many sequences without any context."""
         return self._bases_us[min(sequences, len(self._bases_us) - 1)]
 
-    def compute_prefill_us(self, tokens: int) -> float:
-        """What reading a prompt adds to the iterations it is read in."""
+    def compute_prefill_us(self, tokens: int, cached_tokens: int = 0) -> float:
+        """What reading a prompt, but for what is cached, adds to the iterations it is read in."""
         timing = self.profile.iteration_model
-        each = timing.g_s_per_token + timing.r_s_per_token + timing.e_s_per_pair * tokens / 2
-        return each * tokens * SECOND
+        pairs = (tokens + cached_tokens) / 2
+        each = timing.g_s_per_token + timing.r_s_per_token + timing.e_s_per_pair * pairs
+        return each * (tokens - cached_tokens) * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Load:
     remaining_tokens: float
     is_begun: bool
     due_us: float
+    cached_tokens: int = 0
+    """Of its context, what the engine need not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,17 @@ class Forecast:
         """Let one more in, when there is room for it."""
         while self._ends and not self._fits(0, load.context_tokens, load.remaining_tokens):
             self._end_first()
-        self._time_us += self._pace.compute_prefill_us(round(load.context_tokens))
+        self._time_us += self._pace.compute_prefill_us(
+            round(load.context_tokens), load.cached_tokens
+        )
         self._add(load)
 
     def foresee(
-        self, context_tokens: float, remaining_tokens: float, give_up_us: float
+        self,
+        context_tokens: float,
+        remaining_tokens: float,
+        give_up_us: float,
+        cached_tokens: int = 0,
     ) -> Prospect | None:
         """What would become of one more; None if it would end after `give_up_us`."""
         time_us, steps, contexts = self._time_us, self._steps, self._contexts
@@ -134,7 +143,7 @@ class Forecast:
             if time_us > give_up_us:
                 return None
         start_us = time_us
-        time_us += self._pace.compute_prefill_us(round(context_tokens))
+        time_us += self._pace.compute_prefill_us(round(context_tokens), cached_tokens)
         first_us = time_us + self._pace.get_base_us(count - gone + 1)
         last = steps + remaining_tokens
         contexts += context_tokens - steps
@@ -145,16 +154,24 @@ class Forecast:
         time_us += self._compute_span_us(count - gone + 1, contexts, steps, last)
         return Prospect(start_us, first_us, time_us) if time_us <= give_up_us else None
 
-    def compute_burden_us(self, context_tokens: float, remaining_tokens: float) -> float:
+    def compute_burden_us(
+        self, context_tokens: float, remaining_tokens: float, cached_tokens: int = 0
+    ) -> float:
         """How much later those that run end, all added up, because one more runs beside them."""
-        prefill_us, slower_us = self._compute_drag_us(context_tokens, remaining_tokens)
+        prefill_us, slower_us = self._compute_drag_us(
+            context_tokens, remaining_tokens, cached_tokens
+        )
         last = self._steps + remaining_tokens
         shared = sum(min(last, end) - self._steps for end, _, _ in self._ends)
         return len(self._ends) * prefill_us + slower_us * shared
 
-    def count_harmed(self, context_tokens: float, remaining_tokens: float) -> int:
+    def count_harmed(
+        self, context_tokens: float, remaining_tokens: float, cached_tokens: int = 0
+    ) -> int:
         """How many of those that run would be late, and only because one more runs beside them."""
-        prefill_us, slower_us = self._compute_drag_us(context_tokens, remaining_tokens)
+        prefill_us, slower_us = self._compute_drag_us(
+            context_tokens, remaining_tokens, cached_tokens
+        )
         count = len(self._ends)
         time_us, steps, contexts, harmed = self._time_us, self._steps, self._contexts, 0
         for gone, (end, context, due_us) in enumerate(self._ends):
@@ -166,13 +183,13 @@ class Forecast:
         return harmed
 
     def _compute_drag_us(
-        self, context_tokens: float, remaining_tokens: float
+        self, context_tokens: float, remaining_tokens: float, cached_tokens: int
     ) -> tuple[float, float]:
         """What one more costs the others: once, and in each iteration they share with it."""
         pace, count = self._pace, len(self._ends)
         slower_us = pace.get_base_us(count + 1) - pace.get_base_us(count)
         slower_us += pace.context_us * (context_tokens + remaining_tokens / 2)
-        return pace.compute_prefill_us(round(context_tokens)), slower_us
+        return pace.compute_prefill_us(round(context_tokens), cached_tokens), slower_us
 
     def _fits(
         self,

@@ -37,7 +37,7 @@ def create_job(request: UserRequest, number: int) -> Job:
         home=request.origin,
         client=request.client,
         tokens_max=request.completion_tokens_max,
-        truth=Demand(request.prompt_tokens, request.completion_tokens),
+        truth=Demand(request.prompt_tokens, request.completion_tokens, request.thread),
     )
 
 
@@ -49,6 +49,8 @@ class Station:
     models: Sequence[str]
     read_made: Callable[[Job], int]
     """Tokens of an answer made so far."""
+    read_cached: Callable[[Demand], int] = lambda _: 0
+    """Tokens of a prompt that the engine would not have to read if it came now."""
     jobs: dict[int, Job] = field(default_factory=dict)
     """Not over yet, in the order they were sent."""
 

@@ -110,6 +110,7 @@ class _Choice:
     engine: int
     prospect: Prospect
     has_room: bool
+    cached_tokens: int
 
 
 class CentralScheduler:
@@ -190,7 +191,7 @@ class CentralScheduler:
                 if self._rule.binding is Binding.WHEN_ROOM:
                     break
             # Who holds out for an engine is counted there before anybody behind it.
-            forecasts[choice.engine].admit(self._weigh(job, 0))
+            forecasts[choice.engine].admit(self._weigh(job, 0, choice.cached_tokens))
         for entry in held:
             heapq.heappush(self._waiting, entry)
         return placed
@@ -206,7 +207,7 @@ class CentralScheduler:
                 break
             heapq.heappop(self._late)
             placed.append((job, choice.engine))
-            forecasts[choice.engine].admit(self._weigh(job, 0))
+            forecasts[choice.engine].admit(self._weigh(job, 0, choice.cached_tokens))
         return placed
 
     def _compute_key(self, job: Job) -> float:
@@ -228,9 +229,11 @@ class CentralScheduler:
     def _harms_none(self, job: Job, choice: _Choice, forecasts: Sequence[Forecast]) -> bool:
         if not self._is_timed:
             return True
-        load = self._weigh(job, 0)
+        load = self._weigh(job, 0, choice.cached_tokens)
         forecast = forecasts[choice.engine]
-        return not forecast.count_harmed(load.context_tokens, load.remaining_tokens)
+        return not forecast.count_harmed(
+            load.context_tokens, load.remaining_tokens, load.cached_tokens
+        )
 
     def _is_hopeless(self, job: Job, choice: _Choice, now_us: int) -> bool:
         if not self._is_timed or now_us - job.arrival_us > DEFERRED_US_MAX:
@@ -253,34 +256,45 @@ class CentralScheduler:
         roomy = [engine for engine in able if forecasts[engine].has_room(*wanted)]
         if self._rule.binding is Binding.WHEN_ROOM and roomy:
             able = roomy
-        best: tuple[int, Prospect] | None = None
+        best: tuple[int, Prospect, int] | None = None
         least_us = _FAR_US
         for engine in able:
+            cached = self._read_cached(job, engine)
             burden_us = 0.0
             if self._rule.binding is Binding.WHEN_BEST:
-                burden_us = forecasts[engine].compute_burden_us(*wanted)
-            prospect = forecasts[engine].foresee(*wanted, least_us - burden_us)
+                burden_us = forecasts[engine].compute_burden_us(*wanted, cached)
+            prospect = forecasts[engine].foresee(*wanted, least_us - burden_us, cached)
             if prospect is not None and prospect.finish_us + burden_us < least_us:
-                best, least_us = (engine, prospect), prospect.finish_us + burden_us
+                best, least_us = (engine, prospect, cached), prospect.finish_us + burden_us
         assert best is not None, f"somebody serves {job.model}"
-        return _Choice(*best, has_room=best[0] in roomy)
+        engine, prospect, cached = best
+        return _Choice(engine, prospect, has_room=engine in roomy, cached_tokens=cached)
+
+    def _read_cached(self, job: Job, engine: int) -> int:
+        """What the engine's cache holds of a prompt, as far as the prompt is taken to go."""
+        return min(self._stations[engine].read_cached(job.truth), job.prompt_tokens)
 
     def _foretell(self, engine: int, now_us: int) -> Forecast:
         known = self._forecasts[engine]
         if known is not None and known.move(now_us):
             return known
         station = self._stations[engine]
-        loads = [self._weigh(job, station.read_made(job)) for job in station.jobs.values()]
+        loads = [self._weigh_sent(job, engine) for job in station.jobs.values()]
         fresh = self._forecasts[engine] = Forecast(self._paces[engine], now_us, loads)
         return fresh
 
-    def _weigh(self, job: Job, made_tokens: int) -> Load:
+    def _weigh_sent(self, job: Job, engine: int) -> Load:
+        made_tokens = self._stations[engine].read_made(job)
+        return self._weigh(job, made_tokens, 0 if made_tokens else self._read_cached(job, engine))
+
+    def _weigh(self, job: Job, made_tokens: int, cached_tokens: int = 0) -> Load:
         expected = self._lengths.predict(job, made_tokens)
         return Load(
             context_tokens=job.prompt_tokens + made_tokens,
             remaining_tokens=expected - made_tokens,
             is_begun=made_tokens > 0,
             due_us=self._compute_due_us(job, expected) if self._is_timed else _FAR_US,
+            cached_tokens=cached_tokens,
         )
 
     def _compute_due_us(self, job: Job, expected_tokens: float) -> float:

@@ -72,8 +72,8 @@ class Central:
         for engine in self._engines:
             engine.tells_progress = False
         self._stations = [
-            Station(get_profile(plan.engine), plan.models, self._read_made)
-            for plan in scenario.nodes.values()
+            Station(get_profile(plan.engine), plan.models, self._read_made, engine.count_cached)
+            for plan, engine in zip(scenario.nodes.values(), self._engines, strict=True)
         ]
         self._works: dict[int, _Work] = {}
         """Not over yet, by their jobs' numbers."""
