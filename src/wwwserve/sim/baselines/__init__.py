@@ -5,7 +5,7 @@
 | `random` | to any node, all alike | nothing |
 | `stake` | home; on overload to a node drawn by stake | nothing |
 | `hot-potato` | home; on overload on to a node drawn by stake, up to three times | nothing |
-| `p2c` | to the sooner of home and one node drawn by stake | a fresh probe for each request |
+| `p2c` | to the less loaded of home and a node drawn by stake | a fresh probe for each request |
 | `paper` | as the prototype of WWW.Serve has it | a shared ledger, and three fresh probes |
 
 They stand in front of the same engines as the peers and have the same requests, lines of the same
@@ -42,7 +42,7 @@ BASELINES = {
         lambda sites: [HotPotato(site) for site in sites],
     ),
     "p2c": Baseline(
-        "the power of two choices: home or one node that is probed, whichever ends sooner",
+        "the power of two choices: home or one node that is probed, the less loaded",
         lambda sites: [TwoChoices(site) for site in sites],
     ),
 }

@@ -5,16 +5,14 @@ from typing import Protocol
 
 from wwwserve.core.engines import EngineHealth
 from wwwserve.core.entropy import Entropy
-from wwwserve.sim.baselines.sites import REPLY_WAIT_US, EngineUse, Parcel, Reply, Rule
-from wwwserve.sim.central import Job, Station
+from wwwserve.sim.baselines.sites import PERMILLE, REPLY_WAIT_US, EngineUse, Parcel, Reply, Rule
 from wwwserve.sim.engines import PretendEngine, Run
 from wwwserve.sim.network import draw_delay_us, draw_latency_us
 from wwwserve.sim.plans import NetworkPlan, NodePlan
 from wwwserve.sim.profiles import get_profile
 from wwwserve.sim.world import Action, World
 
-_PERMILLE = 1000
-_FULL = EngineUse(usage_permille=_PERMILLE, waiting=0)
+_FULL = EngineUse(usage_permille=PERMILLE, waiting=0)
 """What is taken of an engine that is not ready."""
 
 
@@ -79,9 +77,10 @@ class Node:
         self.number = number
         self.entropy = entropy
         self.engine = engine
-        self.station = Station(get_profile(plan.engine), plan.models, self._read_made)
-        self.runs: dict[int, Run] = {}
-        """What its engine has, by the jobs' numbers."""
+        self.profile = get_profile(plan.engine)
+        self.models = plan.models
+        self.runs: dict[int, tuple[Parcel, Run]] = {}
+        """What its engine has, by the jobs' numbers, in the order it came."""
         self._around = around
         self._rule: Rule | None = None
 
@@ -99,11 +98,6 @@ class Node:
 
     # -- what its rule asks for ------------------------------------------------------------------
 
-    @property
-    def now_us(self) -> int:
-        """See `Site`."""
-        return self._around.world.now_us
-
     def read_use(self) -> EngineUse:
         """See `Site`."""
         reading = self.engine.read_state()
@@ -112,12 +106,12 @@ class Node:
         waiting = reading.waiting or 0
         if reading.slots:
             taken = (reading.running or 0) + waiting
-            return EngineUse(taken * _PERMILLE // reading.slots, waiting)
+            return EngineUse(taken * PERMILLE // reading.slots, waiting)
         # Engines admit in order, so who waits came last.
-        newest = list(self.station.jobs.values())[-waiting:] if waiting else []
-        waiting_tokens = sum(job.prompt_tokens for job in newest)
+        newest = list(self.runs.values())[-waiting:] if waiting else []
+        waiting_tokens = sum(parcel.job.prompt_tokens for parcel, _ in newest)
         usage_permille = reading.kv_used_permille or 0
-        usage_permille += waiting_tokens * _PERMILLE // self.station.profile.kv_capacity_tokens
+        usage_permille += waiting_tokens * PERMILLE // self.profile.kv_capacity_tokens
         return EngineUse(usage_permille, waiting)
 
     def list_others(self, parcel: Parcel) -> list[int]:
@@ -127,7 +121,7 @@ class Node:
             for node in self._around.nodes
             if node is not self
             and node.number not in parcel.path
-            and parcel.job.model in node.station.models
+            and parcel.job.model in node.models
         ]
 
     def get_seats(self, node: int) -> int:
@@ -167,11 +161,6 @@ class Node:
     def after(self, span_us: int, action: Action) -> None:
         """See `Site`."""
         self._around.world.after(span_us, action)
-
-    def _read_made(self, job: Job) -> int:
-        """Tokens of an answer made here until the engine was read last."""
-        run = self.runs.get(job.number)
-        return 0 if run is None else self.engine.count_made(run)
 
 
 def _count(counts: dict[str, int], kind: str) -> None:

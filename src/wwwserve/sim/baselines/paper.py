@@ -13,10 +13,11 @@ From its source (version `1dbb333`) and the evaluation of the paper (arXiv 2603.
 
 Not here, since it could only cost: half a second of sleep before each request, which bounds a node
 to two of them in a second (here who cannot be placed is tried again after `LOOK_AGAIN_US`, and the
-own engine is looked at as soon as a run on it ends); metrics that are three seconds old; another
-node's request that goes to the end of the line when an own user's comes at the same time; time-outs
-after 600 s that do not stop the work; waiting for the slowest probe when the choice is clear; and
-the duels, which are work that no user asked for.
+own engine is looked at as soon as a run on it ends); metrics that are three seconds old; everybody
+waiting while one request's probes are on their way, which took no time on the prototype's loopback,
+and for the slowest of them when the choice is clear; another node's request that goes to the end of
+the line when an own user's comes at the same time; time-outs after 600 s that do not stop the work;
+and the duels, which are work that no user asked for.
 """
 
 from collections import deque
@@ -47,8 +48,6 @@ class PaperRule:
         """Of this node, in the order they came."""
         self._others: deque[Parcel] = deque()
         """Accepted from other nodes."""
-        self._in_hand: Parcel | None = None
-        """Its candidates are being probed; everybody else waits."""
         self._put_back: Parcel | None = None
         """Came to nothing, and is not tried again before its time."""
         self._adjust_stake()
@@ -64,20 +63,18 @@ class PaperRule:
         is_willing = self._site.entropy.chance(ACCEPT_PERMILLE) and not self._users
         return _ACCEPTED if is_willing and self._site.read_use().is_idle else None
 
-    def notice_end(self, parcel: Parcel, made_tokens: int) -> None:
-        """See `Rule`; there may be room now."""
-        assert made_tokens >= 0, parcel
+    def notice_end(self) -> None:
+        """See `Rule`."""
         self._dispatch()
 
-    def notice_answer(self, parcel: Parcel, made_tokens: int) -> None:
+    def notice_answer(self, parcel: Parcel) -> None:
         """See `Rule`."""
-        assert made_tokens > 0, parcel
         if not parcel.is_at_home:
             self._board.pay(self._site.number, parcel.path[-1])
 
     def _dispatch(self) -> None:
         """Place who is first, then the next, until one cannot be placed now."""
-        while self._in_hand is None and (first := self._find_first()) is not None:
+        while (first := self._find_first()) is not None:
             is_idle = self._site.read_use().is_idle
             if not is_idle and first is self._put_back:
                 return
@@ -109,33 +106,32 @@ class PaperRule:
             self._queue_or_put_back(parcel)
 
     def _probe(self, parcel: Parcel, drawn: list[int]) -> None:
-        self._in_hand = parcel
         replies: dict[int, Reply] = {}
+        is_open = True
 
         def create_listener(node: int) -> Callable[[Reply], None]:
             def listen(reply: Reply) -> None:
+                nonlocal is_open
                 replies[node] = reply
-                if self._in_hand is parcel:
-                    self._settle(parcel, drawn, replies)
+                if is_open:
+                    is_open = not self._settle(parcel, drawn, replies)
 
             return listen
 
         for node in drawn:
             self._site.ask(parcel, node, create_listener(node))
 
-    def _settle(self, parcel: Parcel, drawn: list[int], replies: dict[int, Reply]) -> None:
-        """Decide, once everybody drawn before the first that accepts has refused."""
+    def _settle(self, parcel: Parcel, drawn: list[int], replies: dict[int, Reply]) -> bool:
+        """Whether it is decided: everybody drawn before the first that accepts has refused."""
         for node in drawn:
             if node not in replies:
-                return
+                return False
             if replies[node] is not None:
-                self._in_hand = None
                 self._site.send(parcel, node)
-                break
-        else:
-            self._in_hand = None
-            self._queue_or_put_back(parcel)
+                return True
+        self._queue_or_put_back(parcel)
         self._dispatch()
+        return True
 
     def _queue_or_put_back(self, parcel: Parcel) -> None:
         if self._site.entropy.chance(QUEUE_PERMILLE):

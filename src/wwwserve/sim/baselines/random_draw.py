@@ -13,7 +13,7 @@ class RandomDraw(PlainRule):
             site.run(parcel)
             return
         others = site.list_others(parcel)
-        is_able = parcel.job.model in site.station.models
+        is_able = parcel.job.model in site.models
         drawn = site.entropy.pick([*others, site.number] if is_able else others)
         if drawn == site.number:
             site.run(parcel)

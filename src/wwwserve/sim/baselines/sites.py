@@ -5,18 +5,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.entropy import Entropy
-from wwwserve.sim.central import Job, Station
+from wwwserve.enginemodel import EngineProfile
+from wwwserve.sim.central import Job
 from wwwserve.sim.world import Action
 from wwwserve.values.moments import SECOND
 
 REPLY_WAIT_US = 2 * SECOND
 """A probe without a reply for so long counts as refused: the prototype's own bound."""
+PERMILLE = 1000
 TARGET_PERMILLE = 700
 """Use of an engine's cache below which a node is idle: the paper's target utilisation."""
 
 Reply = int | None
-"""How long until the answer would be whole, in microseconds, 0 from a rule that does not foresee
-it; None: refused, or nothing came within `REPLY_WAIT_US`."""
+"""What the rule compares, the less the better; None: refused, or nothing came in time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,13 +58,10 @@ class Site(Protocol):
     number: int
     entropy: Entropy
     """All chance of this node's decisions."""
-    station: Station
-    """Its engine, and the requests that run there."""
-
-    @property
-    def now_us(self) -> int:
-        """The instant."""
-        ...
+    profile: EngineProfile
+    """Of its engine."""
+    models: tuple[str, ...]
+    """What it serves."""
 
     def read_use(self) -> EngineUse:
         """What its engine tells now."""
@@ -105,11 +103,11 @@ class Rule(Protocol):
         """Another node asks whether it may send this request."""
         ...
 
-    def notice_end(self, parcel: Parcel, made_tokens: int) -> None:
-        """A run here is over, with so many tokens; 0 if the answer is not whole."""
+    def notice_end(self) -> None:
+        """A run here is over: there may be room."""
         ...
 
-    def notice_answer(self, parcel: Parcel, made_tokens: int) -> None:
+    def notice_answer(self, parcel: Parcel) -> None:
         """A user of this node has the whole answer; who ran it is the last on the path."""
         ...
 
@@ -125,10 +123,10 @@ class PlainRule:
         assert parcel.path, parcel
         return None
 
-    def notice_end(self, parcel: Parcel, made_tokens: int) -> None:
+    def notice_end(self) -> None:
         """See `Rule`."""
 
-    def notice_answer(self, parcel: Parcel, made_tokens: int) -> None:
+    def notice_answer(self, parcel: Parcel) -> None:
         """See `Rule`."""
 
 

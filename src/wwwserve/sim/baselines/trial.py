@@ -37,13 +37,13 @@ class _Travel:
 
     def on_end(self, usage: Usage) -> None:
         """See `Listener`."""
-        made = usage.completion_tokens
-        self.trial.leave_engine(self.parcel, made)
-        self.trial.carry_back(self.parcel, lambda: self._finish_whole(made))
+        assert usage.completion_tokens == self.request.completion_tokens, self.request
+        self.trial.leave_engine(self.parcel)
+        self.trial.carry_back(self.parcel, self._finish_whole)
 
     def on_failure(self, kind: FailureKind, status: int, detail: str) -> None:
         """See `Listener`."""
-        self.trial.leave_engine(self.parcel, 0)
+        self.trial.leave_engine(self.parcel)
         error = RequestError(RequestErrorCode.FAILED, f"{kind.name} {status} {detail}")
         self.trial.carry_back(self.parcel, lambda: self._finish_broken(error))
 
@@ -51,12 +51,12 @@ class _Travel:
         if self.request.outcome is Outcome.OPEN:
             self.request.first_output_us = self.trial.world.now_us
 
-    def _finish_whole(self, made_tokens: int) -> None:
+    def _finish_whole(self) -> None:
         if self.request.outcome is Outcome.OPEN:
             self.request.executor = self.parcel.path[-1]
             self.trial.finish(self.request, Outcome.ANSWERED)
             home = self.trial.nodes[self.parcel.path[0]]
-            home.rule.notice_answer(self.parcel, made_tokens)
+            home.rule.notice_answer(self.parcel)
 
     def _finish_broken(self, error: RequestError) -> None:
         if self.request.outcome is Outcome.OPEN:
@@ -130,8 +130,8 @@ class BaselineTrial:
         """See `Surroundings`."""
         node = self.nodes[parcel.path[-1]]
         request = self._find_request(parcel)
-        node.station.jobs[parcel.job.number] = parcel.job
-        node.runs[parcel.job.number] = node.engine.start(request, _Travel(self, request, parcel))
+        run = node.engine.start(request, _Travel(self, request, parcel))
+        node.runs[parcel.job.number] = (parcel, run)
 
     def pass_on(self, parcel: Parcel, number: int) -> None:
         """See `Surroundings`; its body takes time too."""
@@ -150,11 +150,11 @@ class BaselineTrial:
         """Do something at a request's own node when the news is there, hop by hop."""
         self._carry(parcel, len(parcel.path) - 1, action)
 
-    def leave_engine(self, parcel: Parcel, made_tokens: int) -> None:
+    def leave_engine(self, parcel: Parcel) -> None:
         """A run is over; its node hears of it when all that ends now has ended."""
         node = self.nodes[parcel.path[-1]]
-        del node.runs[parcel.job.number], node.station.jobs[parcel.job.number]
-        self.world.after(0, lambda: node.rule.notice_end(parcel, made_tokens))
+        del node.runs[parcel.job.number]
+        self.world.after(0, node.rule.notice_end)
 
     def _carry(self, parcel: Parcel, place: int, action: Action) -> None:
         if place == 0:
@@ -210,7 +210,8 @@ class BaselineTrial:
             self.lines.carry(sender, receiver, lambda: self._stop_from(parcel, place + 1))
             return
         node = self.nodes[parcel.path[place]]
-        run = node.runs.get(parcel.job.number)
-        if run is not None and run.is_alive:
+        if parcel.job.number in node.runs:
+            _, run = node.runs[parcel.job.number]
             node.engine.stop(run)
-            self.leave_engine(parcel, 0)
+            if parcel.job.number in node.runs:
+                self.leave_engine(parcel)

@@ -9,9 +9,7 @@ whose it is, what its user allows, and what earlier answers told of their length
 one more request, `lengths` how long its answer may be.
 """
 
-from wwwserve.sim.central.forecast import Forecast, Load, Pace
-from wwwserve.sim.central.jobs import Job, Station, create_job
-from wwwserve.sim.central.lengths import MeanLengths
+from wwwserve.sim.central.jobs import Job, create_job
 from wwwserve.sim.central.pool import Dispatcher, PoolScheduler
 from wwwserve.sim.central.schedulers import RULES, CentralScheduler
 from wwwserve.sim.central.trial import Central
@@ -21,12 +19,7 @@ __all__ = [
     "Central",
     "CentralScheduler",
     "Dispatcher",
-    "Forecast",
     "Job",
-    "Load",
-    "MeanLengths",
-    "Pace",
     "PoolScheduler",
-    "Station",
     "create_job",
 ]
