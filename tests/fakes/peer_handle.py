@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from wwwserve.core.facts import Fact, StartReason
+from wwwserve.core.placing import Objective
 from wwwserve.core.snapshot import (
     EngineView,
     LedgerStatus,
@@ -81,6 +82,7 @@ class FakePeerHandle:
         self.asked = asyncio.Event()
         """Set once the first request has come."""
         self.is_private_unsaid = False
+        self.objectives = dict[str, Objective]()
         self.requests: list[UserRequest] = []
         self.replies: list[FakeReply] = []
         self.facts: list[Fact] = []

@@ -34,6 +34,8 @@ class KeyLimits:
     """A model it may ask for; may be repeated, none = all."""
     priority: _LimitFlag = 0
     """0 = interactive; higher waits longer."""
+    objective: str = ""
+    """Name of one of the node's [[objectives]]; without one, the one called default."""
     budget: str = ""
     """Credits it may spend on other nodes' work, for example 10; without one, no limit."""
     budget_period: BudgetPeriod = BudgetPeriod.TOTAL
@@ -60,6 +62,7 @@ def add(
         concurrent_max=limits.concurrent,
         models=limits.models,
         priority=limits.priority,
+        objective=limits.objective,
         budget=_read_budget(limits),
         budget_period=limits.budget_period,
     )

@@ -2,12 +2,13 @@
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from wwwserve.core.events import Event, Join, SubmitRequest
 from wwwserve.core.facts import Fact
 from wwwserve.core.peer import Peer
+from wwwserve.core.placing import Objective
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.node.entering import Entering
 from wwwserve.node.fact_hub import FactHub
@@ -89,6 +90,8 @@ class NodeHandle:
     wallet_orders: WalletOrders = field(default_factory=WalletOrders)
     entering: Entering | None = None
     """Lets the node into its ledger; None where nothing is paid, and before its doors are open."""
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
+    """See `PeerHandle`."""
     is_private_unsaid: bool = False
     """See `PeerHandle`."""
     genesis: bytes = b""
@@ -129,6 +132,7 @@ class NodeHandle:
                 cost_max=request.cost_max,
                 price_max=request.price_max,
                 client=request.client,
+                objective=request.objective,
             )
         )
         return reply

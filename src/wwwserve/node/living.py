@@ -30,6 +30,7 @@ from wwwserve.node.orders import Orders
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.reloading import Reloader
 from wwwserve.node.runner import Runner
+from wwwserve.node.setup_parts import make_objectives
 from wwwserve.node.state_folder import RunInfo, StateFolder
 from wwwserve.ports.discovery import Discovery
 from wwwserve.values.ids import node_text
@@ -86,12 +87,6 @@ class Node:
             doors = await self._open_doors(host, token, stack)
             await self._wait_engines(host.log)
 
-            def follow_policy(config: Config) -> None:
-                self.handle.opening.set_policy(config.policy)
-                self.handle.is_private_unsaid = config.policy.offload_private
-                if self.handle.entering is not None:
-                    self.handle.entering.door = config.ledger.door
-
             def write_run_info() -> None:
                 _write_run_info(host, self._describe(doors, token))
 
@@ -103,7 +98,7 @@ class Node:
             )
             reloader = self._make_reloader(host, loaded, doors)
             reloader.followers = (
-                follow_policy,
+                self._follow,
                 host.follow,
                 addresses.follow,
                 machine.follow,
@@ -238,6 +233,14 @@ class Node:
             on_moved=on_moved,
             log=host.log,
         )
+
+    def _follow(self, config: Config) -> None:
+        """The configuration was read anew: what the handle answers by it holds from now on."""
+        self.handle.opening.set_policy(config.policy)
+        self.handle.is_private_unsaid = config.policy.offload_private
+        self.handle.objectives = make_objectives(config)
+        if self.handle.entering is not None:
+            self.handle.entering.door = config.ledger.door
 
     def _describe(self, doors: Doors, token: str) -> ReadyInfo:
         """Where the node can be reached now."""

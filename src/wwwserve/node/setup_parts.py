@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from wwwserve.core.placing import Objective
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import Prices, PriceTable
 from wwwserve.node.config import AUTO, Config, LedgerConfig, PolicyConfig, PriceConfig
@@ -15,7 +16,7 @@ from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX, parse_credits
 from wwwserve.values.ids import NodeId, parse_node_id
 from wwwserve.values.limits import RECORD_ADDRESSES_MAX
 from wwwserve.values.model_names import ModelId, parse_model_id
-from wwwserve.values.moments import SECOND
+from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.parameters import MAIN, Parameters
 from wwwserve.wire import parse_ticket
 
@@ -88,6 +89,21 @@ def make_prices(price: PriceConfig, ledger: LedgerConfig) -> PriceTable:
 def make_groups(config: Config) -> Mapping[str, tuple[ModelId, ...]]:
     """Group names with the canonical ids they stand for."""
     return {name: _models(ids) for name, ids in config.groups.items()}
+
+
+def make_objectives(config: Config) -> Mapping[str, Objective]:
+    """What users may hope for, by the names they choose it by."""
+    return {
+        one.name: Objective(
+            base_us=one.base_ms * MILLISECOND,
+            prompt_token_ns=one.prompt_token_us * 1_000,
+            completion_token_ns=one.completion_token_us * 1_000,
+            is_first_token=one.first_token,
+            on_miss=one.on_miss,
+            second_value=parse_credits("objectives.second_value", one.second_value),
+        )
+        for one in config.objectives
+    }
 
 
 def list_addresses(

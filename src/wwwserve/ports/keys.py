@@ -28,6 +28,8 @@ class KeyRules:
     """Names it may ask for (as users write them, folded); empty = all."""
     priority: int = 0
     """Class: 0 interactive, higher waits longer."""
+    objective: str = ""
+    """Name of what its holder hopes for; empty = the node's `default`, if there is one."""
     budget: int = 0
     """Micro-credits it may spend on other nodes' work in a period; 0 = no limit."""
     budget_period: BudgetPeriod = BudgetPeriod.TOTAL

@@ -1,11 +1,12 @@
 """What frontends hold of a running peer: submit, look, watch, and the operator's commands."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import Fact, StartReason
+from wwwserve.core.placing import Objective
 from wwwserve.core.sessions import Route
 from wwwserve.core.snapshot import Snapshot
 from wwwserve.ports.opening import Opening, RestKind
@@ -50,6 +51,8 @@ class UserRequest:
     client: str = ""
     """Whose it is, as its API key tells: answers to one client are alike in length. No other node
     hears it; empty = nobody's in particular."""
+    objective: Objective | None = None
+    """What its user hopes for; None = as soon as possible."""
 
 
 @dataclass(eq=False)
@@ -149,6 +152,11 @@ class PeerHandle(Protocol):
     @property
     def node_id(self) -> NodeId:
         """This node."""
+        ...
+
+    @property
+    def objectives(self) -> Mapping[str, Objective]:
+        """What users may hope for, by the names they choose it by."""
         ...
 
     @property

@@ -8,7 +8,7 @@ import tomllib
 from dataclasses import fields
 
 from wwwserve.node import Config, Layer, make_config_text, parse_config
-from wwwserve.node.config import EngineConfig, ModelConfig, PriceConfig
+from wwwserve.node.config import EngineConfig, ModelConfig, ObjectiveConfig, PriceConfig
 
 SETTING = re.compile(r"^# (\w+ = |\[)")
 
@@ -38,7 +38,9 @@ def test_every_setting_is_there_with_its_default() -> None:
     (model,) = values["models"]
     assert model.keys() == {field.name for field in fields(ModelConfig)}
     assert values["groups"].keys() == {"small"}
-    del values["models"], values["groups"], values["engines"]
+    (objective,) = values["objectives"]
+    assert objective.keys() == {field.name for field in fields(ObjectiveConfig)}
+    del values["models"], values["groups"], values["engines"], values["objectives"]
     assert parse_config([Layer("config.toml", values)]).config == Config()
 
 

@@ -45,6 +45,7 @@ class _StoredKey(msgspec.Struct, frozen=True):
     concurrent_max: int = 0
     models: tuple[str, ...] = ()
     priority: int = 0
+    objective: str = ""
     budget: int = 0
     budget_period: BudgetPeriod = BudgetPeriod.TOTAL
 
@@ -217,6 +218,7 @@ def _index(keys: tuple[_StoredKey, ...]) -> dict[str, KeyRules]:
             concurrent_max=stored.concurrent_max,
             models=stored.models,
             priority=stored.priority,
+            objective=stored.objective,
             budget=stored.budget,
             budget_period=stored.budget_period,
             key_id=stored.hash[:KEY_ID_LENGTH],

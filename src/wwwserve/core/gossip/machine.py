@@ -60,15 +60,7 @@ from wwwserve.wire import (
     Suspect,
 )
 from wwwserve.wire import Gossip as GossipMessage
-from wwwserve.wire.chain import (
-    BlocksWanted,
-    BlockTold,
-    FeedTold,
-    ForkTold,
-    GenesisTold,
-    GenesisWanted,
-    HeadTold,
-)
+from wwwserve.wire.chain import ChainMessage
 
 
 class Gossip:
@@ -282,16 +274,14 @@ class Gossip:
             self._on_message(envelope.message, sender)
 
     def _on_message(self, message: Message, sender: NodeId) -> None:
+        # Neither quotes nor the ledger are for gossip.
+        assert not isinstance(message, Probe | Quote | Room | ChainMessage), message
         match message:
             case Ping() | Ack() | Nack() | PingRequest() | GossipMessage():
                 self._on_doubts(get_doubts(message.claims), sender)
                 self._on_probing(message, sender)
             case PushPull() | Digest() | Listing():
                 self._on_exchange(message, sender)
-            case Probe() | Quote() | Room() | GenesisWanted() | GenesisTold():
-                raise AssertionError("neither quotes nor the ledger are for gossip")
-            case FeedTold() | BlockTold() | HeadTold() | BlocksWanted() | ForkTold():
-                raise AssertionError("the log is not for gossip")
             case _:
                 assert_never(message)
 

@@ -8,6 +8,8 @@ header wins over a member of the same name. None of them ever reaches an engine.
                              names; false: not so. Unsaid, it is as the node's provider chose
     x-wwwserve-executors     names of nodes, separated by commas: no other may run it
     x-wwwserve-deadline-ms   time after which the answer is worth nothing
+    x-wwwserve-objective     one of the node's objectives by its name, instead of the key's
+    x-wwwserve-objective-ms  time in which the whole answer is hoped for, instead of either
     x-wwwserve-max-cost      credits that may be spent on it: other nodes are paid for their work
     x-wwwserve-max-price     credits for a million tokens, prompt or answer: no dearer node runs it
     x-wwwserve-seed          sets `seed`, if the body does not
@@ -42,11 +44,24 @@ _ROUTE = OWN_FIELD_PREFIX + "route"
 _PRIVATE = OWN_FIELD_PREFIX + "private"
 _EXECUTORS = OWN_FIELD_PREFIX + "executors"
 _DEADLINE = OWN_FIELD_PREFIX + "deadline-ms"
+OBJECTIVE_CONTROL = OWN_FIELD_PREFIX + "objective"
+_OBJECTIVE_MS = OWN_FIELD_PREFIX + "objective-ms"
 _SEED = OWN_FIELD_PREFIX + "seed"
 _AUDIT = OWN_FIELD_PREFIX + "audit"
 _PRICE = OWN_FIELD_PREFIX + "max-price"
 _COST = OWN_FIELD_PREFIX + "max-cost"
-_NAMES = (_ROUTE, _PRIVATE, _EXECUTORS, _DEADLINE, _SEED, _AUDIT, _COST, _PRICE)
+_NAMES = (
+    _ROUTE,
+    _PRIVATE,
+    _EXECUTORS,
+    _DEADLINE,
+    OBJECTIVE_CONTROL,
+    _OBJECTIVE_MS,
+    _SEED,
+    _AUDIT,
+    _COST,
+    _PRICE,
+)
 
 _VALUES = msgspec.json.Decoder(str | bool | int | list[str] | None)
 
@@ -65,6 +80,10 @@ class Controls:
     """Micro-credits."""
     price_max: int = MICROCREDITS_MAX
     """Micro-credits for a million tokens."""
+    objective: str = ""
+    """Name of one; empty = the key's."""
+    objective_us: int = 0
+    """A time instead of a name; 0 = none."""
 
 
 _NO_WISHES = Controls()
@@ -105,6 +124,8 @@ def read_controls(
         is_private=is_private,
         executors=executors,
         deadline_us=(_read_number(texts, _DEADLINE, 1, DEADLINE_MS_MAX) or 0) * MILLISECOND,
+        objective=texts.get(OBJECTIVE_CONTROL, ""),
+        objective_us=(_read_number(texts, _OBJECTIVE_MS, 1, DEADLINE_MS_MAX) or 0) * MILLISECOND,
         seed=_read_number(texts, _SEED, 0, SEED_MAX),
         cost_max=_read_credits(texts, _COST),
         price_max=_read_credits(texts, _PRICE),

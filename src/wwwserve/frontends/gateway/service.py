@@ -18,6 +18,7 @@ from wwwserve.frontends.gateway.errors import (
     explain_failure,
     make_error_response,
 )
+from wwwserve.frontends.gateway.hopes import find_objective
 from wwwserve.frontends.gateway.limits import KeyLimits, Lease
 from wwwserve.frontends.gateway.models import (
     find_allowed_models,
@@ -143,6 +144,7 @@ class GatewayService:
             ),
             is_private=controls.is_private,
             allowed_executors=controls.executors,
+            objective=find_objective(self._handle.objectives, rules, controls),
             cost_max=min(cost_max, controls.cost_max),
             price_max=controls.price_max,
             client=rules.key_id,

@@ -14,6 +14,7 @@ from wwwserve.node.config.listing import DEFAULT_ORIGIN, list_changes, list_valu
 from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
 from wwwserve.node.config.money import DoorChoice, LedgerConfig, PriceConfig, WalletConfig
 from wwwserve.node.config.network import AUTO, LinksConfig, NetworkConfig
+from wwwserve.node.config.objectives import ObjectiveConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.node.config.template import make_config_text
 from wwwserve.node.config.whole import Config
@@ -36,6 +37,7 @@ __all__ = [
     "LogsConfig",
     "ModelConfig",
     "NetworkConfig",
+    "ObjectiveConfig",
     "PolicyConfig",
     "PriceConfig",
     "WalletConfig",

@@ -12,6 +12,7 @@ from wwwserve.node.config.sections import (
     ENGINES,
     GROUPS,
     MODELS,
+    OBJECTIVES,
     SECTIONS,
     get_attribute,
     is_secret,
@@ -55,6 +56,7 @@ def _list_rows(loaded: LoadedConfig) -> Iterator[tuple[str, object, object]]:
         else:
             yield from _list_section(section, getattr(config, get_attribute(section)), kind())
     yield MODELS, msgspec.to_builtins(config.models), ()
+    yield OBJECTIVES, msgspec.to_builtins(config.objectives), ()
     for name, ids in config.groups.items():
         yield f"{GROUPS}.{name}", list(ids), []
 

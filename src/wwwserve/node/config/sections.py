@@ -10,6 +10,7 @@ from wwwserve.node.config.engines import EngineConfig, ModelConfig
 from wwwserve.node.config.logs import LogsConfig
 from wwwserve.node.config.money import LedgerConfig, PriceConfig, WalletConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
+from wwwserve.node.config.objectives import ObjectiveConfig
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.values.refusals import BadInput
 
@@ -31,9 +32,11 @@ SECTIONS: Mapping[str, type] = {
 part of its name."""
 ENGINES = "engines"
 MODELS = "models"
+OBJECTIVES = "objectives"
 TABLES: Mapping[str, tuple[type, str, str]] = {
     ENGINES: (EngineConfig, "name", 'for example name = "large"'),
     MODELS: (ModelConfig, "id", 'for example id = "Qwen/Qwen3-8B"'),
+    OBJECTIVES: (ObjectiveConfig, "name", 'for example name = "chat"'),
 }
 """Sections of several tables: of what type, which key each table must have, and an example of it.
 They can stand in the file only."""

@@ -128,6 +128,17 @@ _TEMPLATE = """\
 # slots = 0                # 0 = the engine's
 # engine = ""              # name of the engine that serves it; empty = each that has it
 
+# What users hope for: a time for the whole answer, which keys (`wwwserve keys add NAME --objective
+# chat`) and requests choose by its name. The one called default holds for those that choose none.
+# [[objectives]]
+# name = "chat"
+# base_ms = 2000           # so long, and for each token
+# prompt_token_us = 0      # so much more
+# completion_token_us = 40000
+# first_token = false      # whether the first token is due then, not the last
+# on_miss = "wait"         # where no place is in time: wait for one, serve all the same, refuse
+# second_value = 1         # credits for which its users would wait a second longer
+
 # Names users may ask for, each standing for several models, the best first.
 # [groups]
 # small = ["Qwen/Qwen3-8B", "HuggingFaceTB/SmolLM2-135M-Instruct"]

@@ -14,6 +14,7 @@ from wwwserve.node.config.engines import (
 from wwwserve.node.config.logs import LogsConfig
 from wwwserve.node.config.money import LedgerConfig, PriceConfig, WalletConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
+from wwwserve.node.config.objectives import ObjectiveConfig, validate_objectives
 from wwwserve.node.config.policy import PolicyConfig
 from wwwserve.values.limits import RECORD_MODELS_MAX
 from wwwserve.values.model_names import AUTO
@@ -38,6 +39,8 @@ class Config:
     wallet: WalletConfig = field(default_factory=WalletConfig)
     models: tuple[ModelConfig, ...] = ()
     """What the engines serve; one that none of them is about serves whatever it says."""
+    objectives: tuple[ObjectiveConfig, ...] = ()
+    """What users may hope for, by the names that keys and requests choose."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names users may ask for, each standing for several models, the best first."""
 
@@ -45,6 +48,7 @@ class Config:
         """Refuse what only shows when sections are seen together."""
         validate_engines(self.engines)
         validate_models(self.models, self.engines)
+        validate_objectives(self.objectives)
         for name, members in self.groups.items():
             _validate_group(name, members)
 
