@@ -139,6 +139,7 @@ def run(
     results = _run_all(plan, flags)
     made = {
         "command": _tell_command(scenario, flags),
+        "settings": " ".join(flags.settings + ((flags.trace.name,) if flags.trace else ())),
         "commit": read_commit(),
         "machine": read_machine(),
     }

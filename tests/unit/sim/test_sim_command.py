@@ -112,12 +112,31 @@ def test_saved_runs_become_tables_and_a_page_that_needs_nothing_else(
     page = tmp_path / "page.html"
     assert run(["sim", "report", str(tmp_path / "saved"), "--html", str(page)]) == 0
     shown = capsys.readouterr().out
-    assert "hello at load 0.30" in shown
+    assert "hello, duration_us=5000000 join_us=2000000 at load 0.30" in shown
     assert "pool - central-pull" in shown
     html = page.read_text()
     assert html.count("<svg") == 1 + 2 * 3
-    assert "hello: attainment of 2x against load" in html
+    assert "join_us=2000000: attainment of 2x against load" in html
     assert not any(word in html for word in ("src=", "href=", "<script", "@import", "url("))
+
+
+def test_runs_with_other_settings_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for pace in ("850", "1150"):
+        for load in ("0.3", "0.6"):
+            place = ["--load", load, "--out", str(tmp_path / "saved" / pace / load)]
+            setting = ["--set", f"nodes.*.engine.pace_permille={pace}"]
+            words = ["sim", "run", "hello", "--strategy", "pool", *setting, *TINY_RUN, *place]
+            assert run(words) == 0
+    capsys.readouterr()
+    page = tmp_path / "page.html"
+    assert run(["sim", "report", str(tmp_path / "saved"), "--html", str(page)]) == 0
+    html = page.read_text()
+    for pace in ("850", "1150"):
+        settings = f"nodes.*.engine.pace_permille={pace} duration_us=5000000 join_us=2000000"
+        assert f"hello, {settings}: attainment of 2x against load" in html
+        assert f"hello, {settings} at load 0.30" in html
 
 
 def test_the_page_of_a_name_that_is_code_is_text(

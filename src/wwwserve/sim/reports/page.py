@@ -2,7 +2,7 @@
 
 | figure | of |
 |---|---|
-| attainment against load | all reports of a scenario that were saved at different loads |
+| attainment against load | all reports of one ground that were saved at different loads |
 | attainment against threshold | one report: the share of requests whole within so many seconds |
 | latency over time | one report: mean time to the last token of those that came then |
 | requests in the network | one report: come and not over yet |
@@ -46,7 +46,7 @@ def create_saved_tables(runs: Sequence[SavedRun]) -> list[Table]:
         aims = list(next(iter(report.summary.values())).slo)[:2]
         heads = ("strategy", ">seeds", *(f">in {aim}" for aim in aims), *_TIMES, ">offloaded")
         rows = [_create_row(report, name, aims) for name in report.summary]
-        tables.append((f"{report.scenario} at load {report.load:.2f}", heads, rows))
+        tables.append((f"{report.ground} at load {report.load:.2f}", heads, rows))
         compared = [
             (
                 f"{one.strategy} - {one.against}",
@@ -61,10 +61,10 @@ def create_saved_tables(runs: Sequence[SavedRun]) -> list[Table]:
             name: [one.changes for one in report.runs if one.strategy == name]
             for name in report.summary
         }
-        tables += create_changes_table(report.scenario, changes)
+        tables += create_changes_table(report.ground, changes)
         if compared:
             heads = ("paired by seed", "objective", ">difference", ">95 %")
-            tables.append((f"{report.scenario}: differences", heads, compared))
+            tables.append((f"{report.ground}: differences", heads, compared))
     return tables
 
 
@@ -128,18 +128,18 @@ def _draw_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def _draw_loads(runs: Sequence[SavedRun]) -> list[str]:
-    by_scenario: dict[str, list[SavedReport]] = {}
+    by_ground: dict[str, list[SavedReport]] = {}
     for run in sorted(runs, key=lambda run: run.report.load):
-        by_scenario.setdefault(run.report.scenario, []).append(run.report)
+        by_ground.setdefault(run.report.ground, []).append(run.report)
     figures = []
-    for scenario, reports in by_scenario.items():
+    for ground, reports in by_ground.items():
         if len({report.load for report in reports}) > 1:
             aim = next(iter(next(iter(reports[0].summary.values())).slo))
-            figures.append(_draw_load(scenario, reports, aim))
+            figures.append(_draw_load(ground, reports, aim))
     return figures
 
 
-def _draw_load(scenario: str, reports: Sequence[SavedReport], aim: str) -> str:
+def _draw_load(ground: str, reports: Sequence[SavedReport], aim: str) -> str:
     names = dict.fromkeys(name for report in reports for name in report.summary)
     lines = [
         Line(
@@ -152,13 +152,13 @@ def _draw_load(scenario: str, reports: Sequence[SavedReport], aim: str) -> str:
         )
         for name in names
     ]
-    title = f"{scenario}: attainment of {aim} against load"
+    title = f"{ground}: attainment of {aim} against load"
     return draw_chart(Chart(title, "load, as a share of saturated", f"met {aim}", lines, 1.0))
 
 
 def _draw_run(run: SavedRun) -> list[str]:
     """The figures of one report; over all seeds of each strategy together."""
-    title = f"{run.report.scenario} at load {run.report.load:.2f}"
+    title = f"{run.report.ground} at load {run.report.load:.2f}"
     everything = {
         name: [one for requests in seeds.values() for one in requests]
         for name, seeds in run.requests.items()

@@ -56,6 +56,12 @@ class SavedReport(msgspec.Struct, frozen=True):
     differences: tuple[SavedDifference, ...]
     made: dict[str, str]
 
+    @property
+    def ground(self) -> str:
+        """The scenario, and what its runs had otherwise: only reports of one ground compare."""
+        settings = self.made.get("settings", "")
+        return f"{self.scenario}, {settings}" if settings else self.scenario
+
 
 @dataclass(frozen=True, slots=True)
 class SavedRequest:
