@@ -26,7 +26,6 @@ class BaselineSite:
         self.number = number
         self.entropy = Entropy(b"a site")
         self.profile = find_profile("L40S:Qwen3-8B")
-        self.models: tuple[str, ...] = (MODEL,)
         self.use = EngineUse(usage_permille=0, waiting=0)
         self.ran: list[Parcel] = []
         self.sent: list[tuple[Parcel, int]] = []

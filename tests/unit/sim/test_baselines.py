@@ -335,6 +335,14 @@ def make_pair(latency_us: int) -> Scenario:
 ONE_BY_ONE = [Arrival(number * 5 * SECOND, 10, 10) for number in range(40)]
 
 
+@pytest.mark.parametrize("name", BASELINES)
+def test_who_does_not_serve_a_model_sends_it_to_who_does(name: str) -> None:
+    scenario = apply_settings(make_pair(MILLISECOND), ['nodes.home.models=["other/model"]'])
+    result = play(scenario, name, ONE_BY_ONE)
+    served = {(one.model, one.executor) for one in result.requests}
+    assert served == {("other/model", 0), ("pretend/base", 1)}
+
+
 def test_a_hop_takes_its_time_there_and_back() -> None:
     result = play(make_pair(100 * MILLISECOND), "random", ONE_BY_ONE)
     home, away = (

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from wwwserve.core.engines import EngineHealth
 from wwwserve.core.entropy import Entropy
+from wwwserve.sim.baselines.draws import draw_weighted
 from wwwserve.sim.baselines.sites import PERMILLE, REPLY_WAIT_US, EngineUse, Parcel, Reply, Rule
 from wwwserve.sim.engines import PretendEngine, Run
 from wwwserve.sim.network import draw_delay_us, draw_latency_us
@@ -95,6 +96,15 @@ class Node:
         """The rule it decides by."""
         assert self._rule is not None, "the world has started"
         return self._rule
+
+    def take(self, parcel: Parcel) -> None:
+        """A request is here; its rule decides, if this node could run it at all."""
+        if parcel.job.model in self.models:
+            self.rule.take(parcel)
+            return
+        seats = {node: self.get_seats(node) for node in self.list_others(parcel)}
+        for node in draw_weighted(self.entropy, seats, 1):
+            self.send(parcel, node)
 
     # -- what its rule asks for ------------------------------------------------------------------
 

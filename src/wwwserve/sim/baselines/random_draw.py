@@ -12,9 +12,7 @@ class RandomDraw(PlainRule):
         if not parcel.is_at_home:
             site.run(parcel)
             return
-        others = site.list_others(parcel)
-        is_able = parcel.job.model in site.models
-        drawn = site.entropy.pick([*others, site.number] if is_able else others)
+        drawn = site.entropy.pick([*site.list_others(parcel), site.number])
         if drawn == site.number:
             site.run(parcel)
         else:

@@ -60,8 +60,6 @@ class Site(Protocol):
     """All chance of this node's decisions."""
     profile: EngineProfile
     """Of its engine."""
-    models: tuple[str, ...]
-    """What it serves."""
 
     def read_use(self) -> EngineUse:
         """What its engine tells now."""

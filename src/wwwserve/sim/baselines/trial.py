@@ -166,7 +166,7 @@ class BaselineTrial:
 
     def _take(self, parcel: Parcel) -> None:
         if not parcel.is_over:
-            self.nodes[parcel.path[-1]].rule.take(parcel)
+            self.nodes[parcel.path[-1]].take(parcel)
 
     def _find_request(self, parcel: Parcel) -> UserRequest:
         return self._arrived[parcel.job.number]
