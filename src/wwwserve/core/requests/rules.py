@@ -15,8 +15,9 @@ ROUNDS_MAX = 3
 """Rounds of probes in a row that find nothing before a request waits in the queue."""
 ROUNDS_OPEN_MAX = 1_024
 """Requests being probed for at once; one more is decided without asking anybody."""
-OFFERS_MAX = 32
-"""Executions started for one request, declined offers included; then it ends with NO_CAPACITY."""
+OFFERS_MAX = 256
+"""Executions started for one request, declined offers included; then it ends with NO_CAPACITY. Who
+waits half an hour beside others is declined often: what was free is taken by who came first."""
 STEPS_MAX = 8
 """Requests moved on by one call of `handle`; the others by the next, which is asked for at once."""
 
