@@ -17,6 +17,7 @@ from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Account, Constitution, Log, OpenHold
 from wwwserve.sim.checkers import Violation
 from wwwserve.sim.hosts import Host
+from wwwserve.values.ids import NodeId
 from wwwserve.wire.chain import ChainRecord
 from wwwserve.wire.ledger import BlockHeader
 
@@ -30,6 +31,7 @@ _CONSTITUTION: "msgspec.msgpack.Decoder[Constitution]" = msgspec.msgpack.Decoder
 # What begins a key of the lane, and of the state in it.
 _BLOCK: Final = b"b"
 _STATE: Final = b"s"
+_ACCOUNT_KEY: Final = b"a"
 
 
 @dataclass(slots=True)
@@ -102,6 +104,16 @@ class LedgerChecker:
         """The names of the open holds that a host pays, as it has written."""
         holds = self._books.get(host.index, _Book()).holds
         return [key[1:] for key, hold in holds.items() if hold.payer == host.node_id]
+
+    def count_credits(self, keeper: Host, owner: NodeId) -> int:
+        """Micro-credits of an account, staked and held ones too, as a host has written."""
+        book = self._books.get(keeper.index, _Book())
+        held = sum(hold.locked for hold in book.holds.values() if hold.payer == owner)
+        return book.amounts.get(_ACCOUNT_KEY + owner, 0) + held
+
+    def is_settled(self, keeper: Host) -> bool:
+        """Whether no hold of anybody is open, as a host has written."""
+        return not self._books.get(keeper.index, _Book()).holds
 
     def _note(self, host: Host, book: _Book, key: bytes, value: bytes | None) -> None:
         if key.startswith(_BLOCK) and value is not None:

@@ -79,7 +79,7 @@ def measure(result: RunResult) -> Measures:
         slo=slo,
         e2e_s=compute_spread([one.e2e_us for one in completed]),
         ttft_s=compute_spread([one.ttft_us for one in completed]),
-        tpot_s=compute_spread([_get_tpot_us(one) for one in completed]),
+        tpot_s=compute_spread([count_tpot_us(one) for one in completed]),
         goodput_rps=good / arriving_s,
         offloaded=_share(sum(one.is_offloaded for one in completed), len(completed)),
         prefix_hits=_share(
@@ -123,7 +123,8 @@ def compute_percentile(ordered: Sequence[int], percent: int) -> int:
     return ordered[max(0, rank - 1)]
 
 
-def _get_tpot_us(request: UserRequest) -> int:
+def count_tpot_us(request: UserRequest) -> int:
+    """Time of each token after the first, in microseconds."""
     after_first = max(1, request.completion_tokens - 1)
     return (request.e2e_us - request.ttft_us) // after_first
 

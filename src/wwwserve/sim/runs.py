@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from wwwserve.sim.checkers import Violation
+from wwwserve.sim.cluster import Cluster
 from wwwserve.sim.hosts import PeerSpins
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.strategies import AnyTrial, create_trial
@@ -16,6 +17,9 @@ from wwwserve.values.moments import SECOND
 
 STEP_US = SECOND
 """Virtual time between looks at whether a run is over."""
+SETTLING_US = 300 * SECOND
+"""From the last answer until every hold is settled: what is claimed leaves within 2 s, what is not
+is closed after a minute, and a close is final half a minute later."""
 
 
 class Verdict(Enum):
@@ -57,6 +61,8 @@ class RunResult:
     """On the engines, as a share of their pooled saturated throughput; 0 = nobody asked."""
     seats: dict[str, int] = field(default_factory=dict)
     """Of each node, in the draw of candidates."""
+    accounts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each node where requests are paid: micro-credits at the beginning and at the end."""
     stands_for: str = ""
     """Of `central-best`: the strategy that was played."""
 
@@ -87,6 +93,7 @@ def run_scenario(
                 raise Stuck(describe_open(trial))
             trial.run_until(trial.world.now_us + STEP_US)
             on_progress(min(trial.world.now_us, length_us), length_us)
+        _settle(trial)
 
     result = conclude(trial, strategy, *judge(play))
     result.arrivals_end_us = length_us
@@ -131,4 +138,28 @@ def conclude(trial: AnyTrial, strategy: str, verdict: Verdict, detail: str) -> R
         ended_us=trial.world.now_us,
         message_counts=trial.message_counts,
         frame_count=trial.frame_count,
+        accounts=_read_accounts(trial),
     )
+
+
+def _settle(trial: AnyTrial) -> None:
+    """Where requests are paid: let time pass until all holds are settled, or long enough."""
+    if not isinstance(trial, Cluster) or trial.ledger is None:
+        return
+    keeper = next(iter(trial.hosts.values()))
+    end_us = trial.world.now_us + SETTLING_US
+    while trial.world.now_us < end_us and not trial.ledger_checker.is_settled(keeper):
+        trial.run_until(trial.world.now_us + STEP_US)
+
+
+def _read_accounts(trial: AnyTrial) -> dict[str, tuple[int, int]]:
+    """What each node had at genesis and has now, as the first node has it on its disk."""
+    if not isinstance(trial, Cluster) or trial.ledger is None:
+        return {}
+    keeper = next(iter(trial.hosts.values()))
+    price = trial.ledger.genesis.parameters.seat_price
+    begun = {one.key: one.amount + one.seats * price for one in trial.ledger.genesis.accounts}
+    return {
+        name: (begun[host.node_id], trial.ledger_checker.count_credits(keeper, host.node_id))
+        for name, host in trial.hosts.items()
+    }

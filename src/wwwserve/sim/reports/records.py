@@ -1,7 +1,6 @@
 """Runs as others read them: the JSON object that scripts rely on, and tables of plain text.
 
-`docs/evaluation.md` describes the object. Fields that later parts of the product will fill
-(credits, duels, profit) are there and empty.
+`docs/evaluation.md` describes the object. Nobody duels yet: `duels` has nothing but zeros.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,12 @@ from dataclasses import asdict, replace
 from wwwserve.sim.changes import measure_changes
 from wwwserve.sim.measures import Measures, Spread, measure
 from wwwserve.sim.plans import Scenario
+from wwwserve.sim.providers import (
+    correlate_stake,
+    measure_idle_use,
+    measure_profits,
+    measure_users,
+)
 from wwwserve.sim.reports.intervals import Interval, compute_interval, compute_paired
 from wwwserve.sim.runs import RunResult, Verdict
 from wwwserve.sim.truth import UserRequest
@@ -71,12 +76,12 @@ def _create_run_json(result: RunResult) -> dict[str, object]:
         **named,
         "seed": result.seed,
         **_round_all(asdict(measure(result))),
-        "credits": {},
+        "users": {name: _round_all(asdict(one)) for name, one in measure_users(result).items()},
         "stake": result.seats,
-        "duels": {},
-        "profit": {},
-        "profit_per_1k_tokens": {},
-        "profit_per_hour": {},
+        "stake_rank_correlation": _round(correlate_stake(result)),
+        "idle_capacity_used": _round_all(dict(measure_idle_use(result))),
+        "duels": {name: {"won": 0, "lost": 0, "tied": 0} for name in result.node_names},
+        **_round_all(asdict(measure_profits(result))),
         "changes": [_round_all(asdict(change)) for change in measure_changes(result)],
         "events": result.event_count,
         "digest": result.digest,

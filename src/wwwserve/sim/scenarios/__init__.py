@@ -4,10 +4,19 @@ from wwwserve.sim.scenarios.chat import CHAT
 from wwwserve.sim.scenarios.join_leave import JOIN_LEAVE
 from wwwserve.sim.scenarios.ordinary import ORDINARY
 from wwwserve.sim.scenarios.paper import PAPER
+from wwwserve.sim.scenarios.policy import POLICY
 from wwwserve.sim.scenarios.settings import apply_settings, list_keys, parse_scenario
 from wwwserve.sim.scenarios.traced import TRACED
 
-SCENARIOS = {scenario.name: scenario for scenario in (*ORDINARY, *PAPER, *TRACED, JOIN_LEAVE, CHAT)}
+_ALL = (
+    *ORDINARY,
+    *PAPER,
+    *TRACED,
+    JOIN_LEAVE,
+    CHAT,
+    *POLICY,
+)
+SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 """Everything `wwwserve sim list` shows."""
 
 __all__ = ["ORDINARY", "SCENARIOS", "apply_settings", "list_keys", "parse_scenario"]
