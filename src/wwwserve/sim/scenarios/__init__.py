@@ -1,6 +1,7 @@
 """What there is to run: the built-in scenarios by name, and how one is read and changed."""
 
 from wwwserve.sim.scenarios.chat import CHAT
+from wwwserve.sim.scenarios.day import DAY
 from wwwserve.sim.scenarios.join_leave import JOIN_LEAVE
 from wwwserve.sim.scenarios.ordinary import ORDINARY
 from wwwserve.sim.scenarios.paper import PAPER
@@ -15,6 +16,7 @@ _ALL = (
     JOIN_LEAVE,
     CHAT,
     *POLICY,
+    DAY,
 )
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 """Everything `wwwserve sim list` shows."""

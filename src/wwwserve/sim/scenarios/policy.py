@@ -71,8 +71,8 @@ _STAKE = _create(
         "asker": _ASKER,
         **{f"seats-{seats:02}": NodePlan(seats=seats) for seats in range(1, 11)},
     },
-    _ask_the_network(400, _SHORT_ANSWERS),
-    600 * SECOND,
+    _ask_the_network(200, _SHORT_ANSWERS),
+    1_500 * SECOND,
 )
 
 _ACCEPT = _create(
