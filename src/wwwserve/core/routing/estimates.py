@@ -133,7 +133,8 @@ class Estimates:
         running = min(load.used, load.slots) + (1 if load.has_room else 0)
         prefill_ns = speed.prefill_ns.read(running, load.slots)
         overhead_us = speed.overhead_us.read(running, load.slots)
-        prefill_us = overhead_us + (summary.prompt_tokens - saved_tokens) * prefill_ns // _NS
+        read_us = (summary.prompt_tokens - saved_tokens) * prefill_ns // _NS
+        prefill_us = overhead_us + read_us
         decode_ns = speed.decode_ns.read(running, load.slots)
         service_us = prefill_us + tokens * decode_ns // _NS
         wait_us = 0
@@ -144,7 +145,10 @@ class Estimates:
         return Estimate(
             first_token_us=min(wait_us + prefill_us, ESTIMATE_MAX_US),
             finish_us=min(wait_us + service_us, ESTIMATE_MAX_US),
-            burden_us=min(_compute_burden_us(speed, tokens, running, load), ESTIMATE_MAX_US),
+            burden_us=min(
+                (running - 1) * read_us + _compute_drag_us(speed, tokens, running, load),
+                ESTIMATE_MAX_US,
+            ),
             saved_prompt_tokens=saved_tokens,
         )
 
@@ -154,8 +158,11 @@ class Estimates:
         return self.predict_length(model, summary.completion_tokens_max)
 
 
-def _compute_burden_us(speed: ModelSpeed, tokens: int, running: int, load: LoadView) -> int:
-    """What the others lose: each token is later by what one more run slows all of them down."""
+def _compute_drag_us(speed: ModelSpeed, tokens: int, running: int, load: LoadView) -> int:
+    """What the others lose while an answer is made, once its prompt is read, for which they wait.
+
+    Each token is later by what one more run slows all of them down.
+    """
     others = running - 1
     twice_ns = speed.decode_ns.read(2 * running, load.slots)
     slower_ns = max(twice_ns - speed.decode_ns.read(running, load.slots), 0) // max(running, 1)
