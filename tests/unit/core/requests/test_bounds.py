@@ -44,7 +44,7 @@ def test_a_request_everybody_declines_is_not_offered_for_ever() -> None:
             offers += 1
             desk.tell(declined(start.session))
         effects = desk.wait(SECOND // 4)
-    assert offers == OFFERS_MAX
+    assert 0 < offers <= OFFERS_MAX
     error = desk.get_ends()[0].error
     assert error is not None
     assert error.code is RequestErrorCode.NO_CAPACITY
