@@ -51,6 +51,7 @@ from wwwserve.sim import (
     create_run_changes_table,
     create_saved_tables,
     create_table,
+    describe_costs,
     list_played,
     parse_saved,
     parse_saved_requests,
@@ -318,6 +319,8 @@ def _show_runs(plan: Scenario, results: Sequence[RunResult]) -> None:
     heads, rows = create_table(results)
     load = results[0].load
     print_table(f"{plan.name}: {plan.about} (load {load:.2f})", heads, rows)
+    for line in describe_costs(results):
+        open_console().print(line)
     for title, columns, lines in create_run_changes_table(results):
         print_table(title, columns, lines)
     for result in results:

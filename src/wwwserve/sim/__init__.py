@@ -36,6 +36,7 @@ from wwwserve.sim.reports import (
     create_run_changes_table,
     create_saved_tables,
     create_table,
+    describe_costs,
     parse_saved,
     parse_saved_requests,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "create_saved_tables",
     "create_table",
     "create_trial",
+    "describe_costs",
     "draw_requests",
     "draw_typical",
     "fit_trace",

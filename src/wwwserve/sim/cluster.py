@@ -43,6 +43,7 @@ from wwwserve.sim.hosts import AnyPeer, Host
 from wwwserve.sim.keys import PretendSigner, PretendVerifier
 from wwwserve.sim.ledger_checker import LedgerChecker
 from wwwserve.sim.ledgers import PretendLedger
+from wwwserve.sim.link_traffic import LinkTraffic
 from wwwserve.sim.log_words import LogWords
 from wwwserve.sim.money_checker import MoneyChecker
 from wwwserve.sim.network import Network
@@ -76,8 +77,8 @@ CreateCore = Callable[[PeerSetup, Loaded | None], AnyPeer]
 
 UNAWARE = "wwwserve-no-prefix"
 """The strategy of peers that are not told which prompts begin alike."""
-INSPECTION_PERIOD_US = SECOND
-"""How often checkers look at every peer's snapshot."""
+INSPECTION_PERIOD_US, INSPECTED_MAX = SECOND, 100
+"""How often checkers look at every peer's snapshot, where there are no more; else less often."""
 _REFUSALS = (
     RequestErrorCode.NO_CAPACITY,
     RequestErrorCode.OUT_OF_CREDITS,
@@ -131,6 +132,7 @@ class Cluster:
         }
         for host in self.hosts.values():
             self.network.add(host)
+        self.traffic = LinkTraffic(self.world, self.network, self.hosts, from_us=scenario.join_us)
         self._validate()
         self.streams = Streams(
             self.network,
@@ -297,13 +299,14 @@ class Cluster:
         self.checkers.on_event(host, event)
         self.ledger_checker.on_event(host, event)
         self.money_checker.on_event(host, event)
+        self.traffic.on_event(host, event)
 
     def _inspect(self) -> None:
         for host in self.hosts.values():
             snapshot = host.get_snapshot()
             if snapshot is not None:
                 self.checkers.inspect(host, snapshot)
-        self.world.after(INSPECTION_PERIOD_US, self._inspect)
+        self.world.after(INSPECTION_PERIOD_US * -(-len(self.hosts) // INSPECTED_MAX), self._inspect)
 
     # -- effects ---------------------------------------------------------------------------------
 
@@ -391,6 +394,7 @@ class Cluster:
         request.ended_us = self.world.now_us
 
     def _on_death(self, host: Host) -> None:
+        self.traffic.on_death(host)
         for request in self.requests.values():
             if request.origin == host.index and request.outcome is Outcome.OPEN:
                 self._finish(request, Outcome.LOST)

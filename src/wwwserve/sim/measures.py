@@ -14,7 +14,7 @@ from wwwserve.sim.runs import RunResult
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.values.moments import SECOND
 
-ASKING_MESSAGES = ("Probe", "Quote")
+ASKING_MESSAGES = ("Probe", "Quote", "Room")
 """Control messages spent on finding a place; frames of request streams are counted beside them."""
 
 
@@ -52,8 +52,12 @@ class Measures:
     """Share of the prompts' tokens that the engines had in their caches and did not read."""
     messages_per_request: float
     """Probes, quotes and stream frames other than output, per request."""
+    probes_per_request: float
     membership_rate: float
     """Membership messages per node and second."""
+    membership_bytes: float
+    """Bytes that membership and the heartbeats of links take, per node and second, since users
+    came."""
     served: dict[str, int]
     """Requests each node answered, its own users' included."""
 
@@ -86,7 +90,9 @@ def measure(result: RunResult) -> Measures:
             sum(one.cached_tokens for one in completed), sum(one.prompt_tokens for one in completed)
         ),
         messages_per_request=_share(asking + result.frame_count, len(result.requests)),
+        probes_per_request=_share(result.message_counts.get("Probe", 0), len(result.requests)),
         membership_rate=membership / seconds / len(result.node_names),
+        membership_bytes=_compute_membership_bytes(result),
         served={
             name: sum(one.executor == index for one in completed)
             for index, name in enumerate(result.node_names)
@@ -121,6 +127,15 @@ def compute_percentile(ordered: Sequence[int], percent: int) -> int:
     """The smallest value that at least `percent` of all do not exceed."""
     rank = -(-len(ordered) * percent // 100)
     return ordered[max(0, rank - 1)]
+
+
+def _compute_membership_bytes(result: RunResult) -> float:
+    """By a node in a second."""
+    sent = sum(
+        count for kind, count in result.message_bytes.items() if kind not in ASKING_MESSAGES
+    )
+    seconds = max(1, result.ended_us - result.scenario.join_us) / SECOND
+    return sent / seconds / len(result.node_names)
 
 
 def count_tpot_us(request: UserRequest) -> int:

@@ -264,11 +264,14 @@ class Network:
         def accept() -> None:
             if not link.is_open[0]:
                 return
-            if other.life == life:
+            if other.life != life:
+                self._close_end(link, host, "connection reset")
+            elif len(self.get_links(other)) >= LINKS_MAX:
+                # Others who dialled at the same moment were first.
+                self._close_end(link, host, "no room for more links")
+            else:
                 link.is_open[1] = True
                 other.tell(LinkOpened(host.node_id, f"seen:{host.index}", is_dialled=False))
-            else:
-                self._close_end(link, host, "connection reset")
 
         self._world.at(self._reserve_arrival(link, 0), accept)
         host.tell(LinkOpened(other.node_id, address, is_dialled=True))

@@ -56,6 +56,8 @@ class RunResult:
     """Until when requests may arrive."""
     ended_us: int
     message_counts: dict[str, int] = field(default_factory=dict)
+    message_bytes: dict[str, int] = field(default_factory=dict)
+    """Of the same on the links, with their heartbeats, since users came; empty: there are none."""
     frame_count: int = 0
     load: float = 0.0
     """On the engines, as a share of their pooled saturated throughput; 0 = nobody asked."""
@@ -137,6 +139,7 @@ def conclude(trial: AnyTrial, strategy: str, verdict: Verdict, detail: str) -> R
         arrivals_end_us=trial.scenario.join_us + trial.scenario.duration_us,
         ended_us=trial.world.now_us,
         message_counts=trial.message_counts,
+        message_bytes=trial.traffic.count_bytes() if isinstance(trial, Cluster) else {},
         frame_count=trial.frame_count,
         accounts=_read_accounts(trial),
     )

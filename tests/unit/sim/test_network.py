@@ -4,6 +4,8 @@ Scripted peers are linked in a quiet world; what each is told is compared with w
 would be told.
 """
 
+import pytest
+
 from tests.unit.sim.stage import CROSSING_US, Stage
 from wwwserve.core.effects import CloseLink
 from wwwserve.core.events import DialFailed, EnvelopeReceived, LinkClosed, LinkOpened, SendFailed
@@ -60,6 +62,21 @@ def test_a_dial_fails_with_its_reason() -> None:
     stage.cluster.network.dial(a, b.address, b.node_id)
     stage.run(LINK_HANDSHAKE_US)
     assert stage.hear(a) == [DialFailed(b.address, b.node_id, "no answer")]
+
+
+def test_who_dials_at_the_same_moment_as_others_may_find_no_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("wwwserve.sim.network.LINKS_MAX", 4)
+    stage = Stage(8)
+    host, *others = stage.hosts
+    for other in others:
+        stage.cluster.network.dial(other, host.address, None)
+    stage.run()
+    assert len(stage.cluster.network.get_links(host)) == 4
+    refused = [other for other in others if isinstance(stage.hear(other)[-1], LinkClosed)]
+    assert len(refused) == len(others) - 4
+    assert all(stage.cluster.network.get_links(other) == [] for other in refused)
 
 
 def test_messages_arrive_in_order_and_a_short_block_loses_none() -> None:

@@ -4,6 +4,7 @@
 """
 
 from wwwserve.sim.membership.crowd import Crowd, CrowdPlan
+from wwwserve.sim.membership.traffic import Reading, Traffic, compute_kinds
 from wwwserve.sim.membership.trials import (
     Crash,
     Doubts,
@@ -24,6 +25,9 @@ __all__ = [
     "CrowdPlan",
     "Doubts",
     "Idle",
+    "Reading",
+    "Traffic",
+    "compute_kinds",
     "measure_crash",
     "measure_idle",
     "measure_newcomer",

@@ -1,6 +1,7 @@
 """What runs come to: the JSON object of a command, tables, and a page of figures."""
 
 from wwwserve.sim.reports.changes import create_run_changes_table
+from wwwserve.sim.reports.costs import describe_costs
 from wwwserve.sim.reports.intervals import Interval, compute_interval
 from wwwserve.sim.reports.page import create_page, create_saved_tables
 from wwwserve.sim.reports.records import (
@@ -30,6 +31,7 @@ __all__ = [
     "create_run_changes_table",
     "create_saved_tables",
     "create_table",
+    "describe_costs",
     "parse_saved",
     "parse_saved_requests",
 ]

@@ -30,6 +30,8 @@ SUMMARISED = (
     "offloaded",
     "prefix_hits",
     "messages_per_request",
+    "probes_per_request",
+    "membership_bytes",
 )
 _DIGITS = 6
 

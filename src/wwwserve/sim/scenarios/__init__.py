@@ -6,6 +6,7 @@ from wwwserve.sim.scenarios.join_leave import JOIN_LEAVE
 from wwwserve.sim.scenarios.ordinary import ORDINARY
 from wwwserve.sim.scenarios.paper import PAPER
 from wwwserve.sim.scenarios.policy import POLICY
+from wwwserve.sim.scenarios.scale import SCALE
 from wwwserve.sim.scenarios.settings import apply_settings, list_keys, parse_scenario
 from wwwserve.sim.scenarios.traced import TRACED
 
@@ -13,6 +14,7 @@ _ALL = (
     *ORDINARY,
     *PAPER,
     *TRACED,
+    *SCALE,
     JOIN_LEAVE,
     CHAT,
     *POLICY,

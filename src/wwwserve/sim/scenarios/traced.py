@@ -7,8 +7,8 @@
 | `s3` | the same | 55 % at one node, another every 7.5 minutes | reasoning, evening: a heavy tail |
 | `s4` | the same | 10, 15, 25, 50 %: most at the weakest | conversations |
 
-`s1x8` to `s4x8` have each node eight times; `wan` is `s2` over long lines, `scale-100` over a
-hundred nodes. Objectives are multiples of what an idle L40S takes.
+`s1x8` to `s4x8` have each node eight times; `wan` is `s2` over long lines.
+Objectives are multiples of what an idle L40S takes.
 """
 
 from msgspec.structs import replace
@@ -129,12 +129,5 @@ def _create_four(times: int) -> tuple[Scenario, ...]:
 _FOUR = _create_four(1)
 _WAN = replace(_FOUR[1], name="wan", about="s2 over lines of 10 to 250 ms that lose 1 %")
 _WAN = replace(_WAN, network=_LONG_LINES)
-_SCALE_100 = replace(
-    _FOUR[1],
-    name="scale-100",
-    about="s2 with a hundred nodes, for ten minutes",
-    nodes=_create_nodes(_UNLIKE * 25, (1,) * 100),
-    duration_us=600 * SECOND,
-)
 
-TRACED = (*_FOUR, *_create_four(_TIMES), _WAN, _SCALE_100)
+TRACED = (*_FOUR, *_create_four(_TIMES), _WAN)
