@@ -96,7 +96,7 @@ def test_a_renewal_that_declines_ends_the_quote() -> None:
 
 
 def test_a_quote_that_counts_on_a_prefix_holds_only_for_prompts_that_have_it() -> None:
-    # [REQUESTS-PREFIX.4]
+    # [REQUESTS-SOONEST.4]
     pool = QuotePool()
     now = Moment(0)
     begin, turn, other = b"b" * 16, b"t" * 16, b"o" * 16
