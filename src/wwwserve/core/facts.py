@@ -110,8 +110,6 @@ class StartReason(Enum):
     """It weighed least of the alternatives."""
     WAITED = "waited"
     """It had waited here, and its turn came."""
-    LATE_ELSEWHERE = "late-elsewhere"
-    """The first token was late where it ran before, and sooner expected here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from wwwserve.core.requests.hearing import Heard, read_round
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
+    CANDIDATES_QUEUED,
     CANDIDATES_USUAL,
     REPROBE_AGAIN_US,
     REPROBE_LATE_US,
@@ -217,7 +218,8 @@ class Placement:
         """Start a round of probes; returns whether there was anybody to ask."""
         if self._rounds.is_full:
             return False
-        count = min(request.reach or CANDIDATES_USUAL, CANDIDATES_MAX)
+        usual = CANDIDATES_QUEUED if request.phase is Phase.QUEUED else CANDIDATES_USUAL
+        count = min(request.reach or usual, CANDIDATES_MAX)
         nodes = self._routing.draw(self._get_wanted(request), count, now)
         if nodes:
             self._book.seek(request, nodes, now)

@@ -7,8 +7,13 @@ from itertools import accumulate
 from wwwserve.core.entropy import Entropy
 from wwwserve.values.ids import NodeId
 
+EXPLORED_PERMILLE = 30
+"""Draws in which one without seats takes the place of the last one drawn: who is new would else
+never have the work by which it could earn some."""
 EQUAL_SEATS = 1
 """What a node has whose seats nobody recorded: all weigh the same until the ledger tells."""
+
+_PERMILLE = 1000
 
 
 class StakeTable:
@@ -25,16 +30,20 @@ class StakeTable:
     def draw(self, count: int, entropy: Entropy, eligible: Sequence[NodeId]) -> tuple[NodeId, ...]:
         """Up to `count` different nodes, each in proportion to its seats among those left.
 
-        Nodes without seats are drawn last, all equally likely, when the seated do not suffice: who
-        is new is not turned away while nobody else is there.
+        Nodes without seats are drawn when the seated do not suffice, and else in the share of
+        `EXPLORED_PERMILLE`, all equally likely.
         """
         seated = [node for node in eligible if self.get_seats(node) > 0]
+        unseated = [node for node in eligible if self.get_seats(node) == 0]
         drawn = self._draw_seated(count, entropy, seated)
+        if not unseated:
+            return tuple(drawn)
         missing = min(count, len(eligible)) - len(drawn)
-        if missing > 0:
-            unseated = [node for node in eligible if self.get_seats(node) == 0]
-            drawn += entropy.shuffle(unseated)[:missing]
-        return tuple(drawn)
+        if drawn and not missing and entropy.below(_PERMILLE) < EXPLORED_PERMILLE:
+            # It is only asked: what it is given, its quote decides.
+            drawn.pop()
+            missing = 1
+        return (*drawn, *entropy.shuffle(unseated)[:missing])
 
     def _draw_seated(self, count: int, entropy: Entropy, seated: list[NodeId]) -> list[NodeId]:
         drawn: list[NodeId] = []

@@ -47,8 +47,6 @@ def explain_start(fact: AttemptStarted, own: NodeId) -> str:
             return "there was room here at once: nobody else was asked"
         case StartReason.WAITED:
             return "it had waited here, and its turn came"
-        case StartReason.LATE_ELSEWHERE:
-            return "its first token was late where it ran before, and expected sooner here"
         case StartReason.LEAST_WEIGHT:
             return _explain_choice(fact, own)
         case _:

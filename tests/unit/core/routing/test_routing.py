@@ -80,18 +80,27 @@ def test_draws_are_in_proportion_to_seats_and_without_replacement() -> None:
     for _ in range(2_000):
         drawn = table.draw(2, entropy, nodes)
         assert len(set(drawn)) == 2
-        assert nodes[3] not in drawn
         firsts[drawn[0]] += 1
     assert 1_100 < firsts[nodes[0]] < 1_300
     assert 500 < firsts[nodes[1]] < 700
     assert 140 < firsts[nodes[2]] < 260
 
 
-def test_nodes_without_seats_are_drawn_only_when_the_seated_do_not_suffice() -> None:
+def test_nodes_without_seats_are_drawn_when_the_seated_do_not_suffice() -> None:
     nodes = [node(number) for number in range(1, 4)]
     drawn = StakeTable({nodes[0]: 1}).draw(2, Entropy(b"stake"), nodes)
     assert drawn[0] == nodes[0]
     assert len(set(drawn)) == 2
+
+
+def test_who_is_new_is_asked_in_a_small_share_of_draws() -> None:
+    # [REQUESTS-DRAW.2]
+    nodes = [node(number) for number in range(1, 5)]
+    table, entropy = StakeTable({nodes[0]: 1, nodes[1]: 1}), Entropy(b"new")
+    draws = [table.draw(2, entropy, nodes) for _ in range(4_000)]
+    new = sum(not {nodes[2], nodes[3]}.isdisjoint(drawn) for drawn in draws)
+    assert 90 < new < 150, "30 of a thousand"
+    assert all(len(set(drawn)) == 2 for drawn in draws)
 
 
 def test_a_thousand_nodes_with_equal_seats_are_drawn_evenly() -> None:

@@ -241,7 +241,6 @@ def list_single_reasons() -> Iterator[tuple[AttemptStarted, str]]:
     yield start(), "the only place"
     yield replace(alone, reason=StartReason.HERE_AT_ONCE), "room here at once"
     yield replace(alone, reason=StartReason.WAITED), "its turn came"
-    yield replace(alone, reason=StartReason.LATE_ELSEWHERE), "first token was late"
 
 
 @pytest.mark.parametrize(("fact", "said"), [*list_single_reasons()])
