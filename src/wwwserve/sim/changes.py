@@ -81,11 +81,12 @@ def measure_changes(result: RunResult) -> list[Change]:
 
 
 def list_changes(scenario: Scenario) -> list[tuple[int, ChangeKind, str]]:
-    """When which node comes or goes by a plan, in order of time."""
+    """When which node comes or goes by a plan once there are users, in order of time."""
     joins: list[tuple[int, ChangeKind, str]] = [
         (plan.start_us, "join", name) for name, plan in scenario.nodes.items() if plan.start_us
     ]
-    return sorted([*joins, *(one for fault in scenario.faults for one in _list_of(fault))])
+    changes = [*joins, *(one for fault in scenario.faults for one in _list_of(fault))]
+    return sorted(change for change in changes if change[0] >= scenario.join_us)
 
 
 def _list_of(fault: Fault) -> list[tuple[int, ChangeKind, str]]:

@@ -79,6 +79,7 @@ def test_a_plan_tells_who_comes_and_goes_when() -> None:
         (300 * SECOND, "back", "second"),
     ]
     assert list_changes(SCENARIOS["hello"]) == []
+    assert list_changes(SCENARIOS["scale-10"]) == [], "who comes before the users is no change"
     assert measure_changes(play(answer_all()))[1].recovered_after_s == 0.0
 
 
