@@ -363,3 +363,13 @@ def test_a_probe_is_waited_for_but_not_for_ever() -> None:
     slow = play(make_pair(REPLY_WAIT_US), "p2c", ONE_BY_ONE)
     assert all(one.executor == 0 for one in slow.requests)
     assert all(REPLY_WAIT_US < one.ttft_us < 2 * REPLY_WAIT_US for one in slow.requests)
+
+
+def test_who_was_just_given_to_an_engine_counts_before_its_next_iteration() -> None:
+    engine = EnginePlan(profile="RTX-4090:Qwen3-8B")
+    nodes = {"home": NodePlan(share=1, engine=engine), "away": NodePlan(engine=engine)}
+    scenario = Scenario(name="burst", nodes=nodes, duration_us=SECOND)
+    burst = [Arrival(0, 5_000, 10)] * 20
+    served = measure(play(scenario, "stake", burst)).served
+    assert served["home"] in {4, 5, 6}, "so many prompts take 70 % of its 34 900 tokens of cache"
+    assert served["away"] == 20 - served["home"]

@@ -1,7 +1,7 @@
 """What a baseline's rule sees of the node it decides for, and what it may ask of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from wwwserve.core.entropy import Entropy
@@ -111,7 +111,7 @@ class Rule(Protocol):
 
 
 class PlainRule:
-    """A rule that only decides where a request goes when it comes; everybody else's `Rule`."""
+    """The part of a `Rule` that is nothing for who decides about a request only when it comes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -133,5 +133,5 @@ class Baseline:
     """One strategy: a rule for each node."""
 
     about: str
-    create_rules: Callable[[Sequence[Site]], list[Rule]] = field(repr=False)
+    create_rules: Callable[[Sequence[Site]], list[Rule]]
     """Rules of one world may share what its nodes share, as the paper's do their ledger."""
