@@ -18,6 +18,7 @@ import aiohttp
 from wwwserve.adapters.host import FileKeyRing
 from wwwserve.bench.processes import Child
 from wwwserve.bench.testbed import Entry, Node, get_json, get_text, make_home, run_home, wait_met
+from wwwserve.core.placing import Objective
 from wwwserve.node import StateFolder
 from wwwserve.ports.keys import KeyRules
 from wwwserve.sim import (
@@ -30,7 +31,7 @@ from wwwserve.sim import (
     Verdict,
     measure,
 )
-from wwwserve.values.moments import SECOND
+from wwwserve.values.moments import MILLISECOND, SECOND
 
 LATE_S_MAX = 0.1
 """Who was later than this was waiting for the machine, and what was measured is worth nothing."""
@@ -38,6 +39,7 @@ LOOPBACK = NetworkPlan(latency_us=400, latency_us_min=100, bytes_per_s=10**9)
 """The ways between processes of one machine, as the simulator has them."""
 _LOOK_S = 0.1
 """Between two looks at whether a node has a moment."""
+_NS_PER_US = 1_000
 _LAG = "emulated:lag_seconds_max{"
 
 
@@ -73,8 +75,13 @@ async def open_engines(plans: Iterable[EnginePlan]) -> AsyncIterator[list[str]]:
 
 
 @asynccontextmanager
-async def open_nodes(urls: Sequence[str], clients: Sequence[str]) -> AsyncIterator[list[RealNode]]:
-    """A node in front of each engine, once all know each other; every client has a key of each."""
+async def open_nodes(
+    urls: Sequence[str], clients: Sequence[str], objective: Objective | None = None
+) -> AsyncIterator[list[RealNode]]:
+    """A node in front of each engine, once all know each other; every client has a key of each.
+
+    All users hope for the objective.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wwwserve-bench-")))
         found: list[RealNode] = []
@@ -82,6 +89,8 @@ async def open_nodes(urls: Sequence[str], clients: Sequence[str]) -> AsyncIterat
             home = folder / f"node-{number}"
             first_key = await make_home(home)
             keys = _add_keys(home, clients)
+            if objective is not None:
+                _add_objective(home, objective)
             bootstrap = found[0].node.links if found else ()
             node = await run_home(stack, home, first_key, Entry(url, bootstrap))
             status = await get_json(f"{node.admin}/status", dict(node.process_page[1]))
@@ -137,6 +146,20 @@ def _create_engine(plan: EnginePlan) -> Child:
 def _add_keys(home: Path, clients: Sequence[str]) -> dict[str, str]:
     ring = FileKeyRing(StateFolder(home).api_keys_file)
     return {client: ring.add(KeyRules(name=client or "everybody")) for client in clients}
+
+
+def _add_objective(home: Path, objective: Objective) -> None:
+    lines = (
+        "[[objectives]]",
+        'name = "default"',
+        f"base_ms = {objective.base_us // MILLISECOND}",
+        f"prompt_token_us = {objective.prompt_token_ns // _NS_PER_US}",
+        f"completion_token_us = {objective.completion_token_ns // _NS_PER_US}",
+        f"first_token = {str(objective.is_first_token).lower()}",
+        f'on_miss = "{objective.on_miss.value}"',
+    )
+    with StateFolder(home).config_file.open("a", encoding="utf-8") as config:
+        config.write("\n" + "\n".join(lines) + "\n")
 
 
 async def _look(node: Node, spans_s: list[float]) -> None:

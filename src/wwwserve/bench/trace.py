@@ -41,6 +41,7 @@ from wwwserve.sim import (
     measure,
     prepare_ground,
     run_scenario,
+    tell_first,
 )
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import BadInput
@@ -94,8 +95,7 @@ def create_window(name: str, window_s: int, load_permille: int) -> Scenario:
         built_in,
         network=LOOPBACK,
         duration_us=window_s * SECOND,
-        # The users of a gateway name no objective, so those of the simulator do not either.
-        workload=replace(built_in.workload, load_permille=load_permille, is_objective_told=False),
+        workload=replace(built_in.workload, load_permille=load_permille),
     )
 
 
@@ -119,7 +119,7 @@ async def _play_processes(
     clients = sorted({request.client for request in requests})
     async with (
         open_engines(plan.engine for plan in scenario.nodes.values()) as urls,
-        open_nodes(urls, clients) as nodes,
+        open_nodes(urls, clients, tell_first(scenario)) as nodes,
     ):
         replay = _create_replay(scenario, clients, nodes)
         span_s = scenario.duration_us // SECOND + DRAIN_S_MAX

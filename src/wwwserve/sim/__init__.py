@@ -22,6 +22,7 @@ from wwwserve.sim.membership import (
     settle,
     watch_doubts,
 )
+from wwwserve.sim.objectives import tell_first
 from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, Scenario
 from wwwserve.sim.profiles import get_profile, seat_nodes, share_seats
 from wwwserve.sim.reports import (
@@ -115,5 +116,6 @@ __all__ = [
     "seat_nodes",
     "settle",
     "share_seats",
+    "tell_first",
     "watch_doubts",
 ]

@@ -47,11 +47,10 @@ from wwwserve.sim.link_traffic import LinkTraffic
 from wwwserve.sim.log_words import LogWords
 from wwwserve.sim.money_checker import MoneyChecker
 from wwwserve.sim.network import Network
-from wwwserve.sim.objectives import parse_objective, tell_peers
+from wwwserve.sim.objectives import tell_first
 from wwwserve.sim.people import PEOPLE
 from wwwserve.sim.plans import NodePlan, PolicyValue, Scenario
 from wwwserve.sim.policies import create_policy, is_idleness_asked
-from wwwserve.sim.profiles import get_reference
 from wwwserve.sim.serving import create_models, find_seats
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.summaries import create_summary
@@ -103,11 +102,7 @@ class Cluster:
         self.watchers: list[Callable[[Host, Fact], None]] = []
         """Told of every fact."""
         self._entropy = entropy
-        self._objective = (
-            tell_peers(parse_objective(scenario.objectives[0]), get_reference(scenario))
-            if scenario.workload.is_objective_told
-            else None
-        )
+        self._objective = tell_first(scenario)
         self._strategy = strategy
         self._create_core = create_core
         self._parameters = MAIN if scenario.parameters == "main" else TINY

@@ -13,6 +13,8 @@ from enum import Enum
 
 from wwwserve.core import placing
 from wwwserve.enginemodel import Demand, EngineProfile, compute_alone_us
+from wwwserve.sim.plans import Scenario
+from wwwserve.sim.profiles import get_reference
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import BadInput
@@ -72,6 +74,11 @@ def tell_peers(objective: Objective, reference: EngineProfile) -> placing.Object
         prompt_token_ns=(larger_us - base_us) * 1_000 // _USUAL_TOKENS,
         completion_token_ns=(longer_us - base_us) * 1_000 // _USUAL_TOKENS,
     )
+
+
+def tell_first(scenario: Scenario) -> placing.Objective:
+    """The first of a scenario's objectives, as users tell it."""
+    return tell_peers(parse_objective(scenario.objectives[0]), get_reference(scenario))
 
 
 def parse_objective(name: str) -> Objective:

@@ -206,8 +206,6 @@ class WorkloadPlan(
     """Requests with `route: network`."""
     limited_permille: Permille = 0
     """Requests that allow only some executors."""
-    is_objective_told: bool = True
-    """Users' nodes know the scenario's first objective; else each answer is hoped for soon."""
 
 
 class LedgerPlan(
