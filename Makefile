@@ -73,6 +73,10 @@ test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and 
 	@$(BIN)/pytest --quiet -n auto --dist loadfile -m "not alone" tests/integration
 	@$(BIN)/pytest --quiet -m alone tests/integration
 
+.PHONY: sim-day
+sim-day: $(VENV)/.run-installed  ## 24 simulated hours with policies of every kind, in minutes
+	@$(BIN)/wwwserve sim run day $(ARGS)
+
 .PHONY: sim-night
 sim-night: $(VENV)/.dev-installed  ## the simulation tests at full length, on more seeds
 	@WWWSERVE_NIGHT=1 $(BIN)/pytest --quiet -n auto tests/simulation

@@ -74,3 +74,31 @@ def test_what_is_paid_is_somebodys_profit() -> None:
     # What is missing went into the pool: fees of the log, less than a tenth of the trade.
     assert 0 <= -sum(found.profit.values()) < 0.1 * -asker
     assert all(rate > 0 for rate in [*found.profit_per_1k_tokens.values()][1:])
+
+
+@pytest.mark.parametrize("hour", [0, 11], ids=["while lisbon sleeps", "while tokyo is up"])
+def test_a_part_of_the_day_keeps_every_policy(hour: int) -> None:
+    """Twenty minutes of it; `make sim-day` plays all."""
+    day = SCENARIOS["day"]
+    begin_us = hour * 3_600 * SECOND
+    pieces = tuple(
+        replace(piece, until_us=piece.until_us - begin_us)
+        for piece in day.workload.pieces
+        if piece.until_us > begin_us
+    )
+    nodes = {
+        name: replace(
+            plan,
+            local_zero_us=((plan.local_zero_us or 0) + begin_us) % (7 * 24 * 3_600 * SECOND),
+            owner_use=(),
+        )
+        for name, plan in day.nodes.items()
+    }
+    workload = replace(day.workload, pieces=pieces)
+    result = play(replace(day, nodes=nodes, workload=workload), 1_200 * SECOND)
+    taken = {
+        result.node_names[one.executor]
+        for one in result.requests
+        if one.executor is not None and one.is_offloaded
+    }
+    assert len(taken) >= 3, "it proves little if nobody works for others"

@@ -5,6 +5,7 @@
 | attainment against load | all reports of one ground that were saved at different loads |
 | attainment against threshold | one report: the share of requests whole within so many seconds |
 | latency over time | one report: mean time to the last token of those that came then |
+| running at each node | one report: on average, by the node that answered |
 | requests in the network | one report: come and not over yet |
 """
 
@@ -14,6 +15,7 @@ from html import escape
 
 from wwwserve.sim.reports.changes import create_changes_table
 from wwwserve.sim.reports.chart import Chart, Line, Mark, Point, draw_chart
+from wwwserve.sim.reports.nodes import draw_nodes
 from wwwserve.sim.reports.saved import SavedMeans, SavedReport, SavedRequest, SavedRun
 
 THRESHOLDS = 60
@@ -75,7 +77,9 @@ def create_page(runs: Sequence[SavedRun]) -> str:
     """The page, as HTML."""
     tables = create_saved_tables(runs)
     sections = [_draw_table(*table) for table in tables]
-    figures = [*_draw_loads(runs), *(figure for run in runs for figure in _draw_run(run))]
+    figures = [*_draw_loads(runs)]
+    for run in runs:
+        figures += [*_draw_run(run), *draw_nodes(run)]
     made = "".join(
         f"<li>{escape(run.report.scenario)}: <code>{escape(run.report.made.get('command', ''))}"
         f"</code> at {escape(run.report.made.get('commit', ''))} on "

@@ -70,6 +70,9 @@ class SavedRequest:
     arrival_s: float
     e2e_s: float
     is_answered: bool
+    ttft_s: float = 0.0
+    executor: str = ""
+    """Which node answered; empty = none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,11 @@ def parse_saved_requests(text: str, source: str) -> list[SavedRequest]:
         try:
             found.append(
                 SavedRequest(
-                    float(row["arrival_s"]), float(row["e2e_s"]), row["outcome"] == "answered"
+                    float(row["arrival_s"]),
+                    float(row["e2e_s"]),
+                    row["outcome"] == "answered",
+                    float(row["ttft_s"]),
+                    row["executor"],
                 )
             )
         except (KeyError, ValueError, TypeError) as error:

@@ -13,6 +13,8 @@ has no engine to speak of: all its users' requests go to the network. The world 
 | `policy-own-first` | `own_first` | what own users wait |
 """
 
+from msgspec.structs import replace
+
 from wwwserve.sim.plans import (
     EnginePlan,
     LengthPlan,
@@ -33,10 +35,11 @@ _PERMILLE = 1_000
 _QUARTERS = (250, 500, 750, 1_000)
 _CHATS = LengthPlan(low=20, median=300, p90=1_000, high=2_000)
 _ANSWERS = LengthPlan(low=20, median=300, p90=700, high=1_200)
-_SHORT_ANSWERS = LengthPlan(low=10, median=80, p90=200, high=300)
-"""Many draws in a short time."""
+_ALIKE = LengthPlan(low=100, median=100, p90=100, high=100)
+"""Requests of one size, so that all nodes learn the same of themselves and seats decide."""
 _TINY = EnginePlan(slots=1, prefill_tokens_per_s=100, decode_tokens_per_s=1)
 """Of an asker: it counts for nothing in the pooled throughput."""
+_GPU = EnginePlan(profile="RTX-4090:Qwen3-8B")
 _ASKER = NodePlan(share=1, engine=_TINY, policy={"accept_permille": 0}, seats=1)
 
 
@@ -54,12 +57,12 @@ def _create(
     )
 
 
-def _ask_the_network(load_permille: int, answers: LengthPlan = _ANSWERS) -> WorkloadPlan:
+def _ask_the_network(load_permille: int) -> WorkloadPlan:
     """Every request goes to the network."""
     return WorkloadPlan(
         load_permille=load_permille,
         prompt_tokens=_CHATS,
-        completion_tokens=answers,
+        completion_tokens=_ANSWERS,
         network_permille=_PERMILLE,
     )
 
@@ -71,8 +74,8 @@ _STAKE = _create(
         "asker": _ASKER,
         **{f"seats-{seats:02}": NodePlan(seats=seats) for seats in range(1, 11)},
     },
-    _ask_the_network(200, _SHORT_ANSWERS),
-    1_500 * SECOND,
+    replace(_ask_the_network(250), prompt_tokens=_ALIKE, completion_tokens=_ALIKE),
+    900 * SECOND,
 )
 
 _ACCEPT = _create(
@@ -139,17 +142,13 @@ _HOURS = _create(
 
 _OWN_FIRST = _create(
     "policy-own-first",
-    "an owner who serves half as much as the engine can, beside askers who would take all of it",
+    "an owner whose users ask for two fifths of the engine, beside one with far too many users",
     {
-        "owner": NodePlan(
-            share=3,
-            engine=EnginePlan(profile="RTX-4090:Qwen3-8B"),
-            policy={"offload_permille": 0},
-        ),
-        "asker": NodePlan(share=5, engine=_TINY, policy={"accept_permille": 0}),
+        "owner": NodePlan(share=2, engine=_GPU, policy={"offload_permille": 0}),
+        "crowded": NodePlan(share=7, engine=_GPU),
     },
-    WorkloadPlan(load_permille=800, prompt_tokens=_CHATS, completion_tokens=_ANSWERS),
-    1_800 * SECOND,
+    WorkloadPlan(load_permille=900, prompt_tokens=_CHATS, completion_tokens=_ANSWERS),
+    300 * SECOND,
 )
 
 POLICY = (_STAKE, _ACCEPT, _OFFLOAD, _HOURS, _OWN_FIRST)
