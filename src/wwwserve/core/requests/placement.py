@@ -36,10 +36,9 @@ from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
     CANDIDATES_QUEUED,
     CANDIDATES_USUAL,
-    REPROBE_AGAIN_US,
-    REPROBE_LATE_US,
     ROUNDS_MAX,
     USER_RETRY_US,
+    compute_pause_us,
     describe_miss,
     describe_no_place,
     describe_shortage,
@@ -102,7 +101,8 @@ class Placement:
 
     def probe_again(self, request: OpenRequest, now: Moment) -> bool:
         """Look for another node for a queued request; returns whether anybody was asked."""
-        request.probe_from = after(now, REPROBE_LATE_US if request.is_late else REPROBE_AGAIN_US)
+        waited_us = now - request.arrived_at
+        request.probe_from = after(now, compute_pause_us(waited_us, is_late=request.is_late))
         if self._may_leave(request, now) and self._ask(request, now):
             return True
         if request.objective is not None and request.phase is Phase.QUEUED:

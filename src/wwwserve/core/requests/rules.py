@@ -33,6 +33,11 @@ REPROBE_AGAIN_US = 1 * SECOND
 """One queued request is probed for at most so often, so that those behind it have their turn."""
 REPROBE_LATE_US = 5 * SECOND
 """The same for one that will be late wherever it runs: others are looked for first."""
+REPROBE_SHARE = 8
+"""Who has waited long is probed for seldom: once in this part of its wait, as others say when they
+have room."""
+REPROBE_MAX_US = 15 * SECOND
+"""Though not more seldom than this, for words that are lost."""
 REPROBES_MAX = 4
 """Queued requests probed for in one period; one that finds a place lets the next go at once."""
 
@@ -100,6 +105,12 @@ _BY_HOPE = (
 def compute_retry_us(reason: DeclineReason) -> int:
     """When asking again may help, after a decline of ours."""
     return _RETRY_US.get(reason, _RETRY_LASTING_US)
+
+
+def compute_pause_us(waited_us: int, *, is_late: bool) -> int:
+    """After which a queued request that has waited so long is probed for again."""
+    least_us = REPROBE_LATE_US if is_late else REPROBE_AGAIN_US
+    return max(least_us, min(waited_us // REPROBE_SHARE, REPROBE_MAX_US))
 
 
 def compute_excluded_until(now: Moment, retry_after_us: int) -> Moment:
