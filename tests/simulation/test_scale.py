@@ -1,7 +1,7 @@
 """What membership and asking cost a node does not grow with the network, users and all.
 
-The scenarios `scale-10` and `scale-100` as they are, and at night `scale-1k`, which takes a quarter
-of an hour: production peers in virtual time, weighed as their links would.
+The scenarios `scale-10` and `scale-100` as they are, and at night `scale-1k`, which takes long:
+production peers in virtual time, whose messages are weighed as on real links.
 """
 
 import os
