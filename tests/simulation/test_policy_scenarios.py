@@ -26,7 +26,7 @@ def list_served(result: RunResult) -> list[int]:
 
 
 def test_work_follows_stake() -> None:
-    result = play(SCENARIOS["policy-stake"])
+    result = play(SCENARIOS["policy-stake"], 450 * SECOND)
     result.seats = {name: plan.seats for name, plan in result.scenario.nodes.items()}
     found = correlate_stake(result)
     assert found is not None
@@ -78,7 +78,7 @@ def test_what_is_paid_is_somebodys_profit() -> None:
 
 @pytest.mark.parametrize("hour", [0, 11], ids=["while lisbon sleeps", "while tokyo is up"])
 def test_a_part_of_the_day_keeps_every_policy(hour: int) -> None:
-    """Twenty minutes of it; `make sim-day` plays all."""
+    """Ten minutes of it; `make sim-day` plays all."""
     day = SCENARIOS["day"]
     begin_us = hour * 3_600 * SECOND
     pieces = tuple(
@@ -95,7 +95,7 @@ def test_a_part_of_the_day_keeps_every_policy(hour: int) -> None:
         for name, plan in day.nodes.items()
     }
     workload = replace(day.workload, pieces=pieces)
-    result = play(replace(day, nodes=nodes, workload=workload), 1_200 * SECOND)
+    result = play(replace(day, nodes=nodes, workload=workload))
     taken = {
         result.node_names[one.executor]
         for one in result.requests
