@@ -50,7 +50,7 @@ def make_run(number: int, engine: str = "", **fields: int) -> RunMeasured:
         "quoted_us": 0,
     }
     values |= {"concurrency_end": fields.get("concurrency", 1)} | fields
-    return RunMeasured(node(number), engine, SMALL, **values)
+    return RunMeasured(node(number), engine, SMALL, **values)  # type: ignore[arg-type]
 
 
 def make_routing(*numbers: int) -> Routing:
