@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from wwwserve.core.sessions import SessionId
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
@@ -18,6 +19,8 @@ from wwwserve.wire import ModelOffer, RequestSummary
 SECOND_VALUE = CREDIT
 """Micro-credits for which a user would wait a second longer, unless its class says otherwise: a
 request that costs a credit is an answer of a few seconds."""
+START = Moment(0)
+"""Before any moment a host's clock shows."""
 _PERMILLE = 1000
 
 
@@ -39,6 +42,14 @@ class LoadView:
     """Of these, the asking node's."""
     engine: str = ""
     """The engine the model is served on: what was learned of its speed holds for it alone."""
+    foreign: int = 0
+    """Of those in use, what others sent the engine directly."""
+    slots_most: int = 0
+    """Requests it works on at once however small they are; 0 = `slots`."""
+    kv_tokens: int | None = None
+    """Tokens its key-value cache may be filled with; None = unknown."""
+    at: Moment = START
+    """The moment all this is about."""
 
     @property
     def has_room(self) -> bool:
@@ -218,6 +229,27 @@ class Bid:
 
 
 @dataclass(frozen=True, slots=True)
+class RunBegun:
+    """An own engine begins to run a request."""
+
+    session: SessionId
+    engine: str
+    model: ModelId
+    slots: int
+    """Requests of the model that the engine is said, or was first assumed, to work on at once."""
+    summary: RequestSummary
+    """With what is expected of its answer."""
+    due_at: Moment
+    """When its user hopes to have the whole answer; `NEVER` without such a hope."""
+    client: str = ""
+    """For an own user's: whose answers it is like in length."""
+    asker: NodeId | None = None
+    """For another node's: which node it is."""
+    stated_tokens: int = 0
+    """What that node said of the answer, by which it is judged when that is over; 0 = nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class OfferSent:
     """An offer left for a node: until its next quote, that much more is in its queue."""
 
@@ -241,10 +273,6 @@ class RunMeasured:
     """From its start to the first output."""
     total_us: int
     """From its start to the end."""
-    concurrency: int
-    """For a run here: requests running beside it at its start, itself included."""
-    concurrency_end: int
-    """The same at its end."""
     quoted_us: int
     """For a run elsewhere: what its quote had promised for `total_us`; 0 = nothing."""
     body_bytes: int = 0
@@ -257,6 +285,10 @@ class RunMeasured:
     """For a run here: what the engine's cache holds; 0 = untold."""
     is_work: bool = False
     """Whether it was another node's request."""
+    client: str = ""
+    """For an own user's: whose answers it is like in length."""
+    expected_tokens: int = 0
+    """What its answer was expected to have; 0 = nothing in particular."""
 
 
 @dataclass(frozen=True, slots=True)

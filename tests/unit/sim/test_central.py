@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from wwwserve.core.routing import Forecast, Load
 from wwwserve.enginemodel import (
     Arrival as Asked,
 )
@@ -30,9 +31,9 @@ from wwwserve.sim import (
     run_scenario,
 )
 from wwwserve.sim.central import RULES, CentralScheduler
-from wwwserve.sim.central.forecast import Forecast, Load, Pace
 from wwwserve.sim.central.jobs import Job, Station
 from wwwserve.sim.central.lengths import ClientLengths, Lengths, MeanLengths, TrueLengths
+from wwwserve.sim.central.pace import ExactPace
 from wwwserve.sim.objectives import parse_objective
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.runs import RunResult
@@ -67,6 +68,15 @@ def play(scenario: Scenario, strategy: str) -> RunResult:
 # -- forecasts -----------------------------------------------------------------------------------
 
 
+def foretell(profile: EngineProfile, *loads: Load) -> Forecast:
+    pace = ExactPace(profile)
+    return Forecast(pace, pace.room, 0, loads)
+
+
+def begun(due_us: float = 0.0) -> Load:
+    return Load(1_000, 500, is_begun=True, due_us=due_us)
+
+
 @pytest.mark.parametrize("profile", [A100, RTX_3090], ids=lambda profile: profile.gpu)
 @pytest.mark.parametrize("others", [0, 8, 60])
 def test_a_forecast_is_close_to_what_the_engine_then_does(
@@ -74,27 +84,25 @@ def test_a_forecast_is_close_to_what_the_engine_then_does(
 ) -> None:
     demands = [Demand(300, 200 + 10 * index) for index in range(others)]
     wanted = Demand(500, 400)
-    loads = [Load(one.prompt_tokens, one.output_tokens, False, 0.0) for one in demands]  # noqa: FBT003
-    forecast = Forecast(Pace(profile), 0, loads)
-    prospect = forecast.foresee(wanted.prompt_tokens, wanted.output_tokens, float("inf"))
+    loads = [Load(one.prompt_tokens, one.output_tokens) for one in demands]
+    prospect = foretell(profile, *loads).foresee(Load(wanted.prompt_tokens, wanted.output_tokens))
     assert prospect is not None
     *_, seen = replay(profile, [Asked(Moment(0), one) for one in [*demands, wanted]])
     assert prospect.finish_us == pytest.approx(seen.e2e_us, rel=0.2)
 
 
 def test_a_forecast_gives_up_where_nothing_can_be_won() -> None:
-    forecast = Forecast(Pace(A100), 0, [])
+    forecast = foretell(A100)
     alone_us = compute_alone_us(A100, Demand(100, 100))
-    assert forecast.foresee(100, 100, alone_us * 2) is not None
-    assert forecast.foresee(100, 100, alone_us / 2) is None
+    assert forecast.foresee(Load(100, 100), alone_us * 2) is not None
+    assert forecast.foresee(Load(100, 100), alone_us / 2) is None
 
 
 def test_a_forecast_that_moves_on_is_the_same_as_a_new_one() -> None:
-    loads = [Load(100, 1_000, True, 0.0) for _ in range(4)]  # noqa: FBT003
-    moved = Forecast(Pace(A100), 0, loads)
-    before = moved.foresee(100, 100, float("inf"))
+    moved = foretell(A100, *[Load(100, 1_000, is_begun=True)] * 4)
+    before = moved.foresee(Load(100, 100))
     assert moved.move(SECOND)
-    after = moved.foresee(100, 100, float("inf"))
+    after = moved.foresee(Load(100, 100))
     assert before is not None
     assert after is not None
     assert after.start_us == SECOND
@@ -103,32 +111,29 @@ def test_a_forecast_that_moves_on_is_the_same_as_a_new_one() -> None:
 
 
 def test_one_more_is_a_burden_on_a_full_engine_and_none_on_an_idle_one() -> None:
-    idle = Forecast(Pace(RTX_3090), 0, [])
-    full = Forecast(Pace(RTX_3090), 0, [Load(1_000, 500, True, 0.0)] * 10)  # noqa: FBT003
-    assert idle.compute_burden_us(500, 500) == 0
-    assert full.compute_burden_us(500, 500) > SECOND
+    idle, full = foretell(RTX_3090), foretell(RTX_3090, *[begun()] * 10)
+    assert idle.compute_burden_us(Load(500, 500)) == 0
+    assert full.compute_burden_us(Load(500, 500)) > SECOND
 
 
 def test_who_is_on_time_and_would_not_be_is_counted() -> None:
     alone_us = compute_alone_us(RTX_3090, Demand(1_000, 500))
-    tight = Load(1_000, 500, True, alone_us * 1.001)  # noqa: FBT003
-    forecast = Forecast(Pace(RTX_3090), 0, [tight])
-    assert forecast.count_harmed(8_000, 2_000) == 1
-    loose = Load(1_000, 500, True, alone_us * 10)  # noqa: FBT003
-    assert Forecast(Pace(RTX_3090), 0, [loose]).count_harmed(8_000, 2_000) == 0
+    large = Load(8_000, 2_000)
+    assert foretell(RTX_3090, begun(due_us=alone_us * 1.001)).count_harmed(large) == 1
+    assert foretell(RTX_3090, begun(due_us=alone_us * 10)).count_harmed(large) == 0
 
 
 def test_what_is_cached_is_read_neither_by_the_newcomer_nor_at_the_cost_of_others() -> None:
-    forecast = Forecast(Pace(RTX_3090), 0, [Load(1_000, 500, True, 0.0)] * 10)  # noqa: FBT003
-    cold = forecast.foresee(4_000, 100, float("inf"))
-    warm = forecast.foresee(4_000, 100, float("inf"), 3_900)
+    forecast = foretell(RTX_3090, *[begun()] * 10)
+    fresh, known = Load(4_000, 100), Load(4_000, 100, cached_tokens=3_900)
+    cold, warm = forecast.foresee(fresh), forecast.foresee(known)
     assert cold is not None
     assert warm is not None
     saved_us = cold.finish_us - warm.finish_us
     assert saved_us == pytest.approx(cold.first_us - warm.first_us)
     read_us = compute_alone_first_us(RTX_3090, Demand(4_000, 1))
     assert saved_us == pytest.approx(read_us, rel=0.15)
-    burdens = forecast.compute_burden_us(4_000, 100), forecast.compute_burden_us(4_000, 100, 3_900)
+    burdens = [forecast.compute_burden_us(load) for load in (fresh, known)]
     assert burdens[0] - burdens[1] == pytest.approx(10 * saved_us)
 
 

@@ -33,6 +33,7 @@ from wwwserve.core.placing import (
     RunMeasured,
     compute_text_bytes,
 )
+from wwwserve.core.requests.beginning import describe_own
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.choosing import Choice, Place, compute_remaining
 from wwwserve.core.requests.effects import RequestsEffect
@@ -64,6 +65,7 @@ class Book:
     ) -> None:
         self._own = own
         self._strangers = strangers
+        self._routing = strangers.routing
         self._capacity = capacity
         self._rounds = rounds
         self._tally = tally
@@ -151,7 +153,10 @@ class Book:
         run = self._begin(request, self._own, served.offer.model, now)
         run.served = served
         run.tokens = place.tokens
-        run.concurrency = self._capacity.occupy(served, Role.ORIGIN, place.tokens)
+        self._capacity.occupy(served, Role.ORIGIN, place.tokens)
+        summary = compute_remaining(request, now)
+        begun = describe_own(run.session, served, summary, request.client, now)
+        self._routing.begin_run(begun, now)
         self._report_start(run, place.alternatives, place.reason, request.due_at)
         self.effects.append(StartLocal(run.session, request.request, served))
 
@@ -194,9 +199,9 @@ class Book:
         )
         self.effects.append(OfferSent(choice.node))
 
-    def fail_run(self, run: Run, event: StreamFailed) -> OpenRequest:
+    def fail_run(self, run: Run, event: StreamFailed, now: Moment) -> OpenRequest:
         """An execution came to nothing; its request is without a place again."""
-        request = self._finish_run(run)
+        request = self._finish_run(run, now)
         self.effects.append(
             Report(
                 AttemptFailed(
@@ -223,8 +228,8 @@ class Book:
     def end_well(self, run: Run, event: StreamEnded, now: Moment) -> None:
         """The whole answer was delivered."""
         served = run.served
-        concurrency_end = self._capacity.count_used(served) if served is not None else 0
-        request = self._finish_run(run)
+        run.completion_tokens = event.usage.completion_tokens
+        request = self._finish_run(run, now, is_whole=True)
         first_output_at = run.first_output_at if run.first_output_at is not None else now
         self.effects.append(
             RunMeasured(
@@ -236,13 +241,13 @@ class Book:
                 completion_tokens_max=request.summary.completion_tokens_max,
                 first_output_us=first_output_at - run.started_at,
                 total_us=now - run.started_at,
-                concurrency=run.concurrency,
-                concurrency_end=concurrency_end,
                 quoted_us=run.quoted_us,
                 body_bytes=compute_text_bytes(request.summary),
                 prefixes=request.summary.prefixes,
                 cached_tokens=event.usage.cached_tokens,
                 kv_tokens=self._capacity.get_kv_tokens(served) if served is not None else 0,
+                client=request.client,
+                expected_tokens=request.summary.completion_tokens_expected,
             )
         )
         self._tally.answered += 1
@@ -254,7 +259,7 @@ class Book:
         self.leave_queue(request)
         run = self._runs.get(request.run) if request.run is not None else None
         if run is not None:
-            self._finish_run(run)
+            self._finish_run(run, now)
             self.effects.append(StopSession(run.session))
         last = request.last_run
         usage = Usage(0, last.completion_tokens if last is not None else 0)
@@ -338,10 +343,11 @@ class Book:
         )
         self.effects.append(Report(fact))
 
-    def _finish_run(self, run: Run) -> OpenRequest:
+    def _finish_run(self, run: Run, now: Moment, *, is_whole: bool = False) -> OpenRequest:
         del self._runs[run.session]
         if run.served is not None:
             self._capacity.release(run.served, Role.ORIGIN, run.tokens)
+            self._routing.end_run(run.session, run.completion_tokens, now, is_whole=is_whole)
         request = self._requests[run.request]
         request.run = None
         return request

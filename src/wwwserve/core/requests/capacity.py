@@ -8,6 +8,7 @@ least used for its weight and slots goes first; one that failed lately comes las
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from wwwserve.core.engines import EngineHealth, EngineReading
 from wwwserve.core.placing import LoadView, fits_context, has_capabilities
@@ -68,8 +69,8 @@ class Capacity:
         self._forget_if(lambda engine: engine.get_fresh(now) is None)
         return is_news
 
-    def occupy(self, served: ServedModel, role: Role, tokens: int) -> int:
-        """One more request, of so many tokens, runs on a model; returns how many now run there."""
+    def occupy(self, served: ServedModel, role: Role, tokens: int) -> None:
+        """One more request, of so many tokens, runs on a model."""
         engine = self._engines.get(served.engine)
         if engine is None:
             engine = self._engines[served.engine] = OwnEngine()
@@ -77,7 +78,6 @@ class Capacity:
         self._starts += 1
         engine.started_at = self._starts
         self._running[get_place_key(served)] += 1
-        return self.count_used(served)
 
     def release(self, served: ServedModel, role: Role, tokens: int) -> None:
         """One request on a model, started with so many tokens, is over."""
@@ -161,16 +161,22 @@ class Capacity:
     def get_load(self, served: ServedModel, tokens: int, now: Moment) -> LoadView:
         """How busy a model is for a request of so many tokens; who waits is for others to add."""
         engine = self._engines[served.engine]
+        view = LoadView(
+            slots=self._count_slots(served, tokens),
+            used=self.count_used(served),
+            engine=served.engine,
+            foreign=engine.foreign,
+            at=now,
+        )
         if served.is_slots_known:
             reading = engine.get_fresh(now)
             kv_used_permille = reading.kv_used_permille if reading is not None else None
-        else:
-            kv_used_permille = engine.get_kv_permille()
-        return LoadView(
-            slots=self._count_slots(served, tokens),
-            used=self.count_used(served),
-            kv_used_permille=kv_used_permille,
-            engine=served.engine,
+            return replace(view, kv_used_permille=kv_used_permille)
+        return replace(
+            view,
+            kv_used_permille=engine.get_kv_permille(),
+            kv_tokens=engine.get_kv_tokens(),
+            slots_most=engine.get_allowed(),
         )
 
     def get_kv_tokens(self, served: ServedModel) -> int:

@@ -23,6 +23,7 @@ from wwwserve.core.placing import (
     fits_context,
     has_capabilities,
 )
+from wwwserve.core.requests.beginning import describe_work
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.events import ProbeReceived
@@ -100,7 +101,7 @@ class Executor:
 
     def answer_probe(self, event: ProbeReceived, now: Moment) -> None:
         """Quote, or decline with a reason."""
-        summary = event.probe.summary
+        summary = self._routing.believe(event.peer, event.probe.summary)
         if not self._rate.admit(event.peer, now):
             found: ServedModel | DeclineReason = DeclineReason.RATE
         else:
@@ -113,7 +114,7 @@ class Executor:
             quote = Quote(event.probe.probe, decline=found, retry_after_us=retry_us)
             self._report_decline(event.peer, RequestId(summary.request), found, is_probe=True)
         else:
-            quote = self._quote(event, found, now)
+            quote = self._quote(event, summary, found, now)
             if quote.harmed:
                 self._invitations.note(event.peer, now)
         self.effects.append(SendMessage(event.peer, quote))
@@ -122,8 +123,9 @@ class Executor:
         """Run it, or decline with a reason. A session that is running already is left alone."""
         if event.session in self._works:
             return
-        found = self._judge_offer(event, now)
-        summary = event.offer.summary
+        stated = event.offer.summary
+        summary = self._routing.believe(event.peer, stated)
+        found = self._judge_offer(event, summary, now)
         if isinstance(found, DeclineReason):
             self._tally.works_declined += 1
             self._note_turned_away(event.peer, found, now)
@@ -138,6 +140,7 @@ class Executor:
         self.effects.append(Report(fact))
         self._policy.take(event.session, PeerRequest(event.peer, summary, served.offer), now)
         work = Work(event.session, summary, event.peer, now, served, now, payment=payment)
+        work.stated_tokens = stated.completion_tokens_expected
         self._run(work, now)
 
     def _run(self, work: Work, now: Moment) -> None:
@@ -145,7 +148,8 @@ class Executor:
         model = work.served.offer.model
         work.began_at = now
         work.tokens = self._predict_tokens(work.summary, work.served)
-        work.concurrency = self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
+        self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
+        self._routing.begin_run(describe_work(work), now)
         self._works[work.session] = work
         self._running[work.origin] += 1
         payment = work.payment
@@ -174,6 +178,7 @@ class Executor:
 
     def finish(self, work: Work, event: StreamEnded, now: Moment) -> None:
         """A work is done and delivered."""
+        work.completion_tokens = event.usage.completion_tokens
         first_output_at = work.first_output_at if work.first_output_at is not None else now
         self.effects.append(
             RunMeasured(
@@ -185,8 +190,6 @@ class Executor:
                 completion_tokens_max=work.summary.completion_tokens_max,
                 first_output_us=first_output_at - work.began_at,
                 total_us=now - work.began_at,
-                concurrency=work.concurrency,
-                concurrency_end=self._capacity.count_used(work.served),
                 quoted_us=0,
                 body_bytes=compute_text_bytes(work.summary),
                 prefixes=work.summary.prefixes,
@@ -197,11 +200,12 @@ class Executor:
         )
         self._tally.works_answered += 1
         self._capacity.note_success(work.served, event.usage)
-        self._end(work, "", event.usage, now)
+        self._release(work, now, is_whole=True)
+        self._report_end(work, "", event.usage, now)
 
     def take_failure(self, work: Work, event: StreamFailed, now: Moment) -> None:
         """A work's engine failed: another own engine takes over while its origin saw nothing."""
-        self._release(work)
+        self._release(work, now)
         is_seen = event.is_delivered or work.first_output_at is not None
         other = None
         if is_engine_fault(event.kind):
@@ -238,23 +242,21 @@ class Executor:
 
     def fail(self, work: Work, error: str, now: Moment) -> None:
         """A work came to nothing, or its origin does not want it any more."""
-        self._end(work, error, Usage(0, work.completion_tokens), now)
+        self._release(work, now)
+        self._report_end(work, error, Usage(0, work.completion_tokens), now)
 
     def stop_unpaid(self, work: Work, now: Moment) -> None:
         """Nobody pays for a work: it ends here, and its origin hears why."""
         self.effects.append(StopSession(work.session, FailureKind.UNPAID))
         self.fail(work, FailureKind.UNPAID.name.lower(), now)
 
-    def _end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
-        self._release(work)
-        self._report_end(work, error, usage, now)
-
-    def _release(self, work: Work) -> None:
+    def _release(self, work: Work, now: Moment, *, is_whole: bool = False) -> None:
         del self._works[work.session]
         self._running[work.origin] -= 1
         if self._running[work.origin] == 0:
             del self._running[work.origin]
         self._capacity.release(work.served, Role.EXECUTOR, work.tokens)
+        self._routing.end_run(work.session, work.completion_tokens, now, is_whole=is_whole)
 
     def _report_end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
         prompt_tokens = usage.prompt_tokens
@@ -278,13 +280,13 @@ class Executor:
     # -- decisions -------------------------------------------------------------------------------
 
     def _judge_offer(
-        self, event: OfferReceived, now: Moment
+        self, event: OfferReceived, summary: RequestSummary, now: Moment
     ) -> tuple[ServedModel, PayeeTerms | None] | DeclineReason:
         """The own model to run it and for what it is paid, or why not."""
         offer = event.offer
         if offer.version != OFFER_VERSION or offer.model not in offer.summary.models:
             return DeclineReason.UNSUPPORTED
-        served = self._choose(event.peer, offer.summary, (offer.model,), now)
+        served = self._choose(event.peer, summary, (offer.model,), now)
         if isinstance(served, DeclineReason):
             return served
         # Last, for whoever admits a hold has taken it on.
@@ -365,10 +367,12 @@ class Executor:
             return 0  # Nobody will ask.
         return self._routing.predict_tokens(summary, ModelId(served.offer.model))
 
-    def _quote(self, event: ProbeReceived, served: ServedModel, now: Moment) -> Quote:
+    def _quote(
+        self, event: ProbeReceived, summary: RequestSummary, served: ServedModel, now: Moment
+    ) -> Quote:
         model = ModelId(served.offer.model)
-        load = self._get_load(event.peer, event.probe.summary, served, now)
-        estimate = self._routing.estimate(event.probe.summary, model, load)
+        load = self._get_load(event.peer, summary, served, now)
+        estimate = self._routing.estimate(summary, model, load)
         return Quote(
             event.probe.probe,
             decline=None,

@@ -61,6 +61,7 @@ class Requests:
     ) -> None:
         self._capacity = Capacity(models)
         self._tally = Tally()
+        self._routing = routing
         self._strangers = strangers = Strangers(policy, routing, payments)
         self._origin = Origin(
             own,
@@ -227,7 +228,7 @@ class Requests:
     def _on_run(self, run: Run, event: SessionEvent, now: Moment) -> None:
         match event:
             case StreamOpened() | FirstOutput() | StreamProgressed():
-                _note_progress(run, event, now)
+                self._note_progress(run, event, now)
             case StreamEnded():
                 self._origin.finish_run(run, event, now)
             case StreamFailed():
@@ -238,7 +239,7 @@ class Requests:
     def _on_work(self, work: Work, event: SessionEvent, now: Moment) -> None:
         match event:
             case StreamOpened() | FirstOutput() | StreamProgressed():
-                _note_progress(work, event, now)
+                self._note_progress(work, event, now)
             case StreamEnded():
                 self._executor.finish(work, event, now)
                 self._origin.note_room()
@@ -248,17 +249,21 @@ class Requests:
             case _:
                 assert_never(event)
 
-
-def _note_progress(
-    execution: Run | Work, event: StreamOpened | FirstOutput | StreamProgressed, now: Moment
-) -> None:
-    match event:
-        case StreamOpened():
-            pass
-        case FirstOutput():
-            if execution.first_output_at is None:
-                execution.first_output_at = now
-        case StreamProgressed():
-            execution.completion_tokens = event.completion_tokens
-        case _:
-            assert_never(event)
+    def _note_progress(
+        self,
+        execution: Run | Work,
+        event: StreamOpened | FirstOutput | StreamProgressed,
+        now: Moment,
+    ) -> None:
+        match event:
+            case StreamOpened():
+                pass
+            case FirstOutput(session):
+                if execution.first_output_at is None:
+                    execution.first_output_at = now
+                    self._routing.note_first_output(session, now)
+            case StreamProgressed(session, completion_tokens):
+                execution.completion_tokens = completion_tokens
+                self._routing.note_progress(session, completion_tokens, now)
+            case _:
+                assert_never(event)

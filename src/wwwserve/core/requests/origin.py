@@ -93,7 +93,7 @@ class Origin:
             return
         request = OpenRequest(
             request=name,
-            summary=event.summary,
+            summary=self._routing.expect(event.client, event.summary),
             route=event.route,
             allowed=event.allowed_executors,
             arrived_at=now,
@@ -102,6 +102,7 @@ class Origin:
             body_digest=event.body_digest,
             cost_max=event.cost_max,
             price_max=event.price_max,
+            client=event.client,
         )
         if request.objective is not None:
             self._note_due(request, request.objective)
@@ -178,7 +179,7 @@ class Origin:
     def fail_run(self, run: Run, event: StreamFailed, now: Moment) -> None:
         """An execution came to nothing: another place, unless the user would notice."""
         self._note_room(run)
-        request = self.book.fail_run(run, event)
+        request = self.book.fail_run(run, event, now)
         self._note_failure(request, run, event, now)
         error = _judge_failure(request, event)
         if error is not None:

@@ -154,6 +154,16 @@ class OwnEngine:
         free = max(capacity * KV_FULL_PERMILLE // _PERMILLE - held, 0)
         return max(min(allowed, self.used + free // max(tokens, self.usual_tokens)), 1)
 
+    def get_allowed(self) -> int:
+        """Requests it is trusted with at once, however small."""
+        return self.allowance.count if self.allowance is not None else 0
+
+    def get_kv_tokens(self) -> int | None:
+        """Tokens its cache may be filled with; None where it does not tell."""
+        if self.reading is None or not self.reading.kv_tokens:
+            return None
+        return self.reading.kv_tokens * KV_FULL_PERMILLE // _PERMILLE
+
     def get_kv_permille(self) -> int | None:
         """Share of its cache in use, with what was sent and ended since it was read."""
         if self.reading is None:

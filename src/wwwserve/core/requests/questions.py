@@ -1,8 +1,8 @@
 """What the requests machine asks of three strangers, which `core.peer` hands to it.
 
 All answer at once and from what they already know. Asking policy and routing changes nothing in
-them but the next draw of chance; policy is told what was taken and spent, and payments remember
-what they have signed and taken on.
+them but the next draw of chance; policy is told what was taken and spent, routing what own engines
+run, and payments remember what they have signed and taken on.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from wwwserve.core.placing import (
     LoadView,
     Partners,
     PeerRequest,
+    RunBegun,
     Verdict,
     Wanted,
 )
@@ -101,6 +102,32 @@ class AsksRouting(Protocol):
 
     def draw(self, wanted: Wanted, count: int, now: Moment) -> tuple[NodeId, ...]:
         """Up to `count` candidates that could run it now."""
+        ...
+
+    def expect(self, client: str, summary: RequestSummary) -> RequestSummary:
+        """An own user's request with what is expected of its answer."""
+        ...
+
+    def believe(self, asker: NodeId, summary: RequestSummary) -> RequestSummary:
+        """Another node's request with what its word about the answer has meant so far."""
+        ...
+
+    def begin_run(self, begun: RunBegun, now: Moment) -> None:
+        """An own engine begins to run a request."""
+        ...
+
+    def note_first_output(self, session: SessionId, now: Moment) -> None:
+        """The first output of a session came; only those of own engines count."""
+        ...
+
+    def note_progress(self, session: SessionId, completion_tokens: int, now: Moment) -> None:
+        """So many tokens of a session came so far; only those of own engines count."""
+        ...
+
+    def end_run(
+        self, session: SessionId, completion_tokens: int, now: Moment, *, is_whole: bool
+    ) -> None:
+        """A session is over; only those of own engines count."""
         ...
 
     def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:

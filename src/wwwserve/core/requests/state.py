@@ -104,6 +104,8 @@ class OpenRequest:
     """What may be spent on one execution of it."""
     price_max: int = MICROCREDITS_MAX
     """What a node that runs it may ask for a million tokens."""
+    client: str = ""
+    """Whose answers it is like in length."""
     shortage: str = ""
     """What was missing to pay the nodes that would run it, as of the last round; empty: nothing."""
 
@@ -121,8 +123,6 @@ class Run:
     """The own model when it runs here."""
     tokens: int = 0
     """Here: what it is expected to come to in the engine's cache."""
-    concurrency: int = 0
-    """Here: runs of the model at the start, itself included."""
     quoted_us: int = 0
     """Elsewhere: the finish its quote promised."""
     first_output_at: Moment | None = None
@@ -147,7 +147,8 @@ class Work:
     """For what it is paid; None where nothing is."""
     failed_on: tuple[str, ...] = ()
     """Own engines that failed it before any output."""
-    concurrency: int = 0
+    stated_tokens: int = 0
+    """What its origin said of the answer, before its record put that right; 0 = nothing."""
     first_output_at: Moment | None = None
     completion_tokens: int = 0
 

@@ -16,7 +16,8 @@ Rules of the machine:
 
 from wwwserve.core.routing.catalogue import MODELS_FOUND_MAX, SUGGESTIONS_MAX, Catalogue
 from wwwserve.core.routing.choice import weigh
-from wwwserve.core.routing.estimates import ESTIMATE_MAX_US, MODELS_LEARNED_MAX, Estimates
+from wwwserve.core.routing.estimates import ESTIMATE_MAX_US, Estimates
+from wwwserve.core.routing.forecast import Forecast, Load, Pace, Prospect, Room
 from wwwserve.core.routing.history import (
     PENALTY_FIRST_US,
     PENALTY_MAX_US,
@@ -24,6 +25,7 @@ from wwwserve.core.routing.history import (
     SENDS_REMEMBERED_MAX,
     History,
 )
+from wwwserve.core.routing.lengths import Lengths, Sample, Statements
 from wwwserve.core.routing.machine import Routing
 from wwwserve.core.routing.prefixes import (
     CACHE_TOKENS_UNTOLD,
@@ -39,7 +41,6 @@ __all__ = [
     "EQUAL_SEATS",
     "ESTIMATE_MAX_US",
     "MODELS_FOUND_MAX",
-    "MODELS_LEARNED_MAX",
     "PENALTY_FIRST_US",
     "PENALTY_MAX_US",
     "PREFIXES_HELD_MAX",
@@ -50,9 +51,17 @@ __all__ = [
     "SUGGESTIONS_MAX",
     "Catalogue",
     "Estimates",
+    "Forecast",
     "History",
+    "Lengths",
+    "Load",
+    "Pace",
     "Prefixes",
+    "Prospect",
+    "Room",
     "Routing",
+    "Sample",
     "StakeTable",
+    "Statements",
     "weigh",
 ]

@@ -1,125 +1,110 @@
-"""How long own runs take, learned from how long they took; whole numbers throughout.
+"""When a request would begin and finish on an own engine, and what it would cost the others there.
 
-A run is an overhead, a prefill in proportion to the prompt, and a decode in proportion to the
-answer. All slow down as an engine works on more at once, so each is learned as a `Curve`. Speeds
-are learned of each engine, lengths of each model, wherever it ran. Lengths are remembered for long:
-what a node that empties answers last is what takes longest, and would be taken for the usual.
+How long an answer will be comes from `Lengths` (an own user's) or from what its origin says, as far
+as that origin can be believed (`Statements`); how fast the engine is and what else runs there, from
+its `Batch`. All is learned from what happened here, and before anything did, a usual engine is
+assumed.
 """
 
-from dataclasses import dataclass, field
-from typing import TypeVar
+from msgspec.structs import replace
 
-from wwwserve.core.placing import Estimate, LoadView, RunMeasured
-from wwwserve.core.routing.curve import Curve
+from wwwserve.core.placing import Estimate, LoadView, RunBegun, RunMeasured
+from wwwserve.core.routing.batch import Batch, BatchRun
+from wwwserve.core.routing.forecast import FOR_EVER, Load, Room
+from wwwserve.core.routing.lengths import Lengths, Statements, predict_stated
+from wwwserve.core.sessions import SessionId
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import TOKENS_MAX
 from wwwserve.values.model_names import ModelId
-from wwwserve.values.moments import SECOND
+from wwwserve.values.moments import SECOND, Moment
 from wwwserve.wire import Endpoint, RequestSummary
 
-MODELS_LEARNED_MAX = 256
-"""Models (and models on engines) with an estimate of their own; the longest known makes room."""
-
-OVERHEAD_COLD_US = 20_000
-"""Before any run: time to a first token that no prompt explains."""
-PREFILL_COLD_NS = 200_000
-"""Before any run: 5 000 prompt tokens a second, a good GPU. A stranger is given the benefit of the
-doubt: one that seemed slow would never be tried, and its first run corrects it."""
-DECODE_COLD_NS = 10_000_000
-"""Before any run: 100 tokens a second, for the same reason."""
-COMPLETION_COLD_TOKENS = 256
-"""Before any run: the length of a chat answer."""
-
+ENGINES_FORESEEN_MAX = 64
+"""Engines with a batch of their own; the longest known without runs makes room."""
+WAITING_FORESEEN_MAX = 32
+"""Own users' waiting requests whose turns are foreseen one by one; what more of them wait for is
+taken to be in proportion."""
+FOREIGN_FORESEEN_MAX = 256
+"""Requests that others sent an engine directly, of those it says it runs."""
+ROOMY = 1 << 30
+"""Slots of an engine of which it is known that it has some."""
 ESTIMATE_MAX_US = 24 * 3600 * SECOND
 """Nothing is expected to take longer; so a quote stays a number that can travel, whatever was asked
 and learned."""
-_SHORT_PROMPT_TOKENS = 64
-"""Below this the first token's time is overhead; above it, prefill can be told from it."""
-_LENGTH_RUNS_COLD = 8
-"""Answers that what is assumed of a length counts for."""
-_LENGTH_RUNS_MAX = 256
-"""Answers a mean length is made of; older ones fade."""
-_LENGTH_SHIFT = 10
-"""Means are kept in fractions of a token, or rounding would pull them down."""
-_NS = 1_000
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-@dataclass(slots=True)
-class ModelSpeed:
-    """What was learned of one model on one engine."""
-
-    overhead_us: Curve = field(default_factory=lambda: Curve(OVERHEAD_COLD_US))
-    prefill_ns: Curve = field(default_factory=lambda: Curve(PREFILL_COLD_NS))
-    """Per token of the prompt."""
-    decode_ns: Curve = field(default_factory=lambda: Curve(DECODE_COLD_NS))
-    """Per token of the answer."""
-
-
-@dataclass(slots=True)
-class Length:
-    """What was learned of the answers of one model."""
-
-    mean: int = COMPLETION_COLD_TOKENS << _LENGTH_SHIFT
-    runs: int = _LENGTH_RUNS_COLD
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of an answer, on average."""
-        return self.mean >> _LENGTH_SHIFT
-
-    def learn(self, tokens: int) -> None:
-        """An answer was so long."""
-        self.runs = min(self.runs + 1, _LENGTH_RUNS_MAX)
-        self.mean += ((tokens << _LENGTH_SHIFT) - self.mean) // self.runs
 
 
 class Estimates:
-    """What this node expects of its own engines."""
+    """What this node expects of its own engines, and of answers."""
 
     def __init__(self) -> None:
-        self._speeds: dict[tuple[str, ModelId], ModelSpeed] = {}
-        self._lengths: dict[ModelId, Length] = {}
+        self._lengths = Lengths()
+        self._statements = Statements()
+        self._batches: dict[str, Batch] = {}
+        self._engines: dict[SessionId, str] = {}
+        """Where each run is."""
 
-    def learn_speed(self, run: RunMeasured) -> None:
-        """A run here took so long."""
-        place = (run.engine, run.model)
-        speed = self._speeds.get(place)
-        if speed is None:
-            _make_room(self._speeds)
-            speed = self._speeds[place] = ModelSpeed()
-        read_tokens = run.prompt_tokens - run.cached_tokens
-        if read_tokens < _SHORT_PROMPT_TOKENS:
-            speed.overhead_us.learn(run.concurrency, run.first_output_us)
-        else:
-            overhead_us = speed.overhead_us.read(run.concurrency, run.concurrency_end)
-            prefill_us = max(run.first_output_us - overhead_us, 0)
-            speed.prefill_ns.learn(run.concurrency, prefill_us * _NS // read_tokens)
-        if run.completion_tokens > 1:
-            decode_us = max(run.total_us - run.first_output_us, 0)
-            # One that began alone may have had much company later.
-            runs = (run.concurrency + run.concurrency_end) // 2
-            speed.decode_ns.learn(runs, decode_us * _NS // (run.completion_tokens - 1))
+    # -- lengths ---------------------------------------------------------------------------------
 
     def learn_length(self, run: RunMeasured) -> None:
         """An answer of a model, from wherever it came, was so long."""
-        if run.completion_tokens <= 0:
-            return
-        length = self._lengths.get(run.model)
-        if length is None:
-            _make_room(self._lengths)
-            length = self._lengths[run.model] = Length()
-        length.learn(run.completion_tokens)
+        self._lengths.learn(run.client, run.model, run.completion_tokens)
 
-    def predict_length(self, model: ModelId, bound: int) -> int:
-        """Tokens of an answer of which the user allows so many; 0 = any number."""
-        known = self._lengths.get(model)
-        tokens = known.tokens if known is not None else COMPLETION_COLD_TOKENS
-        return min(tokens, bound or tokens)
+    def expect(self, client: str, summary: RequestSummary) -> RequestSummary:
+        """An own user's request with what is expected of its answer."""
+        if summary.endpoint is Endpoint.EMBEDDINGS:
+            return summary
+        expected = self._lengths.predict(client, ModelId(summary.models[0]))
+        return replace(summary, completion_tokens_expected=_bound(expected, summary))
+
+    def believe(self, asker: NodeId, summary: RequestSummary) -> RequestSummary:
+        """Another node's request with what its word about the answer has meant so far."""
+        if summary.endpoint is Endpoint.EMBEDDINGS:
+            return summary
+        expected = self._statements.correct(asker, self._read_stated(summary))
+        return replace(summary, completion_tokens_expected=_bound(expected, summary))
 
     def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
         """What a request will come to: its prompt and its answer."""
         return summary.prompt_tokens + self._predict_completion(summary, model)
+
+    # -- what runs here --------------------------------------------------------------------------
+
+    def begin_run(self, begun: RunBegun, saved_tokens: int, now: Moment) -> None:
+        """An own engine begins to run a request, of whose prompt it is said to hold so much."""
+        self._engines[begun.session] = begun.engine
+        self._get_batch(begun.engine).begin(begun, saved_tokens, now)
+
+    def note_first_output(self, session: SessionId, now: Moment) -> None:
+        """A run's first token came; nothing if it is not one of an own engine."""
+        engine = self._engines.get(session)
+        if engine is not None:
+            self._batches[engine].note_first(session, now)
+
+    def note_progress(self, session: SessionId, completion_tokens: int, now: Moment) -> None:
+        """A run has made so many tokens; nothing if it is not one of an own engine."""
+        engine = self._engines.get(session)
+        if engine is not None:
+            self._batches[engine].note_tokens(session, completion_tokens, now)
+
+    def end_run(
+        self, session: SessionId, completion_tokens: int, now: Moment, *, is_whole: bool
+    ) -> None:
+        """A run is over, and so many tokens were made; nothing if it is not of an own engine."""
+        engine = self._engines.pop(session, None)
+        if engine is None:
+            return
+        batch = self._batches[engine]
+        batch.note_tokens(session, completion_tokens, now)
+        run = batch.end(session)
+        begun, tokens = run.begun, run.made_tokens
+        if begun.asker is None or begun.summary.endpoint is Endpoint.EMBEDDINGS:
+            return
+        stated = begun.stated_tokens or self._lengths.predict("", begun.model)
+        # An answer that broke off says something only if it was longer than stated by then.
+        if is_whole or tokens > stated:
+            self._statements.learn(begun.asker, stated, tokens)
+
+    # -- what is asked ---------------------------------------------------------------------------
 
     def estimate(
         self, summary: RequestSummary, model: ModelId, load: LoadView, saved_tokens: int = 0
@@ -128,49 +113,86 @@ class Estimates:
 
         `saved_tokens` of its prompt are held by the engine already and need not be read.
         """
-        speed = self._speeds.get((load.engine, model)) or ModelSpeed()
-        tokens = self._predict_completion(summary, model)
-        running = min(load.used, load.slots) + (1 if load.has_room else 0)
-        prefill_ns = speed.prefill_ns.read(running, load.slots)
-        overhead_us = speed.overhead_us.read(running, load.slots)
-        read_us = (summary.prompt_tokens - saved_tokens) * prefill_ns // _NS
-        prefill_us = overhead_us + read_us
-        decode_ns = speed.decode_ns.read(running, load.slots)
-        service_us = prefill_us + tokens * decode_ns // _NS
-        wait_us = 0
-        if not load.has_room:
-            # All slots are taken: one frees about every service time over slots.
-            ahead = load.used - load.slots + load.own_waiting + 1
-            wait_us = ahead * service_us // max(load.slots, 1)
+        wanted = Load(
+            context_tokens=summary.prompt_tokens,
+            remaining_tokens=self._predict_completion(summary, model),
+            cached_tokens=saved_tokens,
+        )
+        batch = self._get_batch(load.engine)
+        if load.has_room:
+            # It is sent at once; whom the engine itself lets wait, the forecast knows.
+            room = Room(ROOMY)
+        else:
+            free = (load.slots_most or load.slots) - load.used
+            room = Room(max(len(batch) + load.foreign + free, 1), load.kv_tokens or FOR_EVER)
+        foreign = self._assume_foreign(model, load.foreign)
+        forecast = batch.foretell(model, room, foreign, load.at)
+        burden_us, harmed = forecast.compute_burden_us(wanted), forecast.count_harmed(wanted)
+        seen = min(load.own_waiting, WAITING_FORESEEN_MAX)
+        if seen and not load.has_room:
+            # Who waits before it is taken to be like it.
+            forecast = batch.create_forecast(model, room, [*foreign, *[wanted] * seen], load.at)
+        prospect = forecast.foresee(wanted)
+        assert prospect is not None, "it never gives up"
+        start_us = prospect.start_us - load.at
+        later_us = start_us * (load.own_waiting - seen) / seen if seen else 0.0
         return Estimate(
-            first_token_us=min(wait_us + prefill_us, ESTIMATE_MAX_US),
-            finish_us=min(wait_us + service_us, ESTIMATE_MAX_US),
-            burden_us=min(
-                (running - 1) * read_us + _compute_drag_us(speed, tokens, running, load),
-                ESTIMATE_MAX_US,
-            ),
+            first_token_us=_to_span(prospect.first_us - load.at + later_us),
+            # With nothing to decode the first output is the last.
+            finish_us=_to_span(max(prospect.finish_us, prospect.first_us) - load.at + later_us),
+            burden_us=_to_span(burden_us),
+            harmed=harmed,
             saved_prompt_tokens=saved_tokens,
         )
+
+    def _assume_foreign(self, model: ModelId, count: int) -> list[Load]:
+        """What others sent an engine directly is taken for usual answers, half made."""
+        if not count:
+            return []
+        usual = self._lengths.predict("", model)
+        return [Load(usual, usual / 2, is_begun=True)] * min(count, FOREIGN_FORESEEN_MAX)
 
     def _predict_completion(self, summary: RequestSummary, model: ModelId) -> int:
         if summary.endpoint is Endpoint.EMBEDDINGS:
             return 0
-        return self.predict_length(model, summary.completion_tokens_max)
+        return _bound(self._read_stated(summary, model), summary)
+
+    def _read_stated(self, summary: RequestSummary, model: ModelId | None = None) -> float:
+        """What is said of an answer; where nothing is, the usual."""
+        usual = model or ModelId(summary.models[0])
+        return summary.completion_tokens_expected or self._lengths.predict("", usual)
+
+    def _predict_run(self, run: BatchRun) -> float:
+        """What the whole answer of one that runs will be."""
+        begun = run.begun
+        if begun.summary.endpoint is Endpoint.EMBEDDINGS:
+            return 0.0
+        if begun.asker is None:
+            expected = self._lengths.predict(begun.client, begun.model, run.made_tokens)
+        else:
+            expected = predict_stated(begun.summary.completion_tokens_expected, run.made_tokens)
+        return min(expected, begun.summary.completion_tokens_max or expected)
+
+    def _get_batch(self, engine: str) -> Batch:
+        batch = self._batches.get(engine)
+        if batch is None:
+            if len(self._batches) >= ENGINES_FORESEEN_MAX:
+                self._forget_idle()
+            batch = self._batches[engine] = Batch(self._predict_run)
+        return batch
+
+    def _forget_idle(self) -> None:
+        """Forget the longest known engine on which nothing runs."""
+        idle = next((engine for engine, batch in self._batches.items() if not len(batch)), None)
+        if idle is not None:
+            del self._batches[idle]
 
 
-def _compute_drag_us(speed: ModelSpeed, tokens: int, running: int, load: LoadView) -> int:
-    """What the others lose while an answer is made, once its prompt is read, for which they wait.
-
-    Each token is later by what one more run slows all of them down.
-    """
-    others = running - 1
-    twice_ns = speed.decode_ns.read(2 * running, load.slots)
-    slower_ns = max(twice_ns - speed.decode_ns.read(running, load.slots), 0) // max(running, 1)
-    # Those that run are half-way on average: they share about half of an answer with it.
-    return others * slower_ns * tokens // (2 * _NS)
+def _bound(expected: float, summary: RequestSummary) -> int:
+    """A whole number of tokens that a user allows and that can travel."""
+    most = summary.completion_tokens_max or TOKENS_MAX
+    return max(min(round(expected), most), 1)
 
 
-def _make_room(learned: dict[K, V]) -> None:
-    """Forget the longest known of as many as may be."""
-    if len(learned) >= MODELS_LEARNED_MAX:
-        del learned[next(iter(learned))]
+def _to_span(span_us: float) -> int:
+    return round(max(min(span_us, ESTIMATE_MAX_US), 0))

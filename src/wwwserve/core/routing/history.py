@@ -72,18 +72,19 @@ class History:
         experience.failures += 1
         experience.avoided_until = after(now, span_us)
 
-    def add_success(self, run: RunMeasured, expected_tokens: int, now: Moment) -> None:
+    def add_success(self, run: RunMeasured, now: Moment) -> None:
         """A node did what it promised: its failures are forgotten, its punctuality noted.
 
-        Its quote was for an answer of about `expected_tokens`; that a longer one took longer is not
-        the node's fault.
+        Its quote was for an answer of the expected length; that a longer one took longer is not the
+        node's fault.
         """
         experience = self._get_or_add(run.node)
         experience.failures = 0
         experience.avoided_until = START
         if run.quoted_us > 0:
             decode_us = max(run.total_us - run.first_output_us, 0)
-            decode_us = decode_us * expected_tokens // max(run.completion_tokens, 1)
+            if run.expected_tokens:
+                decode_us = decode_us * run.expected_tokens // max(run.completion_tokens, 1)
             ratio = (run.first_output_us + decode_us) * _PERMILLE // run.quoted_us
             ratio = max(_PROMISE_MIN_PERMILLE, min(ratio, _PROMISE_MAX_PERMILLE))
             known = experience.get_promise_permille(now)

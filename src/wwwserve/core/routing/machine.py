@@ -14,6 +14,7 @@ from wwwserve.core.placing import (
     Experience,
     LoadView,
     OfferSent,
+    RunBegun,
     RunMeasured,
     Wanted,
     can_serve,
@@ -24,7 +25,7 @@ from wwwserve.core.routing.estimates import Estimates
 from wwwserve.core.routing.history import START, History
 from wwwserve.core.routing.prefixes import Prefixes
 from wwwserve.core.routing.stake import StakeTable
-from wwwserve.core.sessions import ServedModel
+from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.core.snapshot import MemberView, ModelView
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
@@ -78,14 +79,29 @@ class Routing:
                     self._prefixes.learn_executor(experience, now)
                 if node == self._own:
                     self._prefixes.learn_held(experience, now)
-                    self._estimates.learn_speed(experience)
                 else:
-                    expected = self._estimates.predict_length(
-                        experience.model, experience.completion_tokens_max
-                    )
-                    self._history.add_success(experience, expected, now)
+                    self._history.add_success(experience, now)
             case _:
                 assert_never(experience)
+
+    def begin_run(self, begun: RunBegun, now: Moment) -> None:
+        """An own engine begins to run a request."""
+        saved_tokens = self._prefixes.compute_saved(begun.engine, begun.model, begun.summary)
+        self._estimates.begin_run(begun, saved_tokens, now)
+
+    def note_first_output(self, session: SessionId, now: Moment) -> None:
+        """The first output of a session came; only those of own engines count."""
+        self._estimates.note_first_output(session, now)
+
+    def note_progress(self, session: SessionId, completion_tokens: int, now: Moment) -> None:
+        """So many tokens of a session came so far; only those of own engines count."""
+        self._estimates.note_progress(session, completion_tokens, now)
+
+    def end_run(
+        self, session: SessionId, completion_tokens: int, now: Moment, *, is_whole: bool
+    ) -> None:
+        """A session is over; only those of own engines count."""
+        self._estimates.end_run(session, completion_tokens, now, is_whole=is_whole)
 
     # -- what it is asked ------------------------------------------------------------------------
 
@@ -124,6 +140,14 @@ class Routing:
         drawn = self._stake.draw(count, self._entropy, tuple(eligible))
         last = self._prefixes.find_executor(wanted.summary.prefixes, now)
         return drawn if last is None or last in drawn or last not in eligible else (*drawn, last)
+
+    def expect(self, client: str, summary: RequestSummary) -> RequestSummary:
+        """An own user's request with what is expected of its answer."""
+        return self._estimates.expect(client, summary)
+
+    def believe(self, asker: NodeId, summary: RequestSummary) -> RequestSummary:
+        """Another node's request with what its word about the answer has meant so far."""
+        return self._estimates.believe(asker, summary)
 
     def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
         """What a request will come to in an engine's cache: its prompt and its answer."""

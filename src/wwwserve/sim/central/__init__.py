@@ -5,8 +5,9 @@ time but the engines. What it may know of a request is what a node knows: its pr
 whose it is, what its user allows, and what earlier answers told of their lengths; only
 `central-oracle` and `pool` are told how long the answer will be.
 
-`trial` plays a scenario, `schedulers` decide, `forecast` says when an engine would be done with
-one more request, `lengths` how long its answer may be.
+`trial` plays a scenario, `schedulers` decide, `lengths` say how long an answer may be, and `pace`
+how fast an engine is. When an engine would be done with one more request is foreseen as by the
+peers (`core.routing.Forecast`), only with the true pace.
 """
 
 from wwwserve.sim.central.jobs import Job, create_job

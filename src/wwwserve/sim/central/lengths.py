@@ -7,10 +7,9 @@
 | `TrueLengths` | the truth | the truth |
 """
 
-from bisect import bisect_right, insort
-from collections import deque
 from typing import Protocol
 
+from wwwserve.core.routing import Sample
 from wwwserve.sim.central.jobs import Job
 
 COLD_TOKENS = 256
@@ -34,34 +33,6 @@ class Lengths(Protocol):
     def predict(self, job: Job, made_tokens: int) -> float:
         """Tokens of a whole answer of which so many are made; more than those."""
         ...
-
-
-class Sample:
-    """The last so many lengths, and the mean of those above a bound."""
-
-    def __init__(self, kept: int) -> None:
-        self._recent: deque[int] = deque(maxlen=kept)
-        self._sorted: list[int] = []
-        self._sums: list[int] | None = None
-        """Of the lengths from each place on; None = not added up since the last one came."""
-
-    def add(self, tokens: int) -> None:
-        """One more length."""
-        if len(self._recent) == self._recent.maxlen:
-            self._sorted.pop(bisect_right(self._sorted, self._recent[0]) - 1)
-        self._recent.append(tokens)
-        insort(self._sorted, tokens)
-        self._sums = None
-
-    def sum_above(self, bound: int) -> tuple[int, int]:
-        """How many are longer, and what they add up to."""
-        if self._sums is None:
-            sums = [0]
-            for length in reversed(self._sorted):
-                sums.append(sums[-1] + length)
-            self._sums = sums[::-1]
-        place = bisect_right(self._sorted, bound)
-        return len(self._sorted) - place, self._sums[place]
 
 
 class MeanLengths:

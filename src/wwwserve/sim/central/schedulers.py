@@ -18,13 +18,14 @@ the length that is expected.
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from wwwserve.core.routing import Forecast, Load, Prospect
 from wwwserve.enginemodel import Demand, EngineProfile
-from wwwserve.sim.central.forecast import Forecast, Load, Pace, Prospect
 from wwwserve.sim.central.jobs import Job, Station
 from wwwserve.sim.central.lengths import ClientLengths, Lengths, MeanLengths, TrueLengths
+from wwwserve.sim.central.pace import ExactPace
 from wwwserve.sim.objectives import Objective, ObjectiveKind
 from wwwserve.values.moments import SECOND
 
@@ -110,7 +111,8 @@ class _Choice:
     engine: int
     prospect: Prospect
     has_room: bool
-    cached_tokens: int
+    load: Load
+    """What it is there."""
 
 
 class CentralScheduler:
@@ -125,7 +127,7 @@ class CentralScheduler:
     ) -> None:
         self._rule = rule
         self._stations = list(stations)
-        paces = {station.profile: Pace(station.profile) for station in stations}
+        paces = {station.profile: ExactPace(station.profile) for station in stations}
         self._paces = [paces[station.profile] for station in stations]
         self._objective = objective
         self._reference = reference
@@ -191,7 +193,7 @@ class CentralScheduler:
                 if self._rule.binding is Binding.WHEN_ROOM:
                     break
             # Who holds out for an engine is counted there before anybody behind it.
-            forecasts[choice.engine].admit(self._weigh(job, 0, choice.cached_tokens))
+            forecasts[choice.engine].admit(choice.load)
         for entry in held:
             heapq.heappush(self._waiting, entry)
         return placed
@@ -203,11 +205,11 @@ class CentralScheduler:
             job = self._late[0][2]
             choice = self._choose(job, forecasts)
             has_waited = now_us - job.arrival_us > DEFERRED_US_MAX
-            if not (choice.has_room and (has_waited or self._harms_none(job, choice, forecasts))):
+            if not (choice.has_room and (has_waited or self._harms_none(choice, forecasts))):
                 break
             heapq.heappop(self._late)
             placed.append((job, choice.engine))
-            forecasts[choice.engine].admit(self._weigh(job, 0, choice.cached_tokens))
+            forecasts[choice.engine].admit(choice.load)
         return placed
 
     def _compute_key(self, job: Job) -> float:
@@ -224,16 +226,12 @@ class CentralScheduler:
             return True
         if not choice.has_room:
             return False
-        return not self._is_timed or self._harms_none(job, choice, forecasts)
+        return not self._is_timed or self._harms_none(choice, forecasts)
 
-    def _harms_none(self, job: Job, choice: _Choice, forecasts: Sequence[Forecast]) -> bool:
+    def _harms_none(self, choice: _Choice, forecasts: Sequence[Forecast]) -> bool:
         if not self._is_timed:
             return True
-        load = self._weigh(job, 0, choice.cached_tokens)
-        forecast = forecasts[choice.engine]
-        return not forecast.count_harmed(
-            load.context_tokens, load.remaining_tokens, load.cached_tokens
-        )
+        return not forecasts[choice.engine].count_harmed(choice.load)
 
     def _is_hopeless(self, job: Job, choice: _Choice, now_us: int) -> bool:
         if not self._is_timed or now_us - job.arrival_us > DEFERRED_US_MAX:
@@ -246,29 +244,28 @@ class CentralScheduler:
     # -- one request on one engine -----------------------------------------------------------------
 
     def _choose(self, job: Job, forecasts: Sequence[Forecast]) -> _Choice:
-        load = self._weigh(job, 0)
-        wanted = (load.context_tokens, load.remaining_tokens)
+        plain = self._weigh(job, 0)
         able = [
             engine for engine, station in enumerate(self._stations) if job.model in station.models
         ]
         if self._rule.binding is Binding.AT_HOME:
             able = [job.home]
-        roomy = [engine for engine in able if forecasts[engine].has_room(*wanted)]
+        roomy = [engine for engine in able if forecasts[engine].has_room(plain)]
         if self._rule.binding is Binding.WHEN_ROOM and roomy:
             able = roomy
-        best: tuple[int, Prospect, int] | None = None
+        best: tuple[int, Prospect, Load] | None = None
         least_us = _FAR_US
         for engine in able:
-            cached = self._read_cached(job, engine)
+            wanted = replace(plain, cached_tokens=self._read_cached(job, engine))
             burden_us = 0.0
             if self._rule.binding is Binding.WHEN_BEST:
-                burden_us = forecasts[engine].compute_burden_us(*wanted, cached)
-            prospect = forecasts[engine].foresee(*wanted, least_us - burden_us, cached)
+                burden_us = forecasts[engine].compute_burden_us(wanted)
+            prospect = forecasts[engine].foresee(wanted, least_us - burden_us)
             if prospect is not None and prospect.finish_us + burden_us < least_us:
-                best, least_us = (engine, prospect, cached), prospect.finish_us + burden_us
+                best, least_us = (engine, prospect, wanted), prospect.finish_us + burden_us
         assert best is not None, f"somebody serves {job.model}"
-        engine, prospect, cached = best
-        return _Choice(engine, prospect, has_room=engine in roomy, cached_tokens=cached)
+        engine, prospect, load = best
+        return _Choice(engine, prospect, has_room=engine in roomy, load=load)
 
     def _read_cached(self, job: Job, engine: int) -> int:
         """What the engine's cache holds of a prompt, as far as the prompt is taken to go."""
@@ -280,7 +277,8 @@ class CentralScheduler:
             return known
         station = self._stations[engine]
         loads = [self._weigh_sent(job, engine) for job in station.jobs.values()]
-        fresh = self._forecasts[engine] = Forecast(self._paces[engine], now_us, loads)
+        pace = self._paces[engine]
+        fresh = self._forecasts[engine] = Forecast(pace, pace.room, now_us, loads)
         return fresh
 
     def _weigh_sent(self, job: Job, engine: int) -> Load:

@@ -200,7 +200,7 @@ def measured(prompt_tokens: int, body_bytes: int) -> RunMeasured:
     return RunMeasured(
         node=name(EXECUTOR), engine="e", model=MODEL, prompt_tokens=prompt_tokens,
         completion_tokens=1, completion_tokens_max=0, first_output_us=1, total_us=2,
-        concurrency=1, concurrency_end=1, quoted_us=0, body_bytes=body_bytes,
+        quoted_us=0, body_bytes=body_bytes,
     )  # fmt: skip
 
 

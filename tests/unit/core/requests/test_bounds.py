@@ -133,7 +133,9 @@ def test_the_first_in_the_queue_does_not_count_those_behind_it() -> None:
     for number in range(1, 20):
         desk.submit(number)
     model = ModelId(MODEL)
-    alone = desk.routing.estimate(summary(1), model, LoadView(slots=1, used=1)).finish_us
+    alone = desk.routing.estimate(
+        summary(1), model, LoadView(slots=1, used=1, engine="gpu")
+    ).finish_us
     desk.meet(member(1))
     asked = probes(desk.wait(SECOND // 2))
     slower_than_its_turn = alone + SECOND

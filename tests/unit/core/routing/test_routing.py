@@ -1,12 +1,10 @@
-"""Candidates are drawn by seats, quotes weighed by experience, and estimates learned from runs.
+"""Candidates are drawn by seats, and quotes weighed by experience.
 
 Each part of routing is asked directly; members are small integers.
 """
 
 from collections import Counter
 from dataclasses import replace
-
-import pytest
 
 from tests.unit.core.desk import MODEL, member, node, summary
 from wwwserve.core.entropy import Entropy
@@ -20,20 +18,18 @@ from wwwserve.core.placing import (
     Wanted,
 )
 from wwwserve.core.routing import (
-    ESTIMATE_MAX_US,
     PENALTY_FIRST_US,
     PENALTY_MAX_US,
     PROMISE_FADE_US,
-    Estimates,
     History,
     Routing,
     StakeTable,
 )
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import QUOTE_LIFE_US, TOKENS_MAX
+from wwwserve.values.limits import QUOTE_LIFE_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND, Moment
-from wwwserve.wire import Endpoint, RequestSummary
+from wwwserve.wire import RequestSummary
 
 SMALL = ModelId(MODEL)
 IDLE = LoadView(slots=4, used=0)
@@ -46,10 +42,8 @@ def make_run(number: int, engine: str = "", **fields: int) -> RunMeasured:
         "completion_tokens_max": 0,
         "first_output_us": 100_000,
         "total_us": 1_100_000,
-        "concurrency": 1,
         "quoted_us": 0,
-    }
-    values |= {"concurrency_end": fields.get("concurrency", 1)} | fields
+    } | fields
     return RunMeasured(node(number), engine, SMALL, **values)  # type: ignore[arg-type]
 
 
@@ -133,7 +127,7 @@ def test_a_failing_node_is_avoided_longer_each_time_and_forgiven_by_success() ->
     assert spans[:3] == [PENALTY_FIRST_US, 2 * PENALTY_FIRST_US, 4 * PENALTY_FIRST_US]
     assert spans[-1] == PENALTY_MAX_US
     history.add_failure(node(1), now)
-    history.add_success(make_run(1), 101, now)
+    history.add_success(make_run(1), now)
     assert not history.is_avoided(node(1), now)
 
 
@@ -181,120 +175,15 @@ def test_nobody_drawn_is_avoided_and_hope_remains() -> None:
     assert routing.is_hopeful(want())
 
 
-# -- estimates -----------------------------------------------------------------------------------
-
-
-def test_speeds_are_learned_from_runs() -> None:
-    estimates = Estimates()
-    for _ in range(50):
-        estimates.learn_speed(make_run(0, prompt_tokens=10, first_output_us=10_000))
-        estimates.learn_speed(make_run(0, first_output_us=210_000, total_us=1_210_000))
-        estimates.learn_length(make_run(0))
-    found = estimates.estimate(summary(1, prompt_tokens=2_000), SMALL, IDLE)
-    assert found.first_token_us == pytest.approx(10_000 + 400_000, rel=0.1)
-    assert found.finish_us - found.first_token_us == pytest.approx(1_000_000, rel=0.1)
-
-
-def test_the_answers_length_is_the_running_mean_bounded_by_the_user() -> None:
-    estimates = Estimates()
-    for _ in range(200):
-        estimates.learn_length(make_run(0, completion_tokens=1_000))
-    long = estimates.estimate(summary(1, completion_tokens_max=0), SMALL, IDLE)
-    short = estimates.estimate(summary(1, completion_tokens_max=10), SMALL, IDLE)
-    assert long.finish_us - long.first_token_us > 90 * (short.finish_us - short.first_token_us)
-
-
-def test_a_few_long_answers_do_not_make_the_next_one_long() -> None:
-    estimates = Estimates()
-    for _ in range(500):
-        estimates.learn_length(make_run(0, completion_tokens=200))
-    for _ in range(16):
-        estimates.learn_length(make_run(0, completion_tokens=2_000))
-    assert 290 <= estimates.predict_length(SMALL, 0) <= 310
-    assert estimates.predict_length(SMALL, 50) == 50
-
-
-def test_an_embedding_has_no_answer_to_decode() -> None:
-    found = Estimates().estimate(summary(1, endpoint=Endpoint.EMBEDDINGS), SMALL, IDLE)
-    assert found.finish_us == found.first_token_us
-
-
-def test_each_engine_has_its_own_speed_and_a_model_one_length() -> None:
-    estimates = Estimates()
-    estimates.learn_speed(make_run(0, "quick", total_us=300_000))
-    estimates.learn_speed(make_run(0, "slow", total_us=9_100_000))
-    spans = []
-    for engine in ("quick", "slow"):
-        found = estimates.estimate(summary(1), SMALL, LoadView(slots=4, used=0, engine=engine))
-        spans.append(found.finish_us - found.first_token_us)
-    assert spans == [200_000, 9_000_000]
-    for _ in range(1_000):
-        estimates.learn_length(make_run(3, completion_tokens=500))
-    asked = summary(1, prompt_tokens=100, completion_tokens_max=0)
-    assert 598 <= estimates.predict_tokens(asked, SMALL) <= 600
-    assert estimates.predict_tokens(summary(1, completion_tokens_max=7), SMALL) == 107
-
-
-def test_what_was_learned_in_a_crowd_is_not_held_against_an_idle_engine() -> None:
-    estimates = Estimates()
-    for _ in range(20):
-        estimates.learn_speed(make_run(0, concurrency=1))
-        estimates.learn_speed(make_run(0, concurrency=64, first_output_us=8_000_000))
-    idle = estimates.estimate(summary(1, prompt_tokens=1_000), SMALL, LoadView(slots=64, used=0))
-    busy = estimates.estimate(summary(1, prompt_tokens=1_000), SMALL, LoadView(slots=64, used=63))
-    assert idle.first_token_us == 100_000
-    assert busy.first_token_us == 8_000_000
-
-
-def test_a_run_that_had_company_only_later_is_learned_as_one_that_had_some() -> None:
-    estimates = Estimates()
-    estimates.learn_speed(make_run(0, concurrency=1, concurrency_end=1))
-    estimates.learn_speed(make_run(0, concurrency=1, concurrency_end=63, total_us=5_100_000))
-    spans = []
-    for used in (0, 31):
-        found = estimates.estimate(summary(1), SMALL, LoadView(slots=64, used=used))
-        spans.append(found.finish_us - found.first_token_us)
-    assert spans == [1_000_000, 5_000_000]
-
-
-def test_a_full_engine_makes_its_queue_wait() -> None:
-    estimates = Estimates()
-    free = estimates.estimate(summary(1), SMALL, LoadView(slots=2, used=1))
-    full = estimates.estimate(summary(1), SMALL, LoadView(slots=2, used=2))
-    queue = estimates.estimate(summary(1), SMALL, LoadView(slots=2, used=2, own_waiting=4))
-    assert free.finish_us < full.finish_us < queue.finish_us
-    assert full.first_token_us > free.first_token_us
-
-
-def test_decoding_is_expected_to_slow_down_with_company() -> None:
-    estimates = Estimates()
-    estimates.learn_speed(make_run(0, concurrency=1))
-    estimates.learn_speed(make_run(0, concurrency=4, total_us=2_100_000))
-    alone = estimates.estimate(summary(1), SMALL, LoadView(slots=8, used=0))
-    four = estimates.estimate(summary(1), SMALL, LoadView(slots=8, used=3))
-    eight = estimates.estimate(summary(1), SMALL, LoadView(slots=8, used=7))
-    spans = [one.finish_us - one.first_token_us for one in (alone, four, eight)]
-    assert spans == sorted(spans)
-    assert spans[1] == 2 * spans[0]
-
-
-def test_whatever_was_learned_and_asked_an_estimate_can_travel() -> None:
-    estimates = Estimates()
-    for _ in range(50):
-        estimates.learn_length(make_run(1, completion_tokens=TOKENS_MAX))
-        estimates.learn_speed(make_run(0, total_us=3600 * SECOND, completion_tokens=2))
-    asked = summary(1, prompt_tokens=TOKENS_MAX, completion_tokens_max=0)
-    found = estimates.estimate(asked, SMALL, LoadView(slots=1, used=1, own_waiting=1_000))
-    assert found.first_token_us == found.finish_us == ESTIMATE_MAX_US
-
-
 def test_a_bad_name_for_punctuality_fades_when_nobody_asks_again() -> None:
     # [REQUESTS-SOONEST.5]
     history = History()
     now = Moment(SECOND)
     for _ in range(100):
-        history.add_success(make_run(1, first_output_us=4_000, quoted_us=1_000), 0, now)
-        history.add_success(make_run(2, first_output_us=250, quoted_us=1_000), 0, now)
+        history.add_success(
+            make_run(1, first_output_us=4_000, total_us=4_000, quoted_us=1_000), now
+        )
+        history.add_success(make_run(2, first_output_us=250, total_us=250, quoted_us=1_000), now)
     late, early = history.scale(node(1), 1_000, now), history.scale(node(2), 1_000, now)
     assert late > 3_900
     assert early < 300
@@ -311,5 +200,5 @@ def test_that_a_longer_answer_took_longer_is_no_broken_promise() -> None:
     now = Moment(SECOND)
     run = make_run(1, completion_tokens=1_000, first_output_us=100_000, total_us=10_100_000)
     for _ in range(100):
-        history.add_success(replace(run, quoted_us=1_100_000), 100, now)
+        history.add_success(replace(run, quoted_us=1_100_000, expected_tokens=100), now)
     assert history.scale(node(1), 1_000, now) == 1_000

@@ -1,44 +1,44 @@
 """When an engine will be done with what it has, and with one more request.
 
 A fluid picture of continuous batching: all running sequences make a token in each iteration, an
-iteration takes what the engine model says of so many sequences and so much context, and whoever
-waits is admitted in order once the cache has room. Requests that may still come are not in it.
+iteration takes what the engine's pace says of so many sequences and so much context, and whoever
+waits is admitted in order once there is room. Requests that may still come are not in it.
 """
 
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from wwwserve.enginemodel import EngineProfile, IterationWork, compute_iteration_us
-from wwwserve.values.moments import SECOND
+from typing import Protocol
 
 GROWTH_SHARE = 0.5
 """Part of an answer that must have room at its start: while it grows, others end."""
+FOR_EVER = float("inf")
 
 
-class Pace:
+class Pace(Protocol):
     """How long an engine's iterations take, for the batches one asks about."""
 
-    def __init__(self, profile: EngineProfile) -> None:
-        self.profile = profile
-        timing = profile.iteration_model
-        self.context_us = timing.d_s_per_kv_token * SECOND
-        """For each token of context read, in one iteration."""
-        self._bases_us: list[float] = [
-            float(compute_iteration_us(timing, IterationWork(0, 0.0, count, 0)))
-            for count in range(profile.max_num_seqs + 2)
-        ]
+    @property
+    def context_us(self) -> float:
+        """What each token of context adds to an iteration that reads it."""
+        ...
 
     def get_base_us(self, sequences: int) -> float:
         """One iteration of so many sequences without any context."""
-        return self._bases_us[min(sequences, len(self._bases_us) - 1)]
+        ...
 
     def compute_prefill_us(self, tokens: int, cached_tokens: int = 0) -> float:
         """What reading a prompt, but for what is cached, adds to the iterations it is read in."""
-        timing = self.profile.iteration_model
-        pairs = (tokens + cached_tokens) / 2
-        each = timing.g_s_per_token + timing.r_s_per_token + timing.e_s_per_pair * pairs
-        return each * (tokens - cached_tokens) * SECOND
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an engine holds at once."""
+
+    slots: int
+    kv_tokens: float = FOR_EVER
+    """Tokens of context, for all sequences together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Load:
 
     context_tokens: float
     remaining_tokens: float
-    is_begun: bool
-    due_us: float
+    is_begun: bool = False
+    due_us: float = FOR_EVER
     cached_tokens: int = 0
-    """Of its context, what the engine need not read."""
+    """Of a context that is not begun: what the engine need not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +65,24 @@ class Prospect:
 class Forecast:
     """One engine from an instant on; `admit` adds to it, `foresee` only asks."""
 
-    def __init__(self, pace: Pace, now_us: int, loads: Sequence[Load]) -> None:
+    def __init__(self, pace: Pace, room: Room, now_us: int, loads: Sequence[Load]) -> None:
         """`loads` in the order in which they were sent to the engine."""
         self._pace = pace
+        self.room = room
+        """What it holds at once; who asks may know better by now."""
         self._now_us = now_us
         self._time_us = float(now_us)
         self._steps = 0.0
         """Iterations since it was made."""
         self._origin = 0.0
         """Of them, those until now: the others have yet to come."""
-        self._ends: list[tuple[float, float, float]] = []
+        begun = [load for load in loads if load.is_begun]
+        self._ends = sorted(
+            (load.remaining_tokens, load.context_tokens, load.due_us) for load in begun
+        )
         """Of who runs: the step of its last token, its context at step 0, and when it is due."""
-        self._contexts = 0.0
+        self._contexts = sum(load.context_tokens for load in begun)
         """The sum of those contexts."""
-        for load in loads:
-            if load.is_begun:
-                self._add(load)
         for load in loads:
             if not load.is_begun:
                 self.admit(load)
@@ -107,46 +109,35 @@ class Forecast:
         """Whether the last one admitted has to wait until others end."""
         return self._time_us > self._now_us and self._steps > self._origin
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing runs."""
-        return not self._ends
-
-    def has_room(self, context_tokens: float, remaining_tokens: float) -> bool:
+    def has_room(self, load: Load) -> bool:
         """Whether one more would start at once."""
-        return not self.has_waited and self._fits(0, context_tokens, remaining_tokens)
+        return not self.has_waited and self._fits(load, 0, self._contexts)
 
     def admit(self, load: Load) -> None:
         """Let one more in, when there is room for it."""
-        while self._ends and not self._fits(0, load.context_tokens, load.remaining_tokens):
+        while self._ends and not self._fits(load, 0, self._contexts):
             self._end_first()
-        self._time_us += self._pace.compute_prefill_us(
-            round(load.context_tokens), load.cached_tokens
-        )
-        self._add(load)
+        self._time_us += self._compute_prefill_us(load)
+        context = load.context_tokens - self._steps
+        insort(self._ends, (self._steps + load.remaining_tokens, context, load.due_us))
+        self._contexts += context
 
-    def foresee(
-        self,
-        context_tokens: float,
-        remaining_tokens: float,
-        give_up_us: float,
-        cached_tokens: int = 0,
-    ) -> Prospect | None:
+    def foresee(self, load: Load, give_up_us: float = FOR_EVER) -> Prospect | None:
         """What would become of one more; None if it would end after `give_up_us`."""
         time_us, steps, contexts = self._time_us, self._steps, self._contexts
         ends, gone = self._ends, 0
         count = len(ends)
-        while gone < count and not self._fits(gone, context_tokens, remaining_tokens, contexts):
+        while gone < count and not self._fits(load, gone, contexts):
             end, context, _ = ends[gone]
             time_us += self._compute_span_us(count - gone, contexts, steps, end)
             steps, contexts, gone = end, contexts - context, gone + 1
             if time_us > give_up_us:
                 return None
         start_us = time_us
-        time_us += self._pace.compute_prefill_us(round(context_tokens), cached_tokens)
+        time_us += self._compute_prefill_us(load)
         first_us = time_us + self._pace.get_base_us(count - gone + 1)
-        last = steps + remaining_tokens
-        contexts += context_tokens - steps
+        last = steps + load.remaining_tokens
+        contexts += load.context_tokens - steps
         while gone < count and ends[gone][0] < last and time_us <= give_up_us:
             end, context, _ = ends[gone]
             time_us += self._compute_span_us(count - gone + 1, contexts, steps, end)
@@ -154,64 +145,45 @@ class Forecast:
         time_us += self._compute_span_us(count - gone + 1, contexts, steps, last)
         return Prospect(start_us, first_us, time_us) if time_us <= give_up_us else None
 
-    def compute_burden_us(
-        self, context_tokens: float, remaining_tokens: float, cached_tokens: int = 0
-    ) -> float:
+    def compute_burden_us(self, load: Load) -> float:
         """How much later those that run end, all added up, because one more runs beside them."""
-        prefill_us, slower_us = self._compute_drag_us(
-            context_tokens, remaining_tokens, cached_tokens
-        )
-        last = self._steps + remaining_tokens
+        prefill_us, slower_us = self._compute_drag_us(load)
+        last = self._steps + load.remaining_tokens
         shared = sum(min(last, end) - self._steps for end, _, _ in self._ends)
         return len(self._ends) * prefill_us + slower_us * shared
 
-    def count_harmed(
-        self, context_tokens: float, remaining_tokens: float, cached_tokens: int = 0
-    ) -> int:
+    def count_harmed(self, load: Load) -> int:
         """How many of those that run would be late, and only because one more runs beside them."""
-        prefill_us, slower_us = self._compute_drag_us(
-            context_tokens, remaining_tokens, cached_tokens
-        )
+        prefill_us, slower_us = self._compute_drag_us(load)
         count = len(self._ends)
         time_us, steps, contexts, harmed = self._time_us, self._steps, self._contexts, 0
         for gone, (end, context, due_us) in enumerate(self._ends):
             time_us += self._compute_span_us(count - gone, contexts, steps, end)
-            shared = min(remaining_tokens, end - self._steps)
+            shared = min(load.remaining_tokens, end - self._steps)
             is_late = time_us + prefill_us + slower_us * shared > due_us
             harmed += time_us <= due_us and is_late
             steps, contexts = end, contexts - context
         return harmed
 
-    def _compute_drag_us(
-        self, context_tokens: float, remaining_tokens: float, cached_tokens: int
-    ) -> tuple[float, float]:
+    def _compute_drag_us(self, load: Load) -> tuple[float, float]:
         """What one more costs the others: once, and in each iteration they share with it."""
         pace, count = self._pace, len(self._ends)
         slower_us = pace.get_base_us(count + 1) - pace.get_base_us(count)
-        slower_us += pace.context_us * (context_tokens + remaining_tokens / 2)
-        return pace.compute_prefill_us(round(context_tokens), cached_tokens), slower_us
+        slower_us += pace.context_us * (load.context_tokens + load.remaining_tokens / 2)
+        return self._compute_prefill_us(load), slower_us
 
-    def _fits(
-        self,
-        gone: int,
-        context_tokens: float,
-        remaining_tokens: float,
-        contexts: float | None = None,
-    ) -> bool:
+    def _compute_prefill_us(self, load: Load) -> float:
+        return self._pace.compute_prefill_us(round(load.context_tokens), load.cached_tokens)
+
+    def _fits(self, load: Load, gone: int, contexts: float) -> bool:
         """Whether it fits beside those that run, without the first `gone` of them."""
         running = len(self._ends) - gone
         if not running:
             return True
         step = self._ends[gone - 1][0] if gone else self._steps
-        held = (self._contexts if contexts is None else contexts) + running * step
-        wanted = context_tokens + GROWTH_SHARE * remaining_tokens
-        profile = self._pace.profile
-        return running < profile.max_num_seqs and held + wanted <= profile.kv_capacity_tokens
-
-    def _add(self, load: Load) -> None:
-        context = load.context_tokens - self._steps
-        insort(self._ends, (self._steps + load.remaining_tokens, context, load.due_us))
-        self._contexts += context
+        held = contexts + running * step
+        wanted = load.context_tokens + GROWTH_SHARE * load.remaining_tokens
+        return running < self.room.slots and held + wanted <= self.room.kv_tokens
 
     def _end_first(self) -> None:
         end, context, _ = self._ends.pop(0)
