@@ -83,7 +83,7 @@ class Market:
         return account
 
     def get_gain(self, key: NodeId) -> int:
-        """Free micro-credits of an account beyond those it began with; one that is gone has none."""
+        """Free micro-credits of an account beyond those it began with; none once gone."""
         account = self.ledger.find_account(key)
         return (account.avail if account else 0) - self._begun[key]
 

@@ -66,9 +66,10 @@ class Engines(RuleBasedStateMachine):
             self.capacity.note_refusal(found)
             return
         assert found in roomy
-        used = self.capacity.occupy(found, role, tokens)
+        used = self.capacity.count_used(found)
+        self.capacity.occupy(found, role, tokens)
         self.running.append((found, role, tokens))
-        assert used == self.capacity.count_used(found)
+        assert self.capacity.count_used(found) == used + 1
 
     @rule(which=st.integers(min_value=0), is_failure=st.booleans())
     def end(self, which: int, *, is_failure: bool) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from wwwserve.core.events import DeadlineReached, Depart, Departure, SetPolicy
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.sim.hosts import Host
@@ -43,9 +45,10 @@ class Faults:
             self.world.at(fault.at_us, self._create_strike(fault))
 
     def heal(self) -> None:
-        """Undo every fault that is on."""
+        """Undo every fault that is on, and let every dial succeed from now on."""
         for number in list(self._cures):
             self._cure(number)
+        self.network.plan = replace(self.network.plan, dial_failure_permille=0)
 
     def start(self, host: Host) -> None:
         """Start a host's process, unless it runs or its node has left."""

@@ -131,9 +131,7 @@ def compute_percentile(ordered: Sequence[int], percent: int) -> int:
 
 def _compute_membership_bytes(result: RunResult) -> float:
     """By a node in a second."""
-    sent = sum(
-        count for kind, count in result.message_bytes.items() if kind not in ASKING_MESSAGES
-    )
+    sent = sum(count for kind, count in result.message_bytes.items() if kind not in ASKING_MESSAGES)
     seconds = max(1, result.ended_us - result.scenario.join_us) / SECOND
     return sent / seconds / len(result.node_names)
 

@@ -115,7 +115,7 @@ def test_saved_runs_become_tables_and_a_page_that_needs_nothing_else(
     assert "hello, duration_us=5000000 join_us=2000000 at load 0.30" in shown
     assert "pool - central-pull" in shown
     html = page.read_text()
-    assert html.count("<svg") == 1 + 2 * 3
+    assert html.count("<svg") == 1 + 2 * 4
     assert "join_us=2000000: attainment of 2x against load" in html
     assert not any(word in html for word in ("src=", "href=", "<script", "@import", "url("))
 

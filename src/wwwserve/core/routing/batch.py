@@ -23,6 +23,9 @@ SAMPLE_TOKENS_MIN = 8
 """Tokens in a sample, or counting in whole ones would blur it."""
 FORECAST_LIFE_US = 1 * SECOND
 """Age from which a forecast is made anew: what is expected of each run changes as it goes on."""
+LARGE_RUNS = 64
+"""Runs from which one that ends matters little to the others: until a forecast of so many is made
+anew anyway, it counts on."""
 _FIRST_ITERATIONS = 1.5
 """A prompt waits for half an iteration on average, and its last piece is read in a whole one."""
 _FIRST_WEIGHT = 1 / 16
@@ -75,10 +78,18 @@ class _Known:
     made_at: Moment
     forecast: Forecast
 
-    def is_for(self, model: ModelId, foreign: int, now: Moment) -> bool:
-        """Whether it holds for this question still; then it is about `now`."""
-        is_same = (self.model, self.foreign) == (model, foreign)
-        return is_same and now - self.made_at < FORECAST_LIFE_US and self.forecast.move(now)
+    def is_for(self, model: ModelId, foreign: int) -> bool:
+        """Whether it is about this question."""
+        return (self.model, self.foreign) == (model, foreign)
+
+    def move(self, now: Moment, *, is_large: bool) -> bool:
+        """Go on to `now`; False if it holds no longer."""
+        if now - self.made_at >= FORECAST_LIFE_US:
+            return False
+        if is_large:
+            self.forecast.follow(now)
+            return True
+        return self.forecast.move(now)
 
 
 PredictTokens = Callable[[BatchRun], float]
@@ -112,7 +123,7 @@ class Batch:
         self._unread_tokens += own_tokens
         run = BatchRun(begun, now, own_tokens, self._unread_tokens)
         self._runs[begun.session] = run
-        if self._known is not None and self._known.forecast.move(now):
+        if self._known is not None and self._known.move(now, is_large=self._is_large):
             self._known.forecast.admit(self._describe(run))
         else:
             self._known = None
@@ -154,7 +165,8 @@ class Batch:
 
     def end(self, session: SessionId) -> BatchRun:
         """A run is over; gives what was known of it."""
-        self._known = None
+        if not self._is_large:
+            self._known = None
         run = self._runs.pop(session)
         if run.first_at is None:
             self._unread_tokens -= run.own_tokens
@@ -176,20 +188,18 @@ class Batch:
         The caller asks and does not admit to it: it is kept for the next who asks.
         """
         known = self._known
-        if known is not None and known.is_for(model, len(foreign), now):
-            known.forecast.room = room
-            return known.forecast
-        forecast = self.create_forecast(model, room, foreign, now)
-        self._known = _Known(model, len(foreign), now, forecast)
-        return forecast
+        is_kept = known is not None and known.is_for(model, len(foreign))
+        if known is None or not is_kept or not known.move(now, is_large=self._is_large):
+            loads = [self._describe(run) for run in self._runs.values()]
+            pace = self._get_learner(model, room.slots).get()
+            forecast = Forecast(pace, room, now, [*loads, *foreign])
+            known = self._known = _Known(model, len(foreign), now, forecast)
+        known.forecast.room = room
+        return known.forecast
 
-    def create_forecast(
-        self, model: ModelId, room: Room, others: Sequence[Load], now: Moment
-    ) -> Forecast:
-        """The same as the caller's own, with whoever else is to be in it, who waits at the end."""
-        loads = [self._describe(run) for run in self._runs.values()]
-        pace = self._get_learner(model, room.slots).get()
-        return Forecast(pace, room, now, [*loads, *others])
+    @property
+    def _is_large(self) -> bool:
+        return len(self._runs) >= LARGE_RUNS
 
     # -- how it learns ---------------------------------------------------------------------------
 

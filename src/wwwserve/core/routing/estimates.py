@@ -131,7 +131,9 @@ class Estimates:
         seen = min(load.own_waiting, WAITING_FORESEEN_MAX)
         if seen and not load.has_room:
             # Who waits before it is taken to be like it.
-            forecast = batch.create_forecast(model, room, [*foreign, *[wanted] * seen], load.at)
+            forecast = forecast.copy()
+            for _ in range(seen):
+                forecast.admit(wanted)
         prospect = forecast.foresee(wanted)
         assert prospect is not None, "it never gives up"
         start_us = prospect.start_us - load.at

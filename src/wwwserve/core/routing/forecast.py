@@ -7,6 +7,7 @@ waits is admitted in order once there is room. Requests that may still come are 
 
 from bisect import insort
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -83,6 +84,8 @@ class Forecast:
         """Of who runs: the step of its last token, its context at step 0, and when it is due."""
         self._contexts = sum(load.context_tokens for load in begun)
         """The sum of those contexts."""
+        self._is_timed = any(load.due_us < FOR_EVER for load in begun)
+        """Whether anybody in it is due at all."""
         for load in loads:
             if not load.is_begun:
                 self.admit(load)
@@ -104,6 +107,32 @@ class Forecast:
         self._origin = self._steps
         return True
 
+    def follow(self, now_us: int) -> None:
+        """Go on to a later instant, and take all who were to end by then for ended."""
+        self._now_us = now_us
+        while self._ends:
+            count, end = len(self._ends), self._ends[0][0]
+            span_us = self._compute_span_us(count, self._contexts, self._steps, end)
+            if self._time_us + span_us > now_us:
+                break
+            self._end_first()
+        late_us = now_us - self._time_us
+        if late_us <= 0:
+            return
+        if self._ends:
+            count = len(self._ends)
+            held = self._contexts + count * self._steps
+            each_us = self._pace.get_base_us(count) + self._pace.context_us * held
+            self._steps = min(self._steps + late_us / each_us, self._ends[0][0])
+        self._time_us = float(now_us)
+        self._origin = self._steps
+
+    def copy(self) -> "Forecast":
+        """The same, to be asked about somebody who comes after others."""
+        other = copy(self)
+        other._ends = self._ends.copy()  # noqa: SLF001 - one of its own kind
+        return other
+
     @property
     def has_waited(self) -> bool:
         """Whether the last one admitted has to wait until others end."""
@@ -119,6 +148,7 @@ class Forecast:
             self._end_first()
         self._time_us += self._compute_prefill_us(load)
         context = load.context_tokens - self._steps
+        self._is_timed |= load.due_us < FOR_EVER
         insort(self._ends, (self._steps + load.remaining_tokens, context, load.due_us))
         self._contexts += context
 
@@ -149,11 +179,14 @@ class Forecast:
         """How much later those that run end, all added up, because one more runs beside them."""
         prefill_us, slower_us = self._compute_drag_us(load)
         last = self._steps + load.remaining_tokens
-        shared = sum(min(last, end) - self._steps for end, _, _ in self._ends)
+        shared = sum([min(last, end) for end, _, _ in self._ends])
+        shared -= len(self._ends) * self._steps
         return len(self._ends) * prefill_us + slower_us * shared
 
     def count_harmed(self, load: Load) -> int:
         """How many of those that run would be late, and only because one more runs beside them."""
+        if not self._is_timed:
+            return 0
         prefill_us, slower_us = self._compute_drag_us(load)
         count = len(self._ends)
         time_us, steps, contexts, harmed = self._time_us, self._steps, self._contexts, 0
