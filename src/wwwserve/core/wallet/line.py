@@ -61,6 +61,8 @@ class Signed:
     """The operator's order it carries out, if it does."""
     submit_at: Moment = _AT_ONCE
     """When it is brought to the sequencer next."""
+    is_submitted: bool = False
+    """Whether it was brought there before."""
 
 
 class _OwnWords:

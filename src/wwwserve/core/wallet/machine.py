@@ -351,10 +351,13 @@ class Wallet:
     # -- what leaves -----------------------------------------------------------------------------
 
     def _hurry(self, block: Signed | None, now: Moment) -> None:
-        """Have a feed block, and all before it, brought to the sequencer now."""
+        """Have a feed block, and all before it, brought to the sequencer now.
+
+        Those that are on their way there need no hurry.
+        """
         if block is not None:
             for earlier in self._line.blocks:
-                if earlier.seq <= block.seq:
+                if earlier.seq <= block.seq and not earlier.is_submitted:
                     earlier.submit_at = min(earlier.submit_at, now)
 
     def _can_submit(self) -> bool:
@@ -366,6 +369,7 @@ class Wallet:
         due = [block for block in self._line.blocks if block.submit_at <= now]
         for block in due:
             block.submit_at = after(now, SUBMIT_US)
+            block.is_submitted = True
         return [SubmitFeed(block.sealed, Lane.FEED) for block in due]
 
     def _write(self, now: Moment) -> list[Persist]:
