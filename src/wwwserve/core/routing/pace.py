@@ -43,6 +43,8 @@ _OUTLIER = 4.0
 """A sample of more than so many times what was expected counts as so many times that,"""
 _OUTLIER_FROM = 8
 """once so many samples say what is to be expected."""
+_UNFITTED_MAX = 16
+"""Samples after which the pace is looked at anew at the latest."""
 _PIVOT_MIN = 1e-9
 
 Features = tuple[float, float, float, float]
@@ -80,7 +82,7 @@ class LearnedPace:
 class PaceLearner:
     """The pace of one model on one engine, as far as it is known."""
 
-    __slots__ = ("_matrix", "_pace", "_samples", "_shape", "_vector")
+    __slots__ = ("_matrix", "_pace", "_samples", "_shape", "_unfitted", "_vector")
 
     def __init__(self, slots: int) -> None:
         """`slots` tells whether the engine computes its runs together or shares itself out."""
@@ -92,6 +94,8 @@ class PaceLearner:
         """What least squares need of all samples: their products, faded."""
         self._samples = 0
         self._pace: LearnedPace | None = None
+        self._unfitted = 0
+        """Samples that came since."""
 
     def learn(self, features: Features, span_us: float, weight: float) -> None:
         """A span with these features took so long; `weight` 1 is one iteration well measured."""
@@ -103,13 +107,14 @@ class PaceLearner:
             for column, other in enumerate(features):
                 cells[column] = cells[column] * _FADING + weight * one * other
             self._vector[row] = self._vector[row] * _FADING + weight * one * span_us
-        self._pace = None
+        self._unfitted += 1
 
     def get(self) -> LearnedPace:
-        """What is known by now."""
-        if self._pace is None:
+        """What is known by now; one sample of many changes too little to be looked at by itself."""
+        if self._pace is None or self._unfitted > min(self._samples // 8, _UNFITTED_MAX):
             base_us, *others = self._fit()
             self._pace = LearnedPace(max(base_us, ITERATION_MIN_US), *others)
+            self._unfitted = 0
         return self._pace
 
     def _fit(self) -> Sequence[float]:
