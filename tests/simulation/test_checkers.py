@@ -209,7 +209,8 @@ BREAKAGES: list[tuple[str, Callable[[PeerSetup], Broken], Scenario]] = [
     ("session-number", repeat(StartLocal), PLAIN),
     ("accept", repeat(AcceptOffer), PLAIN),
     ("answer", PretendsToAnswer, PLAIN),
-    ("slots", ClaimsMoreSlots, PLAIN),
+    # A policy whose owner does not come first says nothing of how full an engine may be.
+    ("slots", ClaimsMoreSlots, make_scenario({"own_first": False})),
     ("partner", OffersToSuspects, PLAIN),
     ("partner", ForgetsItsPolicy, make_scenario({"deny_nodes": ("second", "third")})),
     ("partner", ForgetsItsPolicy, make_scenario({"offload_nodes": ("crowded",)})),

@@ -76,8 +76,10 @@ def tell_peers(objective: Objective, reference: EngineProfile) -> placing.Object
     )
 
 
-def tell_first(scenario: Scenario) -> placing.Objective:
-    """The first of a scenario's objectives, as users tell it."""
+def tell_first(scenario: Scenario) -> placing.Objective | None:
+    """The first of a scenario's objectives, as users tell it; None if they tell none."""
+    if not scenario.is_objective_told:
+        return None
     return tell_peers(parse_objective(scenario.objectives[0]), get_reference(scenario))
 
 

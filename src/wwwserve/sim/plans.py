@@ -290,3 +290,5 @@ class Scenario(
     )
     """What is counted, by the names of `sim.objectives`; schedulers that know one aim at the
     first."""
+    is_objective_told: bool = True
+    """Whether users tell their nodes the first of them; otherwise they hope for nothing by name."""

@@ -13,6 +13,7 @@ from wwwserve.sim.strategies import AnyTrial, create_trial
 from wwwserve.sim.traces import fit_trace, prepare_ground
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import Arrival
+from wwwserve.values.limits import DEFERRED_WAIT_US
 from wwwserve.values.moments import SECOND
 
 STEP_US = SECOND
@@ -88,10 +89,14 @@ def run_scenario(
     trial = create_trial(scenario, seed, strategy)
     trial.start(arrivals)
     length_us = max(scenario.duration_us, arrivals[-1].at_us if arrivals else 0) + scenario.join_us
+    drain_us = scenario.drain_us
+    if scenario.is_objective_told:
+        # Who hopes for something by name waits for a place so long.
+        drain_us += DEFERRED_WAIT_US
 
     def play() -> None:
         while trial.world.now_us < length_us or not trial.is_quiet():
-            if trial.world.now_us > length_us + scenario.drain_us:
+            if trial.world.now_us > length_us + drain_us:
                 raise Stuck(describe_open(trial))
             trial.run_until(trial.world.now_us + STEP_US)
             on_progress(min(trial.world.now_us, length_us), length_us)

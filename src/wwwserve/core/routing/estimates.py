@@ -50,17 +50,23 @@ class Estimates:
         self._lengths.learn(run.client, run.model, run.completion_tokens)
 
     def expect(self, client: str, summary: RequestSummary) -> RequestSummary:
-        """An own user's request with what is expected of its answer."""
-        if summary.endpoint is Endpoint.EMBEDDINGS:
+        """An own user's request with what is expected of its answer; nothing where nobody knows.
+
+        What was only assumed would be held against this node by those who run the request.
+        """
+        model = ModelId(summary.models[0])
+        if summary.endpoint is Endpoint.EMBEDDINGS or not self._lengths.is_known(model):
             return summary
-        expected = self._lengths.predict(client, ModelId(summary.models[0]))
+        expected = self._lengths.predict(client, model)
         return replace(summary, completion_tokens_expected=_bound(expected, summary))
 
     def believe(self, asker: NodeId, summary: RequestSummary) -> RequestSummary:
         """Another node's request with what its word about the answer has meant so far."""
         if summary.endpoint is Endpoint.EMBEDDINGS:
             return summary
-        expected = self._statements.correct(asker, self._read_stated(summary))
+        expected = self._read_stated(summary)
+        if summary.completion_tokens_expected:
+            expected = self._statements.correct(asker, expected)
         return replace(summary, completion_tokens_expected=_bound(expected, summary))
 
     def predict_tokens(self, summary: RequestSummary, model: ModelId) -> int:
@@ -97,9 +103,9 @@ class Estimates:
         batch.note_tokens(session, completion_tokens, now)
         run = batch.end(session)
         begun, tokens = run.begun, run.made_tokens
-        if begun.asker is None or begun.summary.endpoint is Endpoint.EMBEDDINGS:
+        stated = begun.stated_tokens
+        if begun.asker is None or not stated or begun.summary.endpoint is Endpoint.EMBEDDINGS:
             return
-        stated = begun.stated_tokens or self._lengths.predict("", begun.model)
         # An answer that broke off says something only if it was longer than stated by then.
         if is_whole or tokens > stated:
             self._statements.learn(begun.asker, stated, tokens)

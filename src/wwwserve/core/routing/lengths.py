@@ -29,10 +29,10 @@ MODELS_COUNTED_MAX = 256
 ENOUGH_ANSWERS = 8
 """Answers of a client from which they alone are believed."""
 
-STATED_BELIEVED = 4
+STATED_BELIEVED = 2
 """Answers of the usual length that a stranger is taken to have stated rightly."""
-_STATED_SHIFT = 5
-"""What an asker stated counts less by a 32nd with each further answer."""
+_STATED_SHIFT = 4
+"""What an asker stated counts less by a sixteenth with each further answer."""
 _RATIO_MAX = 16.0
 
 
@@ -89,6 +89,10 @@ class Lengths:
         self._clients[key].add(tokens)
         if len(self._clients) > CLIENTS_LEARNED_MAX:
             self._clients.popitem(last=False)
+
+    def is_known(self, model: ModelId) -> bool:
+        """Whether any answer of a model was seen, so that something can be said of the next."""
+        return model in self._models
 
     def predict(self, client: str, model: ModelId, made_tokens: int = 0) -> float:
         """Tokens of a whole answer of which so many are made; more than those."""

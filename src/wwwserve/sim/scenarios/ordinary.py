@@ -116,6 +116,7 @@ def _create_gpu(gpu: str, share: int = 0) -> NodePlan:
 
 _OVERLOADED_ORIGIN = Scenario(
     name="overloaded-origin",
+    is_objective_told=False,
     about="4 unlike GPUs with one model; all users at one of them, far beyond what it can do",
     nodes={
         "rtx-4090": _create_gpu("RTX-4090", share=1),
