@@ -8,7 +8,6 @@
 | 3 | crash: a peer raised an exception |
 """
 
-import gzip
 import os
 import shlex
 import time
@@ -26,6 +25,13 @@ from rich.text import Text
 
 from wwwserve.adapters.engines import get_models_folder
 from wwwserve.bench import read_commit, read_machine
+from wwwserve.cli.sim_input import (
+    SEED_MAX,
+    find_scenario,
+    parse_seed_count,
+    parse_seed_range,
+    read_trace,
+)
 from wwwserve.cli.sim_play import RunCache, Series, play_all
 from wwwserve.cli.terminal import (
     JsonFlag,
@@ -37,7 +43,6 @@ from wwwserve.cli.terminal import (
 from wwwserve.sim import (
     SCENARIOS,
     STRATEGIES,
-    Arrival,
     RunResult,
     SavedRequest,
     SavedRun,
@@ -55,20 +60,13 @@ from wwwserve.sim import (
     list_played,
     parse_saved,
     parse_saved_requests,
-    parse_scenario,
-    parse_trace,
     run_fuzz,
 )
 from wwwserve.values.refusals import BadInput
 
-TRACE_BYTES_MAX = 256 * 1024 * 1024
-"""An unpacked trace."""
-SEED_MAX = 2**63 - 1
 CORES_MAX = 1_024
 REPORTS_MAX = 1_000
 """Saved reports read at once."""
-RUNS_MAX = 10_000
-"""Seeds of one command."""
 REPORT_FILE = "report.json"
 
 _OUTCOMES = {
@@ -102,8 +100,8 @@ class RunFlags:
     """One of `wwwserve sim list`; give it again for each to compare."""
     load: Annotated[float | None, Parameter(validator=Number(gt=0, lte=10))] = None
     """Share of the engines' pooled saturated throughput."""
-    seeds: Annotated[int, Parameter(validator=Number(gte=1, lte=RUNS_MAX))] = 1
-    """Run seeds 1 to N."""
+    seeds: str = "1"
+    """N: run seeds 1 to N; or A-B: run these."""
     seed: Annotated[int | None, Parameter(validator=Number(gte=0, lte=SEED_MAX))] = None
     """Run this seed alone."""
     trace: Path | None = None
@@ -130,7 +128,7 @@ def run(
         A name from `wwwserve sim list`, or a TOML file.
     """
     flags = flags or RunFlags()
-    plan = apply_settings(_find_scenario(scenario), flags.settings)
+    plan = apply_settings(find_scenario(scenario), flags.settings)
     if flags.load is not None:
         load = round(flags.load * 1000)
         plan = apply_settings(
@@ -173,7 +171,7 @@ def fuzz(
     end_s = time.monotonic() + minutes * 60 if minutes is not None else None
     found: list[dict[str, object]] = []
     worst = Verdict.OK
-    for seed in _parse_seeds(seeds):
+    for seed in parse_seed_range(seeds):
         if end_s is not None and time.monotonic() >= end_s:
             break
         result = run_fuzz(seed)
@@ -244,57 +242,17 @@ def report(folder: Path, *, html: Path | None = None, as_json: JsonFlag = False)
 
 
 def _run_all(plan: Scenario, flags: RunFlags) -> list[RunResult]:
-    seeds = range(1, flags.seeds + 1) if flags.seed is None else range(flags.seed, flags.seed + 1)
+    seeds = parse_seed_count(flags.seeds) if flags.seed is None else (flags.seed,)
     series = Series(
         scenario=plan,
         strategies=tuple(dict.fromkeys(flags.strategy)),
         seeds=seeds,
-        trace=None if flags.trace is None else _read_trace(flags.trace),
+        trace=None if flags.trace is None else read_trace(flags.trace),
         is_fitted=bool(plan.workload.trace) or flags.load is not None,
     )
     cache = None if flags.again else RunCache(get_models_folder().parent / "sim")
     with _show_progress(f"{plan.name}: {len(seeds)} x {', '.join(series.strategies)}") as move:
         return play_all(series, cores=flags.cores, cache=cache, on_progress=move)
-
-
-# -- input ---------------------------------------------------------------------------------------
-
-
-def _find_scenario(name: str) -> Scenario:
-    if name in SCENARIOS:
-        return SCENARIOS[name]
-    path = Path(name)
-    if path.suffix == ".toml" and path.is_file():
-        return parse_scenario(path.read_text(encoding="utf-8"))
-    known = ", ".join(SCENARIOS)
-    raise BadInput("scenario", name, f"{known}, or a .toml file", "wwwserve sim list")
-
-
-def _read_trace(path: Path) -> list[Arrival]:
-    if not path.is_file():
-        raise BadInput("--trace", str(path), "a CSV file, plain or .gz", "correct the path")
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read(TRACE_BYTES_MAX + 1)
-            text = content.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise BadInput("--trace", f"{path}: {error}", "a readable CSV", "check the file") from error
-    if len(content) > TRACE_BYTES_MAX:
-        expected = f"at most {TRACE_BYTES_MAX} bytes of text"
-        raise BadInput("--trace", f"more in {path}", expected, "cut the file")
-    return parse_trace(text, source=path.name)
-
-
-def _parse_seeds(text: str) -> range:
-    first, separator, last = text.partition("-")
-    try:
-        begin, end = int(first), int(last if separator else first)
-    except ValueError:
-        begin, end = 1, 0
-    if not 0 <= begin <= end <= SEED_MAX or end - begin >= RUNS_MAX:
-        expected = f"A-B with A <= B and at most {RUNS_MAX} seeds"
-        raise BadInput("--seeds", text, expected, "for example --seeds 1-100")
-    return range(begin, end + 1)
 
 
 # -- output --------------------------------------------------------------------------------------
@@ -335,7 +293,7 @@ def _tell_command(scenario: str, flags: RunFlags) -> str:
         words += ["--strategy", strategy]
     if flags.load is not None:
         words += ["--load", f"{flags.load:g}"]
-    words += ["--seeds", str(flags.seeds)] if flags.seed is None else ["--seed", str(flags.seed)]
+    words += ["--seeds", flags.seeds] if flags.seed is None else ["--seed", str(flags.seed)]
     if flags.trace is not None:
         words += ["--trace", flags.trace.name]
     for setting in flags.settings:

@@ -91,6 +91,26 @@ def test_a_run_is_not_played_twice(capsys: pytest.CaptureFixture[str], cache: Pa
     assert read_json(capsys)["runs"] != played["runs"]
 
 
+def test_seeds_are_counted_from_one_or_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sim", "run", "hello", "--strategy", "pool", *TINY_RUN]
+    for typed, seeds in (("2", [1, 2]), ("41-43", [41, 42, 43]), ("7-7", [7])):
+        out = tmp_path / typed
+        assert run([*words, "--seeds", typed, "--out", str(out), "--json"]) == 0
+        report = read_json(capsys)
+        runs, made = report["runs"], report["made"]
+        assert isinstance(runs, list)
+        assert isinstance(made, dict)
+        assert [one["seed"] for one in runs] == seeds
+        assert f"--seeds {typed}" in made["command"]
+        assert made == json.loads((out / "report.json").read_text())["made"]
+    assert run([*words, "--seed", "42", "--json"]) == 0
+    lone = read_json(capsys)["runs"]
+    assert isinstance(lone, list)
+    assert [one["seed"] for one in lone] == [42]
+
+
 @pytest.mark.slow
 def test_two_cores_play_what_one_plays(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["sim", "run", "hello", "--seeds", "2", *TINY_RUN[:-2], "--again", "--json"]
@@ -115,6 +135,7 @@ def test_saved_runs_become_tables_and_a_page_that_needs_nothing_else(
     assert "hello, duration_us=5000000 join_us=2000000 at load 0.30" in shown
     assert "pool - central-pull" in shown
     html = page.read_text()
+    assert html.count("<td>1-2</td>") == 2 * 2, "each row names its seeds"
     assert html.count("<svg") == 1 + 2 * 4
     assert "join_us=2000000: attainment of 2x against load" in html
     assert not any(word in html for word in ("src=", "href=", "<script", "@import", "url("))
@@ -195,6 +216,11 @@ def test_a_run_is_saved_with_its_requests(tmp_path: Path) -> None:
         (["run", "hello", "--set", "nodes.*.engine.pace=1"], "--set: found nodes.*.engine.pace"),
         (["run", "s1", "--set", "workload.trace=azure"], "workload.trace: found azure"),
         (["report", "nowhere"], "folder: found nowhere"),
+        (["run", "hello", "--seeds", "0"], "--seeds: found 0"),
+        (["run", "hello", "--seeds", "9-3"], "--seeds: found 9-3"),
+        (["run", "hello", "--seeds", "1-2-3"], "--seeds: found 1-2-3"),
+        (["run", "hello", "--seeds", "1-20000"], "--seeds: found 1-20000"),
+        (["run", "hello", "--seeds", "some"], "--seeds: found some"),
         (["fuzz", "--seeds", "9-3"], "--seeds: found 9-3"),
         (["fuzz", "--seeds", "some"], "--seeds: found some"),
         (["run", "hello", "--set", "nodes.node-1.person=saint"], "person: found saint"),

@@ -101,13 +101,18 @@ def _create_row(report: SavedReport, name: str, aims: Sequence[str]) -> tuple[st
     shown = f"{name} ({runs[0].stands_for})" if runs and runs[0].stands_for else name
     return (
         shown,
-        str(len(runs)),
+        _tell_seeds([one.seed for one in runs]),
         *(_tell_share(means, aim) for aim in aims),
         *(f"{means.e2e_s[key]:.2f}" for key in ("mean", "p50", "p95", "p99")),
         f"{means.ttft_s['p95']:.2f}",
         f"{means.tpot_s['p50'] * 1000:.1f}",
         f"{means.offloaded:.1%}",
     )
+
+
+def _tell_seeds(seeds: Sequence[int]) -> str:
+    """Which they are: a command plays a seed or a range of them."""
+    return str(seeds[0]) if len(seeds) == 1 else f"{min(seeds)}-{max(seeds)}"
 
 
 def _tell_share(means: SavedMeans, aim: str) -> str:
