@@ -75,6 +75,8 @@ class Engines(RuleBasedStateMachine):
     def end(self, which: int, *, is_failure: bool) -> None:
         if self.running:
             model, role, tokens = self.running.pop(which % len(self.running))
+            if role is Role.EXECUTOR:
+                self.capacity.note_read(model)
             self.capacity.release(model, role, tokens)
             if is_failure:
                 self.capacity.note_failure(model, self.now)

@@ -61,6 +61,8 @@ LOADS = st.builds(
     own_waiting=FEW,
     peer_running=FEW,
     asker_running=FEW,
+    own_running=FEW,
+    peer_unread=FEW,
 )
 SUMMARIES = st.builds(summary, prompt_tokens=TOKENS, completion_tokens_max=TOKENS)
 OFFERS = st.builds(

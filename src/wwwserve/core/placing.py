@@ -40,6 +40,10 @@ class LoadView:
     """Other nodes' requests running here, of all models."""
     asker_running: int = 0
     """Of these, the asking node's."""
+    own_running: int = 0
+    """Own users' requests running on the engine."""
+    peer_unread: int = 0
+    """Other nodes' requests whose prompts the engine has not read to the end."""
     engine: str = ""
     """The engine the model is served on: what was learned of its speed holds for it alone."""
     foreign: int = 0

@@ -58,8 +58,8 @@ class PolicySettings:
     target_utilisation_permille: int = 700
     """`target_utilisation`: above this share of its slots (or key-value cache) the node is busy."""
     own_first: bool = True
-    """Other nodes' requests are admitted only below the target utilisation and while no own request
-    waits; without it they may use every free slot."""
+    """Other nodes' requests are admitted only below the target utilisation, while no own request
+    waits, and beside own ones a prompt at a time; without it they may use every free slot."""
     reserve_concurrency: int = 0
     """Slots of each model that other nodes' requests leave free, however few they are."""
     idle_only: bool = False

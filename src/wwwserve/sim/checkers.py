@@ -25,6 +25,7 @@ from wwwserve.core.events import (
     Depart,
     Departure,
     Event,
+    FirstOutput,
     MachineRead,
     OfferCancelled,
     OfferReceived,
@@ -83,6 +84,8 @@ class _Book:
     """What occupies an own engine."""
     sessions: dict[RequestId, list[SessionId]] = field(default_factory=dict)
     offers: dict[SessionId, OfferReceived] = field(default_factory=dict)
+    unread: set[SessionId] = field(default_factory=set)
+    """Others' requests that run and have no output yet."""
     statuses: dict[NodeId, MemberStatus] = field(default_factory=dict)
     versions: dict[NodeId, int] = field(default_factory=dict)
     last_session: int = -1
@@ -115,6 +118,8 @@ class Checkers:
                 book.requests[RequestId(event.summary.request)] = event
             case StreamEnded() | StreamFailed() | OfferCancelled():
                 _end_session(book, event.session)
+            case FirstOutput():
+                book.unread.discard(event.session)
             case MachineRead():
                 book.watch.note_reading(host, event, _count_own(book))
             case OfferReceived():
@@ -217,6 +222,7 @@ class Checkers:
         if fault:
             raise Violation("policy", host, fault)
         book.watch.note_work(host, offer, effect.model)
+        book.unread.add(effect.session)
         self._occupy(host, book, effect.session, effect.model)
 
     def _describe_standing(self, book: _Book, offer: OfferReceived, model: ServedModel) -> Standing:
@@ -229,7 +235,7 @@ class Checkers:
             and set(submitted.summary.models) & set(wanted)
             and not any(session in book.running for session in book.sessions.get(request, ()))
         ]
-        return Standing(used, slots, _count_own(book), len(waiting))
+        return Standing(used, slots, _count_own(book), len(book.unread), len(waiting))
 
     def _occupy(self, host: Host, book: _Book, session: SessionId, model: ServedModel) -> None:
         book.running[session] = model
@@ -299,6 +305,7 @@ def _note_session(book: _Book, effect: StopSession | ExtendPayment) -> None:
 
 def _end_session(book: _Book, session: SessionId) -> None:
     book.running.pop(session, None)
+    book.unread.discard(session)
     book.watch.end_work(session)
     book.offers.pop(session, None)
 

@@ -63,6 +63,8 @@ class Standing:
     """How many it has in truth."""
     own_running: int
     """Own users' requests on own engines."""
+    peer_unread: int
+    """Others' requests given to an own engine of which no output came yet."""
     own_waiting: int
     """Own users' requests that only this node may run, for this model, that do not."""
 
@@ -264,6 +266,10 @@ class PolicyWatch:
             (
                 "a slot kept for own users is taken",
                 policy.reserve_concurrency > 0 and model.is_slots_known and is_reserved,
+            ),
+            (
+                "prompts of others are read together beside own users",
+                policy.own_first and standing.own_running > 0 and standing.peer_unread > 0,
             ),
             (
                 "others' work is taken while own users wait",

@@ -4,6 +4,8 @@ A watch is told by hand what a host hears; expected answers follow from the sett
 `tests/property/test_policy_mutants.py` has the rest.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.sim.stage import Stage
@@ -13,7 +15,7 @@ from wwwserve.core.sessions import Role, SessionId
 from wwwserve.sim.policy_checker import PolicyWatch, Standing
 from wwwserve.values.moments import SECOND
 
-CALM = Standing(used=0, slots=4, own_running=0, own_waiting=0)
+CALM = Standing(used=0, slots=4, own_running=0, peer_unread=0, own_waiting=0)
 IDLE = PolicySettings(idle_only=True, idle_for_us=20 * SECOND)
 
 
@@ -39,9 +41,16 @@ class Watched:
 
 
 def test_an_own_user_who_waits_comes_first_where_the_provider_says_so() -> None:
-    waiting = Standing(used=0, slots=4, own_running=0, own_waiting=1)
+    waiting = Standing(used=0, slots=4, own_running=0, peer_unread=0, own_waiting=1)
     assert "own users wait" in Watched(PolicySettings()).find_fault(waiting)
     assert Watched(PolicySettings(own_first=False)).find_fault(waiting) == ""
+
+
+def test_beside_own_users_one_prompt_of_others_is_read_at_a_time() -> None:
+    second = Standing(used=2, slots=4, own_running=1, peer_unread=1, own_waiting=0)
+    assert "read together" in Watched(PolicySettings()).find_fault(second)
+    assert Watched(PolicySettings()).find_fault(replace(second, own_running=0)) == ""
+    assert Watched(PolicySettings(own_first=False)).find_fault(second) == ""
 
 
 @pytest.mark.parametrize(
@@ -74,7 +83,7 @@ def test_any_other_machine_is_not(busy: tuple[int, ...], every_us: int) -> None:
 def test_a_machine_that_runs_own_requests_is_in_use() -> None:
     watched = Watched(IDLE)
     watched.look(0, 0, 0, 0)
-    running = Standing(used=1, slots=4, own_running=1, own_waiting=0)
+    running = Standing(used=1, slots=4, own_running=1, peer_unread=0, own_waiting=0)
     assert "not idle" in watched.find_fault(running)
     watched.look(0, 0, 0, own_running=1)
     assert "not idle" in watched.find_fault()

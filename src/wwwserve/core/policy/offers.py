@@ -54,7 +54,11 @@ def _describe_room(settings: PolicySettings, case: Case) -> str:
     if not settings.own_first:
         return "not asked for"
     target = f"{settings.target_utilisation_permille / 10:g} %"
-    return f"{describe_load(load)}, wanted below {target}; {load.own_waiting} own requests wait"
+    own = f"{load.own_waiting} own requests wait, {load.own_running} run"
+    return (
+        f"{describe_load(load)}, wanted below {target}; {own}; "
+        f"{load.peer_unread} prompts of others are being read"
+    )
 
 
 _WHO = (

@@ -37,8 +37,15 @@ def has_room_for_others(settings: PolicySettings, load: LoadView) -> bool:
 
 
 def comes_after_own(settings: PolicySettings, load: LoadView) -> bool:
-    """Whether another node's request leaves own users what their provider wants."""
-    return not settings.own_first or (load.own_waiting == 0 and is_below_target(settings, load))
+    """Whether another node's request leaves own users what their provider wants.
+
+    Beside own users one prompt of others is read at a time: an engine reads all it has at once, and
+    an own user's first token would come after the last of them.
+    """
+    if not settings.own_first:
+        return True
+    is_read = load.own_running == 0 or load.peer_unread == 0
+    return load.own_waiting == 0 and is_read and is_below_target(settings, load)
 
 
 def count_answer_tokens(summary: RequestSummary, offer: ModelOffer) -> int:

@@ -79,6 +79,10 @@ class Capacity:
         engine.started_at = self._starts
         self._running[get_place_key(served)] += 1
 
+    def note_read(self, served: ServedModel) -> None:
+        """A model's engine has read another node's prompt, or will not any more."""
+        self._engines[served.engine].peer_unread -= 1
+
     def release(self, served: ServedModel, role: Role, tokens: int) -> None:
         """One request on a model, started with so many tokens, is over."""
         self._engines[served.engine].end(role, tokens)
@@ -164,6 +168,8 @@ class Capacity:
         view = LoadView(
             slots=self._count_slots(served, tokens),
             used=self.count_used(served),
+            own_running=engine.own_running,
+            peer_unread=engine.peer_unread,
             engine=served.engine,
             foreign=engine.foreign,
             at=now,

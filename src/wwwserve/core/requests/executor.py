@@ -255,6 +255,8 @@ class Executor:
         self._running[work.origin] -= 1
         if self._running[work.origin] == 0:
             del self._running[work.origin]
+        if work.first_output_at is None:
+            self._capacity.note_read(work.served)
         self._capacity.release(work.served, Role.EXECUTOR, work.tokens)
         self._routing.end_run(work.session, work.completion_tokens, now, is_whole=is_whole)
 

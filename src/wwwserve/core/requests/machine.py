@@ -42,8 +42,8 @@ from wwwserve.core.snapshot import EngineView, Totals
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
 
-_ROOM_NEWS = (StreamEnded, StreamFailed, OfferCancelled, WorkUnpaid, EngineRead)
-"""After which an engine may have room that it had not."""
+_ROOM_NEWS = (FirstOutput, StreamEnded, StreamFailed, OfferCancelled, WorkUnpaid, EngineRead)
+"""After which an engine may have room for others that it had not."""
 
 
 class Requests:
@@ -262,6 +262,8 @@ class Requests:
                 if execution.first_output_at is None:
                     execution.first_output_at = now
                     self._routing.note_first_output(session, now)
+                    if isinstance(execution, Work):
+                        self._capacity.note_read(execution.served)
             case StreamProgressed(session, completion_tokens):
                 execution.completion_tokens = completion_tokens
                 self._routing.note_progress(session, completion_tokens, now)

@@ -38,6 +38,8 @@ class OwnEngine:
     read_at: Moment | None = None
     own_running: int = 0
     peer_running: int = 0
+    peer_unread: int = 0
+    """Of these, such whose prompts it has not read to the end."""
     foreign: int = 0
     """Requests others sent it directly, as of the last reading."""
     started_at: int = 0
@@ -90,6 +92,7 @@ class OwnEngine:
             self.own_running += 1
         else:
             self.peer_running += 1
+            self.peer_unread += 1
         self._peak = max(self._peak, self.running)
         self._tokens += tokens
         if self.allowance is not None:
@@ -103,6 +106,7 @@ class OwnEngine:
             self.peer_running -= 1
         self._tokens -= tokens
         assert min(self.own_running, self.peer_running, self._tokens) >= 0, self
+        assert 0 <= self.peer_unread <= self.peer_running, self
 
     def note_refusal(self) -> None:
         """A request for it is turned away, or waits."""

@@ -58,7 +58,8 @@ class PolicyConfig:
     target_utilisation: Share = 0.7
     """Above this share of its slots the node counts as busy."""
     own_first: bool = True
-    """Take others' requests only below the target and while no own request waits."""
+    """Take others' requests only below the target, while no own request waits, and beside own ones
+    a prompt at a time."""
     reserve_concurrency: SlotsOrUnset = 0
     """Slots of each model that others' requests leave free."""
     concurrent_max: Slots = 1_024

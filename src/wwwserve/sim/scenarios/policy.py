@@ -140,15 +140,20 @@ _HOURS = _create(
     3 * _HOUR_US,
 )
 
-_OWN_FIRST = _create(
-    "policy-own-first",
-    "an owner whose users ask for two fifths of the engine, beside one with far too many users",
-    {
-        "owner": NodePlan(share=2, engine=_GPU, policy={"offload_permille": 0}),
-        "crowded": NodePlan(share=7, engine=_GPU),
-    },
-    WorkloadPlan(load_permille=900, prompt_tokens=_CHATS, completion_tokens=_ANSWERS),
-    300 * SECOND,
+_OWN_FIRST = replace(
+    _create(
+        "policy-own-first",
+        "an owner whose users ask for two fifths of the engine, beside one with far too many users",
+        {
+            "owner": NodePlan(share=2, engine=_GPU, policy={"offload_permille": 0}),
+            "crowded": NodePlan(share=7, engine=_GPU),
+        },
+        WorkloadPlan(load_permille=900, prompt_tokens=_CHATS, completion_tokens=_ANSWERS),
+        300 * SECOND,
+    ),
+    is_objective_told=False,
 )
+"""Nobody states an objective: who hopes for a whole answer in time is made to wait for a better
+moment even at the own engine, and that wait would hide the few milliseconds in question."""
 
 POLICY = (_STAKE, _ACCEPT, _OFFLOAD, _HOURS, _OWN_FIRST)

@@ -127,6 +127,10 @@ def test_a_share_of_offers_is_accepted() -> None:
         (HALF, Accepted()),
         (BUSY, Declined(DeclineReason.BUSY)),
         (LoadView(slots=4, used=0, own_waiting=1), Declined(DeclineReason.BUSY)),
+        # Beside own users a prompt of others is read at a time.
+        (LoadView(slots=4, used=2, own_running=1, peer_unread=1), Declined(DeclineReason.BUSY)),
+        (LoadView(slots=4, used=2, own_running=1, peer_unread=0), Accepted()),
+        (LoadView(slots=4, used=2, own_running=0, peer_unread=2), Accepted()),
     ],
 )
 def test_own_requests_come_first(load: LoadView, verdict: Verdict) -> None:

@@ -38,7 +38,7 @@ from wwwserve.values.limits import ENGINE_STALE_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import DeclineReason
-from wwwserve.wire import Quote, Usage
+from wwwserve.wire import Quote, Room, Usage
 
 GENEROUS = PolicySettings(own_first=False)
 
@@ -97,6 +97,30 @@ def test_an_engine_that_is_not_ready_takes_no_work() -> None:
     desk.tell(EngineRead("gpu", reading()))
     desk.pass_time(ENGINE_STALE_US)
     assert get_reason(desk.tell(offer(1))) is DeclineReason.ENGINE_DOWN
+
+
+def test_beside_own_users_one_prompt_of_others_is_read_at_a_time() -> None:
+    """[REQUESTS-EXECUTOR.10]: who is turned away meanwhile hears when it has been read."""
+    desk = Desk(served(8))
+    desk.submit(1)
+    first = pick(desk.tell(offer(1)), AcceptOffer).session
+    assert quote(desk.tell(probe(2, peer=2))).decline is DeclineReason.BUSY
+    assert get_reason(desk.tell(offer(2, peer=2))) is DeclineReason.BUSY
+    told = desk.tell(FirstOutput(first))
+    assert [(one.peer, type(one.message)) for one in pick_all(told, SendMessage)] == [
+        (node(2), Room)
+    ]
+    second = pick(desk.tell(offer(3, peer=2)), AcceptOffer).session
+    # One that ends before any output is read no more, either.
+    assert get_reason(desk.tell(offer(4))) is DeclineReason.BUSY
+    desk.tell(failed(second))
+    pick(desk.tell(offer(5)), AcceptOffer)
+
+
+def test_without_own_users_prompts_of_others_are_read_together() -> None:
+    desk = Desk(served(8))
+    for number in range(1, 4):
+        pick(desk.tell(offer(number)), AcceptOffer)
 
 
 def test_a_quote_reserves_nothing_and_no_offer_goes_over_the_slots() -> None:
