@@ -9,8 +9,10 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from tests.joined_links import get_id, get_key, make_loopback
 from wwwserve.adapters.engines import MockEngineServer, MockSettings

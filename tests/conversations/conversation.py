@@ -6,8 +6,10 @@ itself is 0. `README.md` beside this file lists the sayings.
 """
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from enum import Enum
+
+import msgspec
 
 from tests.unit.core.desk import (
     Desk,
@@ -261,7 +263,10 @@ def tell_message(message: Message) -> str:
 
 
 def tell_fact(fact: Fact) -> str:
-    told = (f"{field.name}={tell_value(getattr(fact, field.name))}" for field in fields(fact))
+    told = (
+        f"{field.name}={tell_value(getattr(fact, field.name))}"
+        for field in msgspec.structs.fields(fact)
+    )
     return f"{type(fact).__name__} {' '.join(told)}"
 
 

@@ -4,9 +4,10 @@ A `Case` is everything a decision looks at beside the settings in force. It is a
 again, a case has the same answer, which is how decisions are explained and replayed.
 """
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
+
+import msgspec
 
 from wwwserve.core.placing import LoadView, Verdict
 from wwwserve.core.policy_settings import PolicySettings
@@ -27,8 +28,7 @@ class Question(Enum):
     """An own user's for which no place was found: does it wait here?"""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """What a node has taken of others so far, by a policy's counting."""
 
     minute_requests: int = 0
@@ -44,8 +44,7 @@ class Counts:
 NO_COUNTS = Counts()
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """One request to be decided about, and all that its decision rests on beside the settings."""
 
     question: Question
@@ -69,8 +68,7 @@ class Case:
     counts: Counts = NO_COUNTS
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """What one rule of a policy says about a case."""
 
     rule: str
@@ -81,8 +79,7 @@ class Said:
     """Its answer; None = it leaves the answer to the rules after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestDecided:
+class RequestDecided(msgspec.Struct, frozen=True):
     """Fact: a policy has answered about a request."""
 
     case: Case
@@ -93,8 +90,7 @@ class RequestDecided:
     """Why the provider's own Python policy was not heeded, if it was asked in vain."""
 
 
-@dataclass(frozen=True, slots=True)
-class UseCounted:
+class UseCounted(msgspec.Struct, frozen=True):
     """Fact: another node's request was taken, or is over, and counts so much from now on."""
 
     session: SessionId
@@ -113,8 +109,7 @@ class UseCounted:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class SpendingCounted:
+class SpendingCounted(msgspec.Struct, frozen=True):
     """Fact: an own user's request is paid for elsewhere, or is over, and counts so much."""
 
     session: SessionId
@@ -124,16 +119,14 @@ class SpendingCounted:
     is_over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyInForce:
+class PolicyInForce(msgspec.Struct, frozen=True):
     """Fact: another policy holds from now on."""
 
     at: Moment
     settings: PolicySettings
 
 
-@dataclass(frozen=True, slots=True)
-class GuestFailed:
+class GuestFailed(msgspec.Struct, frozen=True):
     """Fact: the provider's own Python policy gave no answer that counts; the built-in one did."""
 
     guest: str
@@ -144,8 +137,7 @@ PolicyFact = RequestDecided | UseCounted | SpendingCounted | PolicyInForce | Gue
 """What a policy tells, for whoever keeps its log."""
 
 
-@dataclass(frozen=True, slots=True)
-class PastSpending:
+class PastSpending(msgspec.Struct, frozen=True):
     """Micro-credits that own requests cost before this process began."""
 
     at: Moment
@@ -153,8 +145,7 @@ class PastSpending:
     microcredits: int
 
 
-@dataclass(frozen=True, slots=True)
-class PastUse:
+class PastUse(msgspec.Struct, frozen=True):
     """Tokens of another node's requests before this process began."""
 
     asker: NodeId | None
@@ -164,8 +155,7 @@ class PastUse:
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class GuestFault:
+class GuestFault(msgspec.Struct, frozen=True):
     """A guest gave no answer that counts."""
 
     detail: str
@@ -187,15 +177,14 @@ class NoGuests:
         return GuestFault(f"no policy {name!r} is installed here")
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyMemory:
+class PolicyMemory(msgspec.Struct, frozen=True):
     """What a policy is born with beside its settings."""
 
     use: tuple[PastUse, ...] = ()
     """In order of time."""
     spending: tuple[PastSpending, ...] = ()
     """In order of time."""
-    guests: AsksGuest = field(default_factory=NoGuests)
+    guests: AsksGuest = msgspec.field(default_factory=NoGuests)
 
 
 NO_MEMORY = PolicyMemory()

@@ -4,8 +4,9 @@
 batches; all others do not (`core.lanes`).
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from wwwserve.core.facts import Fact
 from wwwserve.core.lanes import Lane
@@ -18,8 +19,7 @@ from wwwserve.wire.chain import ChainRecord
 from wwwserve.wire.ledger import SealedFeed
 
 
-@dataclass(frozen=True, slots=True)
-class SendMessage:
+class SendMessage(msgspec.Struct, frozen=True):
     """Send a control message over the link to `peer`; `SendFailed` comes back if it cannot go."""
 
     peer: NodeId
@@ -28,16 +28,14 @@ class SendMessage:
     """Not before this lane's pending writes are durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(msgspec.Struct, frozen=True):
     """Make a link to an address; answered by `LinkOpened` or `DialFailed`."""
 
     address: str
     expected: NodeId | None
 
 
-@dataclass(frozen=True, slots=True)
-class CloseLink:
+class CloseLink(msgspec.Struct, frozen=True):
     """End the link to a peer; answered by `LinkClosed`."""
 
     peer: NodeId
@@ -46,8 +44,7 @@ class CloseLink:
     """End it only if nothing runs on it: it is one too many, or nothing is heard over it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(msgspec.Struct, frozen=True):
     """Make changes durable, all or none; answered by `Persisted` with the same number."""
 
     lane: Lane
@@ -56,8 +53,7 @@ class Persist:
     """Keys with their new values; None removes."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishBlock:
+class PublishBlock(msgspec.Struct, frozen=True):
     """Tell all links of a block of this node's: its feed blocks, then itself. It is durable.
 
     A link that has no room for it is left out: its peer hears of a later one, and asks.
@@ -66,8 +62,7 @@ class PublishBlock:
     record: ChainRecord
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFeed:
+class OpenFeed(msgspec.Struct, frozen=True):
     """Open a feed block of this node's own, as if a peer had told it; answered by `FeedTold`."""
 
     feed: SealedFeed
@@ -75,8 +70,7 @@ class OpenFeed:
     """Not before this lane's pending writes are durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerOrder:
+class AnswerOrder(msgspec.Struct, frozen=True):
     """Tell whoever gave the wallet an order (`OrderOps`) what became of it.
 
     It is signed, then in the log; or it is refused, and is over.
@@ -94,8 +88,7 @@ class AnswerOrder:
     """Not before this lane's pending writes are durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartLocal:
+class StartLocal(msgspec.Struct, frozen=True):
     """Run an own user's request on an own engine; its output goes to the user."""
 
     session: SessionId
@@ -103,8 +96,7 @@ class StartLocal:
     model: ServedModel
 
 
-@dataclass(frozen=True, slots=True)
-class StartRemote:
+class StartRemote(msgspec.Struct, frozen=True):
     """Offer an own user's request to a peer on a new stream; its output goes to the user."""
 
     session: SessionId
@@ -119,8 +111,7 @@ class StartRemote:
     """Not before this lane's pending writes are durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopSession:
+class StopSession(msgspec.Struct, frozen=True):
     """Stop a session this node started or accepted; no further event of its stream will count."""
 
     session: SessionId
@@ -151,8 +142,7 @@ class RequestErrorCode(Enum):
     """The node is shutting down (503 with Retry-After)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestError:
+class RequestError(msgspec.Struct, frozen=True):
     """Why a request ended without (the rest of) an answer."""
 
     code: RequestErrorCode
@@ -162,8 +152,7 @@ class RequestError:
     """With REJECTED: the session whose engine said so; the shell keeps its words for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndRequest:
+class EndRequest(msgspec.Struct, frozen=True):
     """The last effect of every request of an own user, exactly once."""
 
     request: RequestId
@@ -171,8 +160,7 @@ class EndRequest:
     """None: the whole answer was delivered."""
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptOffer:
+class AcceptOffer(msgspec.Struct, frozen=True):
     """Tell the origin yes and run the request on an own engine; its output goes to the origin.
 
     A second one for a session follows the failure of its engine before any output: another engine
@@ -186,15 +174,13 @@ class AcceptOffer:
     """Against what the data plane delivers; None where nothing is paid."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseOutput:
+class ReleaseOutput(msgspec.Struct, frozen=True):
     """The hold of a work is final: what its engine has said so far may leave for the origin."""
 
     session: SessionId
 
 
-@dataclass(frozen=True, slots=True)
-class ExtendPayment:
+class ExtendPayment(msgspec.Struct, frozen=True):
     """Pay on with another hold: send it on the session's stream, then units of it.
 
     To the origin's data plane, after `HoldRunsOut`.
@@ -208,24 +194,21 @@ class ExtendPayment:
     """Not before this lane's pending writes are durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakeExtension:
+class TakeExtension(msgspec.Struct, frozen=True):
     """To the executor's data plane: units that come from now on are those of another hold."""
 
     session: SessionId
     payment: PayeeTerms
 
 
-@dataclass(frozen=True, slots=True)
-class DeclineOffer:
+class DeclineOffer(msgspec.Struct, frozen=True):
     """Tell the origin no and end the stream."""
 
     session: SessionId
     decline: Decline
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """Tell whoever watches: one stream feeds log, metrics, dashboard, trace and tests."""
 
     fact: Fact

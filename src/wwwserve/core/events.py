@@ -5,8 +5,9 @@ stay in the body store, the core sees summaries, counts and digests.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from wwwserve.core.engines import EngineReading
 from wwwserve.core.lanes import Lane
@@ -26,34 +27,29 @@ from wwwserve.wire.paying import OpenedHold
 # -- time and disk -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The host is ready: links may be dialled. The first event of a peer's life."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlineReached:
+class DeadlineReached(msgspec.Struct, frozen=True):
     """`next_deadline()` has come. A late, early or repeated one is harmless."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalTimeRead:
+class LocalTimeRead(msgspec.Struct, frozen=True):
     """The host's calendar was read: about once a minute, and whenever it was put right."""
 
     week_us: int
     """Time since Monday 00:00 where the provider is, below a week."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineRead:
+class MachineRead(msgspec.Struct, frozen=True):
     """The host looked how busy this machine is: every few seconds, where the policy asks."""
 
     busy_permille: int
     """Of its processors or its busiest graphics card, whichever is more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Persisted:
+class Persisted(msgspec.Struct, frozen=True):
     """The `Persist` effect with this number is durable in its lane."""
 
     lane: Lane
@@ -63,8 +59,7 @@ class Persisted:
 # -- links ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class LinkOpened:
+class LinkOpened(msgspec.Struct, frozen=True):
     """An authenticated link to `peer` is usable. There is at most one per peer."""
 
     peer: NodeId
@@ -73,8 +68,7 @@ class LinkOpened:
     is_dialled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkClosed:
+class LinkClosed(msgspec.Struct, frozen=True):
     """The link to `peer` is gone; its sessions have each had their own event before."""
 
     peer: NodeId
@@ -83,8 +77,7 @@ class LinkClosed:
     """One of the two let it go, having too many: nobody is to be suspected for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class DialFailed:
+class DialFailed(msgspec.Struct, frozen=True):
     """A `Dial` effect brought no new link."""
 
     address: str
@@ -93,15 +86,13 @@ class DialFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopeReceived:
+class EnvelopeReceived(msgspec.Struct, frozen=True):
     """A control message arrived from a linked peer and passed every check."""
 
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class SendFailed:
+class SendFailed(msgspec.Struct, frozen=True):
     """A `SendMessage` effect could not be carried out: no link, or its queue is full."""
 
     peer: NodeId
@@ -111,8 +102,7 @@ class SendFailed:
 # -- engines -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRead:
+class EngineRead(msgspec.Struct, frozen=True):
     """An engine's state was read (about once a second, and after each of its failures)."""
 
     engine: str
@@ -122,8 +112,7 @@ class EngineRead:
 # -- own users' requests -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitRequest:
+class SubmitRequest(msgspec.Struct, frozen=True):
     """Command: answer this request of one of our own users."""
 
     summary: RequestSummary
@@ -142,8 +131,7 @@ class SubmitRequest:
     """What its user hopes for; None = as soon as possible."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequest:
+class CancelRequest(msgspec.Struct, frozen=True):
     """Command: the user has gone; stop all work on it."""
 
     request: RequestId
@@ -152,8 +140,7 @@ class CancelRequest:
 # -- other nodes' requests -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OfferReceived:
+class OfferReceived(msgspec.Struct, frozen=True):
     """A peer opened a stream and offered a request; its body is complete in the body store."""
 
     session: SessionId
@@ -163,8 +150,7 @@ class OfferReceived:
     """What the offer pays with: signatures checked, and that it commits to this very body."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfferCancelled:
+class OfferCancelled(msgspec.Struct, frozen=True):
     """The origin reset the stream of an offer, or its link was lost. The shell stops the engine."""
 
     session: SessionId
@@ -173,30 +159,26 @@ class OfferCancelled:
 # -- streams (of both roles) ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
+class StreamOpened(msgspec.Struct, frozen=True):
     """Another node accepted an offer of ours. It has generated nothing yet."""
 
     session: SessionId
 
 
-@dataclass(frozen=True, slots=True)
-class FirstOutput:
+class FirstOutput(msgspec.Struct, frozen=True):
     """The first bytes of the answer arrived."""
 
     session: SessionId
 
 
-@dataclass(frozen=True, slots=True)
-class StreamProgressed:
+class StreamProgressed(msgspec.Struct, frozen=True):
     """At most four a second: so many completion tokens were delivered so far."""
 
     session: SessionId
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentProgressed:
+class PaymentProgressed(msgspec.Struct, frozen=True):
     """How deep the newest hold of a session is paid: what was released, or what was shown.
 
     An executor's data plane tells it at most every 100 ms while units come, and before it tells of
@@ -214,8 +196,7 @@ class PaymentProgressed:
     session, which may be over as a stream by then: an executor waits a while for the last unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRunsOut:
+class HoldRunsOut(msgspec.Struct, frozen=True):
     """An origin's data plane can pay but a few units more; told once for each hold."""
 
     session: SessionId
@@ -223,16 +204,14 @@ class HoldRunsOut:
     """Delivered so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExtensionReceived:
+class ExtensionReceived(msgspec.Struct, frozen=True):
     """The origin of a work offers another hold, because the one before is nearly used up."""
 
     session: SessionId
     hold: OpenedHold
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
+class StreamEnded(msgspec.Struct, frozen=True):
     """The answer is whole and delivered."""
 
     session: SessionId
@@ -243,8 +222,7 @@ class StreamEnded:
     """Of the text in it, which has no token without a byte; None: it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFailed:
+class StreamFailed(msgspec.Struct, frozen=True):
     """An attempt came to nothing, or broke."""
 
     session: SessionId
@@ -263,15 +241,13 @@ class StreamFailed:
 # -- the operator --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SetPolicy:
+class SetPolicy(msgspec.Struct, frozen=True):
     """Command: from now on this policy holds."""
 
     policy: PolicySettings
 
 
-@dataclass(frozen=True, slots=True)
-class SetPrices:
+class SetPrices(msgspec.Struct, frozen=True):
     """Command: from now on this is asked; what was quoted holds."""
 
     prices: PriceTable
@@ -279,22 +255,19 @@ class SetPrices:
     """Micro-credits that requests never spend."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetModels:
+class SetModels(msgspec.Struct, frozen=True):
     """Command: from now on these models are served here."""
 
     models: tuple[ServedModel, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SetGroups:
+class SetGroups(msgspec.Struct, frozen=True):
     """Command: from now on these names each stand for several models, the best first."""
 
     groups: Mapping[str, tuple[ModelId, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class SetAddresses:
+class SetAddresses(msgspec.Struct, frozen=True):
     """Command: from now on links are accepted at these addresses, and the others are to know."""
 
     addresses: tuple[str, ...]
@@ -302,16 +275,14 @@ class SetAddresses:
     """A hint for people and policies, of its provider's choice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(msgspec.Struct, frozen=True):
     """Command: meet these addresses (and with a ticket, this node at them)."""
 
     addresses: tuple[str, ...]
     expected: NodeId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OrderOps:
+class OrderOps(msgspec.Struct, frozen=True):
     """Command: have the wallet say this to the ledger; answered by `AnswerOrder`."""
 
     order: int
@@ -330,8 +301,7 @@ class Departure(Enum):
     """Tell the others and go; new requests are refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Depart:
+class Depart(msgspec.Struct, frozen=True):
     """Command: drain, resume or leave."""
 
     departure: Departure

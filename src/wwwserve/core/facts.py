@@ -1,7 +1,8 @@
 """What is worth telling: typed facts instead of log lines. No fact holds a prompt or an answer."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from wwwserve.core.deciding import PolicyFact
 from wwwserve.core.engines import EngineHealth
@@ -23,8 +24,7 @@ class MemberStatus(Enum):
     """Said goodbye."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberChanged:
+class MemberChanged(msgspec.Struct, frozen=True):
     """A member's status changed."""
 
     node: NodeId
@@ -32,8 +32,7 @@ class MemberChanged:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
+class LinkChanged(msgspec.Struct, frozen=True):
     """A link came or went."""
 
     peer: NodeId
@@ -41,8 +40,7 @@ class LinkChanged:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineChanged:
+class EngineChanged(msgspec.Struct, frozen=True):
     """An engine's health changed, or what its operator should know about it did."""
 
     engine: str
@@ -50,8 +48,7 @@ class EngineChanged:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpeningChanged:
+class OpeningChanged(msgspec.Struct, frozen=True):
     """From now on other nodes' requests are taken, or are not."""
 
     is_open: bool
@@ -60,8 +57,7 @@ class OpeningChanged:
     """Whether the operator paused or drained the node."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReceived:
+class RequestReceived(msgspec.Struct, frozen=True):
     """An own user's request was taken on."""
 
     request: RequestId
@@ -69,16 +65,14 @@ class RequestReceived:
     prompt_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestQueued:
+class RequestQueued(msgspec.Struct, frozen=True):
     """No place at once: it waits here."""
 
     request: RequestId
     queue_length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(msgspec.Struct, frozen=True):
     """One place a request could have gone, as routing saw it."""
 
     node: NodeId
@@ -112,8 +106,7 @@ class StartReason(Enum):
     """It had waited here, and its turn came."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptStarted:
+class AttemptStarted(msgspec.Struct, frozen=True):
     """A request was sent to run somewhere, and why there."""
 
     request: RequestId
@@ -127,8 +120,7 @@ class AttemptStarted:
     """Time left in which its user hoped for the whole answer (or its first token); 0 = none."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(msgspec.Struct, frozen=True):
     """A run came to nothing; another may follow."""
 
     request: RequestId
@@ -139,8 +131,7 @@ class AttemptFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFinished:
+class RequestFinished(msgspec.Struct, frozen=True):
     """An own user's request is over."""
 
     request: RequestId
@@ -160,8 +151,7 @@ class RequestFinished:
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkStarted:
+class WorkStarted(msgspec.Struct, frozen=True):
     """Another node's request runs here."""
 
     session: SessionId
@@ -170,8 +160,7 @@ class WorkStarted:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkDeclined:
+class WorkDeclined(msgspec.Struct, frozen=True):
     """Another node's request (or probe) was declined."""
 
     origin: NodeId
@@ -180,8 +169,7 @@ class WorkDeclined:
     is_probe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WorkFinished:
+class WorkFinished(msgspec.Struct, frozen=True):
     """Another node's request is over here."""
 
     session: SessionId
@@ -195,8 +183,7 @@ class WorkFinished:
     total_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class PeerRefused:
+class PeerRefused(msgspec.Struct, frozen=True):
     """A peer's message, or a link with it, was not accepted."""
 
     peer: NodeId
@@ -204,8 +191,7 @@ class PeerRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerBegun:
+class LedgerBegun(msgspec.Struct, frozen=True):
     """From now on this node follows the ledger of its network, or orders it."""
 
     network_id: bytes
@@ -213,8 +199,7 @@ class LedgerBegun:
     is_sequencer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ForkProved:
+class ForkProved(msgspec.Struct, frozen=True):
     """The sequencer signed two blocks of one height: whoever has both has proof, and all stops."""
 
     height: int
@@ -222,8 +207,7 @@ class ForkProved:
     second: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCountsDiffer:
+class TokenCountsDiffer(msgspec.Struct, frozen=True):
     """An executor's tokens have other sizes than those of others with the same model."""
 
     executor: NodeId
@@ -232,8 +216,7 @@ class TokenCountsDiffer:
     """Its bytes per token, in thousandths of theirs: below 1 000 it counts more tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class FactsDropped:
+class FactsDropped(msgspec.Struct, frozen=True):
     """A watcher was too slow; so many facts were not told to it."""
 
     count: int

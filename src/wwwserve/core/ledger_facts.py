@@ -1,7 +1,8 @@
 """What the ledger tells: all that a block changed and that a wallet, operator or test looks at."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from wwwserve.values.ids import NodeId
 from wwwserve.wire.ledger import Door
@@ -15,8 +16,7 @@ class Ending(Enum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class FeedApplied:
+class FeedApplied(msgspec.Struct, frozen=True):
     """A feed block is in the log: its number and fee are used up, whatever became of its ops."""
 
     feed_id: bytes
@@ -25,8 +25,7 @@ class FeedApplied:
     fee: int
 
 
-@dataclass(frozen=True, slots=True)
-class FeedVoid:
+class FeedVoid(msgspec.Struct, frozen=True):
     """A feed block in a block changed nothing at all."""
 
     feed_id: bytes
@@ -35,8 +34,7 @@ class FeedVoid:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpRefused:
+class OpRefused(msgspec.Struct, frozen=True):
     """One op of an applied feed block changed nothing."""
 
     feed_id: bytes
@@ -45,8 +43,7 @@ class OpRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class HoldOpened:
+class HoldOpened(msgspec.Struct, frozen=True):
     """Credits are set aside for a payee until `ttl_ms` of the ledger clock."""
 
     hold_id: bytes
@@ -56,8 +53,7 @@ class HoldOpened:
     ttl_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class HoldClosing:
+class HoldClosing(msgspec.Struct, frozen=True):
     """The payer has said how deep it paid; the payee may go deeper until `due_ms`."""
 
     hold_id: bytes
@@ -65,8 +61,7 @@ class HoldClosing:
     due_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class HoldSettled:
+class HoldSettled(msgspec.Struct, frozen=True):
     """A hold is over: `paid` went to the payee, `returned` to the payer."""
 
     hold_id: bytes
@@ -77,8 +72,7 @@ class HoldSettled:
     ending: Ending
 
 
-@dataclass(frozen=True, slots=True)
-class Transferred:
+class Transferred(msgspec.Struct, frozen=True):
     """Credits changed hands."""
 
     source: NodeId
@@ -86,40 +80,35 @@ class Transferred:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountOpened:
+class AccountOpened(msgspec.Struct, frozen=True):
     """A key has an account; its next feed block has number `seq` + 1."""
 
     account: NodeId
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRemoved:
+class AccountRemoved(msgspec.Struct, frozen=True):
     """An account with nothing left but `dust`, which went to the pool."""
 
     account: NodeId
     dust: int
 
 
-@dataclass(frozen=True, slots=True)
-class StakeChanged:
+class StakeChanged(msgspec.Struct, frozen=True):
     """What an account has staked, itself or by its sponsor; it weighs so from the next epoch."""
 
     account: NodeId
     seats: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unbonded:
+class Unbonded(msgspec.Struct, frozen=True):
     """Stake that came free."""
 
     account: NodeId
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(msgspec.Struct, frozen=True):
     """A key came in by a door."""
 
     account: NodeId
@@ -127,16 +116,14 @@ class Joined:
     granted: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewcomerEnded:
+class NewcomerEnded(msgspec.Struct, frozen=True):
     """A newcomer's slot is free again: it earned its seat, or it did not."""
 
     account: NodeId
     is_seated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fined:
+class Fined(msgspec.Struct, frozen=True):
     """An account signed two feed blocks of one number: `compensated` of `taken` went to payees."""
 
     account: NodeId
@@ -145,8 +132,7 @@ class Fined:
     compensated: int
 
 
-@dataclass(frozen=True, slots=True)
-class Circulated:
+class Circulated(msgspec.Struct, frozen=True):
     """A private network's credits moved on: allowances first, the rest in equal shares."""
 
     levied: int
@@ -155,15 +141,13 @@ class Circulated:
     members: int
 
 
-@dataclass(frozen=True, slots=True)
-class EpochTurned:
+class EpochTurned(msgspec.Struct, frozen=True):
     """An epoch began, and with it another snapshot of the seats."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerHalted:
+class LedgerHalted(msgspec.Struct, frozen=True):
     """The sequencer signed two histories: everybody stops and shows both."""
 
     height: int

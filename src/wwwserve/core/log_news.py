@@ -3,14 +3,13 @@
 Signatures, hash chains and puzzles in it are checked.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from wwwserve.values.ids import NodeId
 from wwwserve.wire.ledger import OpenedBlock, OpenedFeed
 
 
-@dataclass(frozen=True, slots=True)
-class FeedTold:
+class FeedTold(msgspec.Struct, frozen=True):
     """A peer told a feed block that the sequencer is to order."""
 
     sender: NodeId
@@ -19,8 +18,7 @@ class FeedTold:
     """Links it was allowed to go over, the one it came by included."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockTold:
+class BlockTold(msgspec.Struct, frozen=True):
     """A peer told a block, and all of its feed blocks before it."""
 
     sender: NodeId
@@ -28,16 +26,14 @@ class BlockTold:
     feeds: tuple[OpenedFeed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HeadTold:
+class HeadTold(msgspec.Struct, frozen=True):
     """A peer told its newest block, without its list."""
 
     sender: NodeId
     head: OpenedBlock
 
 
-@dataclass(frozen=True, slots=True)
-class ForkTold:
+class ForkTold(msgspec.Struct, frozen=True):
     """A peer told two blocks of one height that the sequencer signed."""
 
     sender: NodeId

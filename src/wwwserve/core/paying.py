@@ -4,7 +4,7 @@
 them to each other, and these values are all they share. Money is whole micro-credits.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
@@ -14,8 +14,7 @@ AHEAD = -1
 """The lead of a payer that pays one unit before it is delivered."""
 
 
-@dataclass(frozen=True, slots=True)
-class HoldTerms:
+class HoldTerms(msgspec.Struct, frozen=True):
     """What one hold pays for what; both sides know it."""
 
     hold_id: bytes
@@ -37,8 +36,7 @@ class HoldTerms:
         return self.first + (depth - 1) * self.unit if depth > 0 else 0
 
 
-@dataclass(frozen=True, slots=True)
-class PayerTerms:
+class PayerTerms(msgspec.Struct, frozen=True):
     """What an origin's data plane pays with (`core.payments.PayerMeter`)."""
 
     terms: HoldTerms
@@ -48,8 +46,7 @@ class PayerTerms:
     """With which the executor's final hides the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class PayeeTerms:
+class PayeeTerms(msgspec.Struct, frozen=True):
     """What an executor's data plane is paid with (`core.payments.PayeeMeter`)."""
 
     terms: HoldTerms
@@ -60,8 +57,7 @@ class PayeeTerms:
     """`Accept.payment`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payable:
+class Payable(msgspec.Struct, frozen=True):
     """A quote that can be paid: what the request is expected to cost."""
 
     expected: int
@@ -69,8 +65,7 @@ class Payable:
     """What it may cost if its answer is as long as it may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unpayable:
+class Unpayable(msgspec.Struct, frozen=True):
     """A quote that cannot be paid, and why, for its user."""
 
     detail: str
@@ -80,8 +75,7 @@ class Unpayable:
     """Whether the next block of the log changes it: the request may wait for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class PayOrder:
+class PayOrder(msgspec.Struct, frozen=True):
     """A request that is about to be offered, to be paid by a hold of its own."""
 
     session: SessionId
@@ -94,8 +88,7 @@ class PayOrder:
     """What its user may spend on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkUnpaid:
+class WorkUnpaid(msgspec.Struct, frozen=True):
     """A work whose hold never became final, or pays nothing: payments want it ended."""
 
     session: SessionId

@@ -5,8 +5,9 @@ The three machines are strangers. `core.requests` asks the questions, `core.poli
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.credits import CREDIT
@@ -24,8 +25,7 @@ START = Moment(0)
 _PERMILLE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class LoadView:
+class LoadView(msgspec.Struct, frozen=True):
     """How busy one served model is at the moment of a decision."""
 
     slots: int
@@ -70,20 +70,17 @@ class LoadView:
 # -- what policy answers -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """Run it here, now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(msgspec.Struct, frozen=True):
     """Not here. An own user's request then looks for another node, another node's goes back."""
 
     reason: DeclineReason
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(msgspec.Struct, frozen=True):
     """Let it wait here."""
 
 
@@ -91,8 +88,7 @@ Verdict = Accepted | Declined | Queued
 """A provider's answer about one request."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerRequest:
+class PeerRequest(msgspec.Struct, frozen=True):
     """Another node's request, as a provider's policy sees it."""
 
     asker: NodeId
@@ -101,8 +97,7 @@ class PeerRequest:
     """The own model that would run it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partners:
+class Partners(msgspec.Struct, frozen=True):
     """Which nodes may be given a request at all."""
 
     only: frozenset[NodeId] | None = None
@@ -128,8 +123,7 @@ class OnMiss(Enum):
     """Its user is told at once, and when to try again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Objective:
+class Objective(msgspec.Struct, frozen=True):
     """What the users of a class hope for: so long, and so much more for each token."""
 
     base_us: int
@@ -153,8 +147,7 @@ class Objective:
 # -- what routing answers ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What a place must offer to one request, and who is out of the question."""
 
     summary: RequestSummary
@@ -163,8 +156,7 @@ class Wanted:
     """Nodes that declined or failed this request, each until then; `NEVER` = for good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True):
     """Expected times, counted from now."""
 
     first_token_us: int
@@ -177,8 +169,7 @@ class Estimate:
     """Tokens of the prompt that the engine holds already; the times are without them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(msgspec.Struct, frozen=True):
     """What the places for one request are held against, at one moment."""
 
     due_us: int | None = None
@@ -205,8 +196,7 @@ NO_AIM = Aim()
 """Of a request of which nothing was said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bid:
+class Bid(msgspec.Struct, frozen=True):
     """One place that would take a request, and how soon it expects to finish."""
 
     node: NodeId
@@ -232,8 +222,7 @@ class Bid:
 # -- what routing learns from --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RunBegun:
+class RunBegun(msgspec.Struct, frozen=True):
     """An own engine begins to run a request."""
 
     session: SessionId
@@ -253,15 +242,13 @@ class RunBegun:
     """What that node said of the answer, by which it is judged when that is over; 0 = nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfferSent:
+class OfferSent(msgspec.Struct, frozen=True):
     """An offer left for a node: until its next quote, that much more is in its queue."""
 
     node: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class RunMeasured:
+class RunMeasured(msgspec.Struct, frozen=True):
     """A run went well, and took so long."""
 
     node: NodeId
@@ -295,8 +282,7 @@ class RunMeasured:
     """What its answer was expected to have; 0 = nothing in particular."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorFailed:
+class ExecutorFailed(msgspec.Struct, frozen=True):
     """A node took a request and did not do it."""
 
     node: NodeId

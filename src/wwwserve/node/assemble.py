@@ -20,6 +20,7 @@ from wwwserve.adapters.storage import SqliteStore
 from wwwserve.adapters.transports import TcpTransport
 from wwwserve.core.deciding import NO_MEMORY, PolicyMemory
 from wwwserve.core.events import Event, OrderOps
+from wwwserve.core.facts import AttemptStarted
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger_view import AsksLedger
 from wwwserve.core.peer import Peer
@@ -41,6 +42,7 @@ from wwwserve.node.living import Host, Node
 from wwwserve.node.logs import NodeLog
 from wwwserve.node.opening import make_opening_watch
 from wwwserve.node.orders import Orders
+from wwwserve.node.policy_diary import DIARY_FACTS
 from wwwserve.node.providing import begin_providing
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.runner import Runner, ignore_written
@@ -96,7 +98,7 @@ async def run_node(
             async with asyncio.TaskGroup() as tasks:
                 node = await connect(config, parts, tasks, orders.stop)
                 log.follow(node.carrier.facts, parts.key.node_id, node.handle.clock)
-                node.carrier.facts.listen(providing.diary.on_fact)
+                node.carrier.facts.listen(providing.diary.on_fact, DIARY_FACTS)
                 host = Host(
                     home=home,
                     keys=keys,
@@ -188,7 +190,7 @@ async def connect(
         on_engine_failed=engines.read_now,
         find_till=tills.find,
     )
-    facts.listen(replies.on_fact)
+    facts.listen(replies.on_attempt, (AttemptStarted,))
     door = _make_links_door(parts.transport, links)
     bound = await door.open(config.links.listen)
     addresses = list_addresses(config, bound, read_interfaces())

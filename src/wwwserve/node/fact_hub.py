@@ -3,11 +3,21 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from wwwserve.core.facts import Fact, FactsDropped
 from wwwserve.values.limits import FACTS_QUEUED_MAX
 
 Listener = Callable[[Fact], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Listening:
+    """Somebody who listens, and to what."""
+
+    listener: Listener
+    kinds: tuple[type, ...]
+    """Empty: to everything."""
 
 
 class FactHub:
@@ -18,18 +28,34 @@ class FactHub:
     """
 
     def __init__(self) -> None:
-        self._listeners: list[Listener] = []
+        self._listeners: list[_Listening] = []
         self._watchers: list[Listener] = []
+        self._routes: dict[type, tuple[Listener, ...]] = {}
+        """Who hears of each kind, found once: a request is told of in several facts."""
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with each fact from now on; the answer ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    def listen(self, listener: Listener, kinds: tuple[type, ...] = ()) -> Callable[[], None]:
+        """Call `listener` with each fact (of these kinds, if any are named); the answer ends it."""
+        listening = _Listening(listener, kinds)
+        self._listeners.append(listening)
+        self._routes.clear()
+
+        def end() -> None:
+            self._listeners.remove(listening)
+            self._routes.clear()
+
+        return end
 
     def tell(self, fact: Fact) -> None:
         """Pass a fact on."""
-        for listener in (*self._listeners, *self._watchers):
+        kind = type(fact)
+        route = self._routes.get(kind)
+        if route is None:
+            route = self._routes[kind] = (*self._find_listeners(kind), *self._watchers)
+        for listener in route:
             listener(fact)
+
+    def _find_listeners(self, kind: type) -> tuple[Listener, ...]:
+        return tuple(one.listener for one in self._listeners if not one.kinds or kind in one.kinds)
 
     async def watch(self) -> AsyncIterator[Fact]:
         """All facts from the first step of the iteration on, until it is closed."""
@@ -44,16 +70,18 @@ class FactHub:
             arrived.set()
 
         self._watchers.append(on_fact)
+        self._routes.clear()
         try:
             while True:
                 await arrived.wait()
                 arrived.clear()
                 if dropped:
                     loss, dropped = FactsDropped(dropped), 0
-                    for listener in tuple(self._listeners):
+                    for listener in self._find_listeners(FactsDropped):
                         listener(loss)
                     yield loss
                 while waiting:
                     yield waiting.popleft()
         finally:
             self._watchers.remove(on_fact)
+            self._routes.clear()

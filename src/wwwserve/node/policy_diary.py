@@ -52,13 +52,15 @@ HELD_S: Final = 0.2
 """How long they may wait."""
 LINE_BYTES_MAX: Final = MIB
 """A longer line is none of a diary's."""
+DIARY_FACTS: Final = (RequestDecided, UseCounted, SpendingCounted, PolicyInForce)
+"""The kinds of facts that become records."""
 _OWNER_FILE = 0o600
 _DECIDED = b'{"type":"decided"'
 _DECODER: Final = msgspec.json.Decoder(Record)
 
 
 class PolicyDiary:
-    """One node's diary; give it every fact once it has begun."""
+    """One node's diary; give it every fact of `DIARY_FACTS` once it has begun."""
 
     def __init__(self, folder: StateFolder, clock: Clock, read_wall_us: Callable[[], int]) -> None:
         self._file = folder.policy_diary_file

@@ -1,6 +1,8 @@
 """What a node's policy has of its host: a diary on disk, and the provider's own Python policies."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from wwwserve.adapters.host import MonotonicClock
 from wwwserve.core.deciding import PolicyMemory

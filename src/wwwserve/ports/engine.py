@@ -7,6 +7,8 @@ and an engine that does not answer is not idle either, it is unavailable.
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from wwwserve.core.engines import EngineReading
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Endpoint
@@ -14,8 +16,7 @@ from wwwserve.wire import Endpoint
 __all__ = ["Engine", "EngineFailure", "EngineRequest", "EngineRun"]
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRequest:
+class EngineRequest(msgspec.Struct, frozen=True):
     """One call of the engine's OpenAI API, ready to be sent as it is."""
 
     endpoint: Endpoint

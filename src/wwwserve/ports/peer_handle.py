@@ -1,8 +1,10 @@
 """What frontends hold of a running peer: submit, look, watch, and the operator's commands."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from wwwserve.core.effects import RequestErrorCode
 from wwwserve.core.facts import Fact, StartReason
@@ -17,8 +19,7 @@ from wwwserve.wire import Endpoint, Usage
 from wwwserve.wire.ledger import Op
 
 
-@dataclass(frozen=True, slots=True)
-class UserRequest:
+class UserRequest(msgspec.Struct, frozen=True):
     """One checked request of an own user."""
 
     endpoint: Endpoint
@@ -113,18 +114,16 @@ class Reply(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FoundModels:
+class FoundModels(msgspec.Struct, frozen=True):
     """What a user's model name means here and now."""
 
     models: tuple[ModelId, ...]
     """Canonical ids it stands for, best first; empty if it is unknown."""
-    suggestions: tuple[str, ...] = field(default=())
+    suggestions: tuple[str, ...] = ()
     """With no models: names that would work."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigChange:
+class ConfigChange(msgspec.Struct, frozen=True):
     """One setting that has another value than before; a secret is told as one, not what it is."""
 
     key: str
@@ -134,8 +133,7 @@ class ConfigChange:
     new: object
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOrder:
+class SignedOrder(msgspec.Struct, frozen=True):
     """What became of an operator's order to the wallet."""
 
     feed_id: bytes

@@ -5,8 +5,10 @@ honest one alters nothing; checkers hold only honest people to the rules.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from wwwserve.core.effects import AcceptOffer, DeclineOffer, Effect, Report, SendMessage
 from wwwserve.core.events import Event, OfferCancelled

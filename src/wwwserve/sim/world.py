@@ -37,7 +37,7 @@ Action = Callable[[], None]
 
 _PPM = 1_000_000
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
-_EFFECT_TAGS: dict[type[Effect], bytes] = {
+_EFFECT_TAGS: dict[type, bytes] = {
     kind: bytes([tag])
     for tag, kind in enumerate(
         (

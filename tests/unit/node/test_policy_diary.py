@@ -5,10 +5,10 @@ The folder outlives the process; clock and calendar are numbers.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.core.desk import node, summary
 from wwwserve.core.deciding import (

@@ -1,6 +1,6 @@
 """What payments ask of the wallet, the ledger and the data plane."""
 
-from dataclasses import dataclass
+import msgspec
 
 from wwwserve.core.effects import ExtendPayment, Persist, ReleaseOutput, Report, TakeExtension
 from wwwserve.core.paying import WorkUnpaid
@@ -9,22 +9,19 @@ from wwwserve.values.ids import NodeId
 from wwwserve.wire.ledger import OpenedFeed, SealedFeed
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitHold:
+class SubmitHold(msgspec.Struct, frozen=True):
     """To the wallet: the offer with this hold was answered, its feed block may be ordered."""
 
     hold_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardHold:
+class ForwardHold(msgspec.Struct, frozen=True):
     """Have a payer's feed block ordered: whoever works for a hold sees to it itself."""
 
     feed: OpenedFeed
 
 
-@dataclass(frozen=True, slots=True)
-class KeepPreimage:
+class KeepPreimage(msgspec.Struct, frozen=True):
     """To the wallet: write down what was shown of a hold; a deeper one replaces it."""
 
     hold_id: bytes
@@ -35,23 +32,20 @@ class KeepPreimage:
     """Micro-credits that this depth pays."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimHold:
+class ClaimHold(msgspec.Struct, frozen=True):
     """To the wallet: no unit of a hold comes any more: claim what is kept, give the rest back."""
 
     hold_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HoldOver:
+class HoldOver(msgspec.Struct, frozen=True):
     """To the wallet: no own unit goes out any more: close there if the payee does not claim."""
 
     hold_id: bytes
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProveFork:
+class ProveFork(msgspec.Struct, frozen=True):
     """To the wallet: a payer signed two feed blocks of one number: show both to the ledger."""
 
     payer: NodeId

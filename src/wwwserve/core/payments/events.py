@@ -1,6 +1,6 @@
 """What payments are told, beside the events of paid sessions."""
 
-from dataclasses import dataclass
+import msgspec
 
 from wwwserve.core.events import (
     DeadlineReached,
@@ -19,8 +19,7 @@ from wwwserve.wire.ledger import OpenedFeed
 from wwwserve.wire.paying import OpenedHold
 
 
-@dataclass(frozen=True, slots=True)
-class BlockApplied:
+class BlockApplied(msgspec.Struct, frozen=True):
     """The ledger went on by a block, which changed this; an empty one counts too."""
 
     facts: tuple[LedgerFact, ...]
@@ -28,8 +27,7 @@ class BlockApplied:
     """The feed blocks in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class OfferDeclined:
+class OfferDeclined(msgspec.Struct, frozen=True):
     """Another node's offer was declined for a reason that has nothing to do with its hold."""
 
     hold: OpenedHold

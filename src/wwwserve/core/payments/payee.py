@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from wwwserve.core.effects import ReleaseOutput, Report, TakeExtension
 from wwwserve.core.events import ExtensionReceived, PaymentProgressed, StreamEnded, StreamFailed

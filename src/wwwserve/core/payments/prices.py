@@ -4,9 +4,10 @@ All amounts are whole micro-credits, rounded up, and none is above `MICROCREDITS
 one function, used by both sides of a hold: what its payer writes is what its payee expects.
 """
 
-from dataclasses import dataclass
 from math import isqrt
 from typing import Final
+
+import msgspec
 
 from wwwserve.core.paying import AHEAD
 from wwwserve.core.pricing import Prices
@@ -22,8 +23,7 @@ UNITS_PER_ANSWER: Final = 8
 _MILLION: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class HoldPlan:
+class HoldPlan(msgspec.Struct, frozen=True):
     """The amounts of a hold for one request."""
 
     first: int

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from wwwserve.core.ledger_view import AccountView
 from wwwserve.values.credits import CREDIT
 from wwwserve.values.ids import NodeId
@@ -94,8 +96,7 @@ class Trust:
         return record
 
 
-@dataclass(frozen=True, slots=True)
-class PendingHold:
+class PendingHold(msgspec.Struct, frozen=True):
     """A hold this node knows of that is not in the log."""
 
     hold_id: bytes

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from wwwserve.core.payments.meters import Gauge
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
@@ -42,8 +44,7 @@ class Work:
         return self.is_overdue or (self.has_output and self.depth == 0 and not self.extensions)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """A hold that is worked for, and is to be final in time."""
 
     until: Moment

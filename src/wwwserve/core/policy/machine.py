@@ -1,8 +1,9 @@
 """The provider's settings in force, what they are compared with, and the draws of its shares."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from wwwserve.core.deciding import (
     NO_MEMORY,

@@ -12,8 +12,10 @@ Rules:
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from wwwserve.core.deciding import Case, Counts, Question, UseCounted
 from wwwserve.core.placing import Accepted, LoadView, Verdict

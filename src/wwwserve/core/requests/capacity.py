@@ -8,7 +8,8 @@ least used for its weight and slots goes first; one that failed lately comes las
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from wwwserve.core.engines import EngineHealth, EngineReading
 from wwwserve.core.placing import LoadView, fits_context, has_capabilities

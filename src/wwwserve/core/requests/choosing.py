@@ -6,9 +6,9 @@ such place, its class says what becomes of it (`OnMiss`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
+import msgspec
 from msgspec.structs import replace
 
 from wwwserve.core.facts import Alternative, StartReason
@@ -21,8 +21,7 @@ from wwwserve.values.moments import Moment
 from wwwserve.wire import Quote, RequestSummary
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """Another node, chosen to run a request, and what it was chosen from."""
 
     node: NodeId
@@ -32,8 +31,7 @@ class Choice:
     reason: StartReason = StartReason.LEAST_WEIGHT
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """An own engine, chosen to run a request, and what it was chosen from."""
 
     served: ServedModel

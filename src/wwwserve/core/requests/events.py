@@ -1,7 +1,8 @@
 """What the requests machine is told: the peer's events that concern it, and a few of its own."""
 
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from wwwserve.core.events import (
     CancelRequest,
@@ -23,40 +24,35 @@ from wwwserve.values.ids import NodeId
 from wwwserve.wire import Probe, Quote, Room
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeReceived:
+class ProbeReceived(msgspec.Struct, frozen=True):
     """A peer asks whether this node would run a request."""
 
     peer: NodeId
     probe: Probe
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteReceived:
+class QuoteReceived(msgspec.Struct, frozen=True):
     """A peer answered a probe."""
 
     peer: NodeId
     quote: Quote
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeFailed:
+class ProbeFailed(msgspec.Struct, frozen=True):
     """A probe could not be sent."""
 
     peer: NodeId
     probe: Probe
 
 
-@dataclass(frozen=True, slots=True)
-class RoomHeard:
+class RoomHeard(msgspec.Struct, frozen=True):
     """A peer that had no room for a request of this node has some now."""
 
     peer: NodeId
     models: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PeersLost:
+class PeersLost(msgspec.Struct, frozen=True):
     """These cannot be asked any more: without a link, suspected, dead or leaving."""
 
     peers: tuple[NodeId, ...]

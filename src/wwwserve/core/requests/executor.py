@@ -5,8 +5,9 @@ another node waits here; what cannot run at once goes back to its origin, which 
 """
 
 from collections import Counter
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from wwwserve.core.effects import AcceptOffer, DeclineOffer, Report, SendMessage, StopSession
 from wwwserve.core.events import OfferReceived, StreamEnded, StreamFailed

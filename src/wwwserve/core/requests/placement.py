@@ -5,8 +5,9 @@ candidates are asked, more as they decline; then the least expected finish is ta
 included. A request that finds nothing waits, unless nothing could ever come of it.
 """
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
 from wwwserve.core.facts import Alternative, StartReason

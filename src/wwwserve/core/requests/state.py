@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from wwwserve.core.paying import PayeeTerms
 from wwwserve.core.placing import Objective
 from wwwserve.core.sessions import Route, ServedModel, SessionId
@@ -34,8 +36,7 @@ class Phase(Enum):
     RUNNING = "running"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A node's answer to a probe."""
 
     quote: Quote

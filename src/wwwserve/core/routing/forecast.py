@@ -8,8 +8,9 @@ waits is admitted in order once there is room. Requests that may still come are 
 from bisect import insort
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 GROWTH_SHARE = 0.5
 """Part of an answer that must have room at its start: while it grows, others end."""
@@ -33,8 +34,7 @@ class Pace(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """What an engine holds at once."""
 
     slots: int
@@ -42,8 +42,7 @@ class Room:
     """Tokens of context, for all sequences together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """One request as an engine has it: what it holds, what is to come, and by when it is wanted."""
 
     context_tokens: float
@@ -54,8 +53,7 @@ class Load:
     """Of a context that is not begun: what the engine need not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prospect:
+class Prospect(msgspec.Struct, frozen=True):
     """What would become of one more request."""
 
     start_us: float

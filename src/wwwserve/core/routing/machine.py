@@ -1,8 +1,9 @@
 """Which node should run a request: who could, who is drawn, and whose offer is best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.placing import (

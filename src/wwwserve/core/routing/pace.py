@@ -12,7 +12,8 @@ apart: a usual engine, made as slow as this one, fills in what they leave open.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 OVERHEAD_COLD_US = 10_000
 """Before any run: an iteration of an engine with nothing to read, 100 tokens a second. A stranger
@@ -51,8 +52,7 @@ Features = tuple[float, float, float, float]
 """Of a span: its iterations, those times sequences, those times context, and prompt tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedPace:
+class LearnedPace(msgspec.Struct, frozen=True):
     """One engine's pace, in microseconds; a `Pace` for forecasts."""
 
     base_us: float

@@ -9,6 +9,8 @@ engine says it saved; of one that never says so, nothing is claimed.
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+import msgspec
+
 from wwwserve.core.placing import RunMeasured
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
@@ -32,8 +34,7 @@ _SHARE_MAX_PERMILLE = 1_500
 _PERMILLE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     """One prefix in an engine's cache."""
 
     tokens: int

@@ -6,8 +6,9 @@ however many probes come, none pushes out what an own user may ask about.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from wwwserve.core.deciding import RequestDecided
 from wwwserve.core.facts import (
@@ -35,10 +36,10 @@ _SHOWN_MAX: Final = 5
 OwnFact = RequestReceived | RequestQueued | AttemptStarted | AttemptFailed | RequestFinished
 WorkFact = WorkStarted | WorkDeclined | WorkFinished
 StepFact = OwnFact | WorkFact
+_ENDS = (RequestFinished, WorkFinished)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """Something that happened to a request."""
 
     after_us: int
@@ -46,8 +47,7 @@ class Step:
     fact: StepFact
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyAnswer:
+class PolicyAnswer(msgspec.Struct, frozen=True):
     """What the policy said about a request."""
 
     after_us: int
@@ -55,23 +55,22 @@ class PolicyAnswer:
     decided: RequestDecided
 
 
-@dataclass(slots=True)
-class Story:
+class Story(msgspec.Struct):
     """All that is remembered of one request."""
 
     request: RequestId
     asker: NodeId | None
     """The node that asked; None = an own user's."""
     began_us: int
-    answers: list[PolicyAnswer] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    answers: list[PolicyAnswer] = []
+    steps: list[Step] = []
     left_out: int = 0
     """Answers and steps for which there was no room."""
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come of it."""
-        return bool(self.steps) and isinstance(self.steps[-1].fact, RequestFinished | WorkFinished)
+        return bool(self.steps) and isinstance(self.steps[-1].fact, _ENDS)
 
     def add_answer(self, decided: RequestDecided, now_us: int) -> None:
         """The policy has answered."""
@@ -82,8 +81,7 @@ class Story:
 
     def add_step(self, fact: StepFact, now_us: int) -> None:
         """Something has happened; its end always has room."""
-        is_end = isinstance(fact, RequestFinished | WorkFinished)
-        if len(self.steps) >= STEPS_MAX and not is_end:
+        if len(self.steps) >= STEPS_MAX and not isinstance(fact, _ENDS):
             self.left_out += 1
         else:
             self.steps.append(Step(now_us - self.began_us, fact))

@@ -8,6 +8,8 @@ enumerations in lower case. A fact's `event` is the name of its type.
 from dataclasses import fields, is_dataclass
 from enum import Enum, IntEnum
 
+import msgspec
+
 from wwwserve.core.facts import Fact
 from wwwserve.core.sessions import SessionId
 from wwwserve.core.snapshot import LedgerStatus, MemberView, ModelView, Snapshot
@@ -65,18 +67,18 @@ def make_member(member: MemberView) -> Json:
 
 def make_model(model: ModelView) -> Json:
     """One model that can be asked for."""
-    return {each.name: _make_value(getattr(model, each.name)) for each in fields(model)}
+    return _make_members(model)
 
 
 def make_fact(fact: Fact) -> Json:
     """One fact, its type under `event`."""
     shown: Json = {"event": type(fact).__name__}
-    return shown | {each.name: _make_value(getattr(fact, each.name)) for each in fields(fact)}
+    return shown | _make_members(fact)
 
 
 def _make_ledger(ledger: LedgerStatus) -> Json:
     """Where the ledger stands; ids of ledger and blocks are hexadecimal, amounts micro-credits."""
-    shown: Json = {each.name: _make_value(getattr(ledger, each.name)) for each in fields(ledger)}
+    shown = _make_members(ledger)
     shown["network_id"] = ledger.network_id.hex()
     shown["head"] = ledger.head.hex()
     shown["fork"] = None if ledger.fork is None else [block.hex() for block in ledger.fork]
@@ -118,7 +120,16 @@ def _make_value(value: object) -> object:
             return value.value
         case tuple():
             return [_make_value(entry) for entry in value]
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            return {each.name: _make_value(getattr(value, each.name)) for each in fields(value)}
+        case _ if isinstance(value, msgspec.Struct) or is_dataclass(value):
+            return _make_members(value)
         case _:
             return value
+
+
+def _make_members(value: object) -> Json:
+    names = (
+        value.__struct_fields__
+        if isinstance(value, msgspec.Struct)
+        else tuple(each.name for each in fields(value))  # type: ignore[arg-type]
+    )
+    return {name: _make_value(getattr(value, name)) for name in names}

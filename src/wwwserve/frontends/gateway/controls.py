@@ -17,7 +17,6 @@ header wins over a member of the same name. None of them ever reaches an engine.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -66,8 +65,7 @@ _NAMES = (
 _VALUES = msgspec.json.Decoder(str | bool | int | list[str] | None)
 
 
-@dataclass(frozen=True, slots=True)
-class Controls:
+class Controls(msgspec.Struct, frozen=True):
     """A user's wishes for one request."""
 
     route: Route = Route.AUTO

@@ -1,7 +1,8 @@
 """What the user of one request hopes for: by what it says itself, by its key, or by the node."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from wwwserve.core.placing import Objective
 from wwwserve.frontends.gateway.controls import OBJECTIVE_CONTROL, Controls

@@ -80,6 +80,8 @@ _STEPS = (
     SpendingCounted,
 )
 """Told at debug only."""
+_ENDS = (RequestFinished, WorkFinished)
+"""Told at info, but for trouble."""
 
 Value = str | int | None
 
@@ -117,7 +119,7 @@ class FactLog:
 
     def on_fact(self, fact: Fact) -> None:
         """Write a fact's line, if it has one at this level."""
-        if isinstance(fact, _STEPS) and not self.log.is_enabled_for(logging.DEBUG):
+        if not self.log.is_enabled_for(_get_level_max(fact)):
             return
         line = describe(fact, self.own)
         left_out = self._ration(line.event) if line.is_rationed else 0
@@ -140,6 +142,15 @@ class FactLog:
         ration.written += 1
         left_out, ration.left_out = ration.left_out, 0
         return left_out
+
+
+def _get_level_max(fact: Fact) -> int:
+    """The highest level its line may have: what is not written then need not be put in words."""
+    if isinstance(fact, _STEPS):
+        return logging.DEBUG
+    if isinstance(fact, _ENDS) and fact.error not in _TROUBLE:
+        return logging.INFO
+    return logging.CRITICAL
 
 
 def describe(fact: Fact, own: NodeId) -> Line:

@@ -3,9 +3,10 @@
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from wwwserve.core.facts import ForkProved, LedgerBegun, TokenCountsDiffer
 from wwwserve.core.ledger_facts import (
@@ -45,7 +46,7 @@ def describe_ledger(
             if entry.type is NodeId
             else _show(getattr(fact, entry.name))
         )
-        for entry in fields(fact)
+        for entry in msgspec.structs.fields(fact)
     }
     return _find_level(fact), words, shown
 

@@ -77,7 +77,7 @@ class Replies:
         self._replies.add(request_id, reply)
         return reply
 
-    def on_fact(self, fact: Fact) -> None:
+    def on_attempt(self, fact: Fact) -> None:
         """A start is reported before it is asked for: its reply can tell why it runs there."""
         if isinstance(fact, AttemptStarted) and (reply := self._replies.get(fact.request)):
             reply.info.reason = fact.reason

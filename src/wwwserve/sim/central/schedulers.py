@@ -18,8 +18,10 @@ the length that is expected.
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+
+from msgspec.structs import replace
 
 from wwwserve.core.routing import Forecast, Load, Prospect
 from wwwserve.enginemodel import Demand, EngineProfile

@@ -3,8 +3,6 @@
 Real payments on both sides, real feed blocks and the real ledger.
 """
 
-from dataclasses import replace as replace_fields
-
 from msgspec.structs import replace
 
 from tests.property.ledger_world import Anyone, name
@@ -124,7 +122,7 @@ def test_a_users_limit_is_the_most_all_holds_of_a_request_lock() -> None:
     town = Town()
     stream = start(town, SEATED)
     run = town.nodes[SEATED].payments._payer._runs[stream.run]  # noqa: SLF001
-    run.order = replace_fields(run.order, cost_max=2 * run.plan.locked)
+    run.order = replace(run.order, cost_max=2 * run.plan.locked)
     town.tell(SEATED, HoldRunsOut(stream.run, 500))
     assert not any(frame for frame in stream.frames if not hasattr(frame, "preimage"))
 

@@ -4,9 +4,8 @@ The rules are pure functions, so each test is a table of cases and answers; the 
 is shown to draw once per request.
 """
 
-from dataclasses import astuple
-
 import pytest
+from msgspec.structs import astuple
 
 from tests.unit.core.desk import node, summary
 from wwwserve.core.deciding import Case, Counts, Question
@@ -32,7 +31,7 @@ LIMITLESS = PolicySettings(completion_tokens_max=500)
 def offered(load: LoadView = IDLE, **fields: object) -> Case:
     """Another node's request for the small model; fields of the case go before its summary's."""
     known = {"draw": 500, "asker": node(1), "offer": OFFER}
-    of_case = {name: fields.pop(name) for name in list(fields) if name in Case.__slots__}
+    of_case = {name: fields.pop(name) for name in list(fields) if name in Case.__struct_fields__}
     asked = summary(1, **fields)
     return Case(Question.OFFER, asked, NOW, load, **(known | of_case))  # type: ignore[arg-type]
 

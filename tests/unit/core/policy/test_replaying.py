@@ -3,7 +3,7 @@
 The day is written by hand, a few requests long, so that every number can be checked by reading.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tests.unit.core.desk import node, summary
 from wwwserve.core.deciding import (

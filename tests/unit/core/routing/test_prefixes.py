@@ -4,10 +4,9 @@ Routing is told of runs and asked as `core.requests` asks it; prefixes are small
 of the lengths that travel. Hypothesis drives the table of one engine for its bounds.
 """
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as some
+from msgspec.structs import replace
 from msgspec.structs import replace as with_fields
 
 from tests.unit.core.desk import MODEL, member, node, summary

@@ -4,7 +4,8 @@ Each part of routing is asked directly; members are small integers.
 """
 
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tests.unit.core.desk import MODEL, member, node, summary
 from wwwserve.core.entropy import Entropy

@@ -4,9 +4,9 @@ Facts go in as a node tells them, with a clock set by hand; what an operator wou
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from wwwserve.core.deciding import Case, Question, RequestDecided
 from wwwserve.core.facts import (
