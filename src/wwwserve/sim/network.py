@@ -21,6 +21,7 @@ from wwwserve.core.effects import CloseLink
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import DialFailed, EnvelopeReceived, LinkClosed, LinkOpened, SendFailed
 from wwwserve.sim.hosts import Host
+from wwwserve.sim.opened import OpenedRecords
 from wwwserve.sim.plans import NetworkPlan
 from wwwserve.sim.world import Action, World
 from wwwserve.values.ids import NodeId
@@ -32,7 +33,7 @@ from wwwserve.values.limits import (
     LINKS_MAX,
 )
 from wwwserve.values.moments import SECOND
-from wwwserve.wire import Envelope, Message, Verifier, encode_message, open_message
+from wwwserve.wire import Envelope, Message, Verifier, encode_message, open_message_with
 
 HANDSHAKE_CROSSINGS = 4
 """One-way trips until the dialling end has its link: TCP, then TLS 1.3."""
@@ -120,8 +121,7 @@ class Network:
         self.open_envelope: Callable[[Host, Envelope], None] = _tell_envelope
         """Takes each control message that arrives, decoded, to the peer."""
         self._world = world
-        self._verifier = verifier
-        self._network_id = network_id
+        self._records = OpenedRecords(verifier, network_id)
         self._entropy = world.entropy.split("network")
         self._hosts: dict[NodeId, Host] = {}
         self._addresses: dict[str, Host] = {}
@@ -196,9 +196,7 @@ class Network:
         return body_bytes * SECOND // self.plan.bytes_per_s
 
     def _deliver(self, receiver: Host, sender: NodeId, data: bytes) -> None:
-        envelope = open_message(
-            data, sender=sender, verifier=self._verifier, network_id=self._network_id
-        )
+        envelope = open_message_with(self._records.open, data, sender=sender)
         self.open_envelope(receiver, envelope)
 
     def _draw_delay_us(self, path: Path) -> int:

@@ -24,7 +24,13 @@ from wwwserve.wire.membership import (
     Standing,
     Suspect,
 )
-from wwwserve.wire.messages import Envelope, Message, encode_message, open_message
+from wwwserve.wire.messages import (
+    Envelope,
+    Message,
+    encode_message,
+    open_message,
+    open_message_with,
+)
 from wwwserve.wire.records import (
     RECORD_FORMAT,
     ModelOffer,
@@ -128,6 +134,7 @@ __all__ = [
     "encode_message",
     "get_model_ids",
     "open_message",
+    "open_message_with",
     "open_record",
     "parse_ticket",
     "seal_record",

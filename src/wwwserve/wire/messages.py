@@ -4,6 +4,7 @@ Seen is not believed: bytes become a message only here, where they are decoded, 
 record inside is checked against its signature. The core never sees raw bytes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -65,12 +66,21 @@ def encode_message(message: Message) -> bytes:
 
 def open_message(data: bytes, *, sender: NodeId, verifier: Verifier, network_id: bytes) -> Envelope:
     """Decode one control message from a proved sender; raises `Refusal` if it is not one."""
+    return open_message_with(
+        lambda sealed: open_record(sealed, verifier, network_id), data, sender=sender
+    )
+
+
+def open_message_with(
+    open_sealed: Callable[[SealedRecord], OpenedRecord], data: bytes, *, sender: NodeId
+) -> Envelope:
+    """As `open_message`, for who opens records in a way of its own, which raises `Refusal` too."""
     message = decode(data, _MESSAGE_DECODER, bytes_max=MESSAGE_BYTES_MAX)
     opened: list[OpenedRecord] = []
     refused = 0
     for sealed in _get_records(message):
         try:
-            opened.append(open_record(sealed, verifier, network_id))
+            opened.append(open_sealed(sealed))
         except Refusal as refusal:
             # One bad record does not condemn the rest, and a newer software's format is not bad.
             refused += refusal.severity is Severity.REJECT

@@ -2,14 +2,17 @@
 
 import heapq
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 from wwwserve.values.moments import NEVER, Moment
 
 
-class Task(Enum):
-    """Something to do later. Tasks about one node or meeting name it as their subject."""
+class Task(StrEnum):
+    """Something to do later. Tasks about one node or meeting name it as their subject.
+
+    Strings, for they are looked up by name with each event, and a plain member hashes slowly.
+    """
 
     PROBE = "probe"
     """Judge the last probe and begin the next."""

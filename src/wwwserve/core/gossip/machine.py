@@ -268,6 +268,8 @@ class Gossip:
         if isinstance(envelope.message, PushPull):
             self._exchange.on_records(envelope.records)
         for opened in envelope.records:
+            if opened.node != sender and self._table.is_old(opened):
+                continue  # Most records come more than once.
             with self._refusing(sender):
                 self._on_record(opened, sender)
         with self._refusing(sender):

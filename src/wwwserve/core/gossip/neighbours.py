@@ -56,6 +56,8 @@ LINKS_CROWDED: Final = 48
 LINK_KEPT_PERIODS: Final = 2
 """Push/pull periods for which a link that we dialled is kept, though no longer of our choice."""
 _RANK_BYTES = 8
+_AFTER_ALL = 1 << (8 * _RANK_BYTES)
+"""Every rank is below this."""
 
 
 class Neighbours:
@@ -161,9 +163,13 @@ class Neighbours:
     # -- by lot ----------------------------------------------------------------------------------
 
     def _draw_lots(self, live: Sequence[NodeId]) -> None:
-        possible = {node: None for node in (*self._chosen, *live) if self._is_possible(node)}
         if live:
             self._count = compute_chosen_count(self._count_dialable(live), len(live))
+        chosen = [node for node in self._chosen if self._is_possible(node)]
+        # Those chosen are in the order of their ranks: who comes after enough of them has no part.
+        bound = _AFTER_ALL if len(chosen) < self._count else self._get_rank(chosen[self._count - 1])
+        better = [node for node in live if self._get_rank(node) < bound and self._is_possible(node)]
+        possible = dict.fromkeys((*chosen, *better))
         self._chosen = dict.fromkeys(nsmallest(self._count, possible, key=self._get_rank))
         if len(self._ranks) > 2 * len(self._state.members) + MEMBERS_LOOKED_AT:
             self._ranks.clear()
@@ -193,7 +199,7 @@ class Neighbours:
             self._count_models(node, linked)
         self._executors = {node: None for node in self._executors if self._is_there(node)}
         for node in live:
-            if not self._is_missing(node) or not self._is_needed(node, linked, EXECUTORS_PER_MODEL):
+            if not self._is_needed(node, linked, EXECUTORS_PER_MODEL) or not self._is_missing(node):
                 continue
             if len(self._executors) == EXECUTORS_CHOSEN_MAX and not self._free_place(linked):
                 return
@@ -225,9 +231,12 @@ class Neighbours:
         )
 
     def _is_needed(self, node: NodeId, linked: dict[str, int], count_min: int) -> bool:
-        """Whether it serves a model that fewer linked members serve than this."""
-        models = _list_models(self._state.members.get(node))
-        return any(linked.get(model, 0) < count_min for model in models)
+        """Whether a live member serves a model that fewer linked members serve than this."""
+        # A loop, for it is asked of each member that is looked at.
+        for offer in self._state.members[node].opened.record.models:
+            if linked.get(offer.model, 0) < count_min:
+                return True
+        return False
 
 
 def compute_chosen_count(dialable: int, live: int) -> int:

@@ -69,6 +69,11 @@ class Table:
             self._views = tuple(self._view(node, members[node]) for node in self._order)
         return self._views
 
+    def is_old(self, opened: OpenedRecord) -> bool:
+        """Whether a member's record as new as this one, or newer, is held already."""
+        member = self._state.members.get(opened.node)
+        return member is not None and opened.record.version <= member.opened.record.version
+
     @property
     def has_room(self) -> bool:
         """Whether a stranger could be taken in."""

@@ -35,6 +35,8 @@ class Catalogue:
         """Of all members, dead or alive."""
         self._open_offers: dict[ModelId, Offers] = {}
         """Of those that can be offered a request now: few, however many members there are."""
+        self._views: tuple[ModelView, ...] | None = None
+        """Of all models; None after a change until somebody looks."""
 
     # -- what changes it -------------------------------------------------------------------------
 
@@ -44,6 +46,7 @@ class Catalogue:
 
     def set_own(self, models: tuple[ServedModel, ...]) -> None:
         """These models are served here from now on."""
+        self._views = None
         united = unite_offers(models)
         self._own = {ModelId(served.offer.model): served.offer for served in united}
         self._engines = {
@@ -59,6 +62,8 @@ class Catalogue:
         self._members[member.node] = member
         # Most news of a member leaves its models as they were: then nothing moves in the indexes.
         is_same = known is not None and known.record.models == member.record.models
+        if known is None or not is_same or known.status is not member.status:
+            self._views = None
         was_routable = known is not None and is_routable(known)
         if known is not None and not is_same:
             _remove(self._offers, known)
@@ -72,9 +77,10 @@ class Catalogue:
     def _forget_one(self) -> bool:
         """Make room by forgetting the longest known member that is gone."""
         for node, member in self._members.items():
-            if member.status in {MemberStatus.DEAD, MemberStatus.LEFT}:
+            if member.status in (MemberStatus.DEAD, MemberStatus.LEFT):
                 _remove(self._offers, member)
                 del self._members[node]
+                self._views = None
                 return True
         return False
 
@@ -98,6 +104,11 @@ class Catalogue:
 
     def get_models(self) -> tuple[ModelView, ...]:
         """Every model that can be asked for now: own ones first, then by name."""
+        if self._views is None:
+            self._views = self._create_views()
+        return self._views
+
+    def _create_views(self) -> tuple[ModelView, ...]:
         names = [*self._own, *sorted(model for model in self._offers if model not in self._own)]
         views = (self._view(model) for model in names)
         return tuple(view for view in views if view.nodes > 0)
@@ -185,7 +196,7 @@ def is_routable(member: MemberView) -> bool:
 
 def is_hopeful(member: MemberView) -> bool:
     """Whether a member is or may become routable: a suspect has yet to refute it."""
-    is_up = member.status in {MemberStatus.ALIVE, MemberStatus.SUSPECT}
+    is_up = member.status in (MemberStatus.ALIVE, MemberStatus.SUSPECT)
     return is_up and not member.record.is_draining
 
 
