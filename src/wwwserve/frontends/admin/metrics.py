@@ -134,7 +134,7 @@ class NodeMetrics:
             case RequestQueued():
                 self._requests.queued.inc()
             case AttemptStarted():
-                self._requests.attempts.labels(self._get_route(fact.executor)).inc()
+                self._requests.get_attempts(self._get_route(fact.executor)).inc()
             case AttemptFailed():
                 route = self._get_route(fact.executor)
                 self._requests.failed.labels(fact.kind.name.lower(), route).inc()
@@ -160,16 +160,16 @@ class NodeMetrics:
     def _on_work(self, fact: WorkStarted | WorkDeclined | WorkFinished) -> None:
         match fact:
             case WorkStarted():
-                self._works.started.labels(self._bound_model(fact.model)).inc()
+                self._works.get(self._bound_model(fact.model)).started.inc()
             case WorkDeclined():
                 asked = "probe" if fact.is_probe else "offer"
                 self._works.declined.labels(fact.reason.name.lower(), asked).inc()
             case WorkFinished():
-                model = self._bound_model(fact.model)
+                numbers = self._works.get(self._bound_model(fact.model))
                 # Errors are told in words, some of them another node's: no label.
                 self._works.finished.labels("failed" if fact.error else ANSWERED).inc()
-                self._works.prompt_tokens.labels(model).inc(fact.prompt_tokens)
-                self._works.completion_tokens.labels(model).inc(fact.completion_tokens)
+                numbers.prompt_tokens.inc(fact.prompt_tokens)
+                numbers.completion_tokens.inc(fact.completion_tokens)
             case _:
                 assert_never(fact)
 
@@ -217,6 +217,7 @@ class _RequestNumbers:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._ends: dict[tuple[Endpoint, str, str, str], _EndNumbers] = {}
+        self._attempts: dict[str, Counter] = {}
 
         def count(name: str, what: str, *labels: str) -> Counter:
             return Counter(f"wwwserve_{name}", what, labels, registry=registry)
@@ -261,6 +262,13 @@ class _RequestNumbers:
             *_ATTRIBUTES,
         )
 
+    def get_attempts(self, route: str) -> Counter:
+        """Where runs begun there are counted."""
+        found = self._attempts.get(route)
+        if found is None:
+            found = self._attempts[route] = self.attempts.labels(route)
+        return found
+
     def get_end(self, endpoint: Endpoint, model: str, route: str, error: str) -> _EndNumbers:
         """Where requests that ended like this are counted; `error` is empty for answered ones."""
         key = (endpoint, model, route, error)
@@ -286,10 +294,21 @@ class _RequestNumbers:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _ModelNumbers:
+    """What counts works on one model; kept as `_EndNumbers` are."""
+
+    started: Counter
+    prompt_tokens: Counter
+    completion_tokens: Counter
+
+
 class _WorkNumbers:
     """Counts of what was done for other nodes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._models: dict[str, _ModelNumbers] = {}
+
         def count(name: str, what: str, *labels: str) -> Counter:
             return Counter(f"wwwserve_{name}", what, labels, registry=registry)
 
@@ -304,3 +323,14 @@ class _WorkNumbers:
         self.completion_tokens = count(
             "work_completion_tokens", "Tokens generated for other nodes.", "model"
         )
+
+    def get(self, model: str) -> _ModelNumbers:
+        """Where works on a model are counted."""
+        found = self._models.get(model)
+        if found is None:
+            found = self._models[model] = _ModelNumbers(
+                self.started.labels(model),
+                self.prompt_tokens.labels(model),
+                self.completion_tokens.labels(model),
+            )
+        return found

@@ -62,6 +62,9 @@ _NAMES = (
     _PRICE,
 )
 
+_ROUTES = {route.value: route for route in Route}
+_YES_OR_NO = {"true": True, "false": False}
+_IN_OR_OUT = {"in": True, "out": False}
 _VALUES = msgspec.json.Decoder(str | bool | int | list[str] | None)
 
 
@@ -106,13 +109,11 @@ def read_controls(
         return _NO_WISHES_IN_PRIVATE if is_private_unsaid else _NO_WISHES
     for name in texts:
         _validate_name(name)
-    yes_or_no = {"true": True, "false": False}
-    is_private = _read_choice(texts, _PRIVATE, yes_or_no, default=is_private_unsaid)
-    audited = _read_choice(texts, _AUDIT, {"in": True, "out": False}, default=False)
+    is_private = _read_choice(texts, _PRIVATE, _YES_OR_NO, default=is_private_unsaid)
+    audited = _read_choice(texts, _AUDIT, _IN_OR_OUT, default=False)
     if is_private and audited:
         raise refuse_field(_AUDIT, "a private request is never audited", "leave one of them out")
-    routes = {route.value: route for route in Route}
-    route = _read_choice(texts, _ROUTE, routes, default=Route.AUTO)
+    route = _read_choice(texts, _ROUTE, _ROUTES, default=Route.AUTO)
     executors = _read_executors(texts.get(_EXECUTORS, ""))
     if is_private and route is Route.NETWORK and not executors:
         message = "a private request goes to no node that is not named"

@@ -44,7 +44,7 @@ from wwwserve.core.facts import (
     WorkFinished,
     WorkStarted,
 )
-from wwwserve.node.logs.ledger_facts import BOOK_FACTS, describe_ledger
+from wwwserve.node.logs.ledger_facts import BOOK_FACTS, describe_ledger, find_book_level
 from wwwserve.ports.clock import Clock
 from wwwserve.values.ids import NodeId, RequestId, node_prefix, request_text
 from wwwserve.values.moments import MILLISECOND, SECOND
@@ -146,6 +146,8 @@ class FactLog:
 
 def _get_level_max(fact: Fact) -> int:
     """The highest level its line may have: what is not written then need not be put in words."""
+    if isinstance(fact, BOOK_FACTS):
+        return find_book_level(fact)
     if isinstance(fact, _STEPS):
         return logging.DEBUG
     if isinstance(fact, _ENDS) and fact.error not in _TROUBLE:
