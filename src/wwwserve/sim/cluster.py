@@ -292,8 +292,9 @@ class Cluster:
 
     def _watch_event(self, host: Host, event: Event) -> None:
         self.checkers.on_event(host, event)
-        self.ledger_checker.on_event(host, event)
-        self.money_checker.on_event(host, event)
+        if self.ledger is not None:
+            self.ledger_checker.on_event(host, event)
+            self.money_checker.on_event(host, event)
         self.traffic.on_event(host, event)
 
     def _inspect(self) -> None:
@@ -307,8 +308,9 @@ class Cluster:
 
     def _carry_out(self, host: Host, effect: Effect) -> None:
         self.checkers.on_effect(host, effect)
-        self.ledger_checker.on_effect(host, effect)
-        self.money_checker.on_effect(host, effect)
+        if self.ledger is not None:
+            self.ledger_checker.on_effect(host, effect)
+            self.money_checker.on_effect(host, effect)
         match effect:
             case SendMessage() | Dial() | CloseLink():
                 self._carry_out_link(host, effect)

@@ -26,6 +26,9 @@ FORECAST_LIFE_US = 1 * SECOND
 LARGE_RUNS = 64
 """Runs from which one that ends matters little to the others: until a forecast of so many is made
 anew anyway, it counts on."""
+PREDICTED_MAX = 256
+"""Answers whose lengths are predicted anew for one forecast, so that no call is long; of more runs
+each has its turn in one of the next."""
 _FIRST_ITERATIONS = 1.5
 """A prompt waits for half an iteration on average, and its last piece is read in a whole one."""
 _FIRST_WEIGHT = 1 / 16
@@ -46,6 +49,8 @@ class BatchRun:
     made_tokens: int = 0
     marked_at: Moment | None = None
     """When its tokens were counted last."""
+    expected_tokens: float = 0.0
+    """What its answer was expected to come to when that was predicted last."""
 
     @property
     def context_tokens(self) -> int:
@@ -111,6 +116,8 @@ class Batch:
         """What the runs that have one are, and hold."""
         self._known: _Known | None = None
         """None: something happened that was not foreseen."""
+        self._turn = 0
+        """Which runs' answers are predicted anew next."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -122,9 +129,10 @@ class Batch:
         own_tokens = max(begun.summary.prompt_tokens - saved_tokens, 0)
         self._unread_tokens += own_tokens
         run = BatchRun(begun, now, own_tokens, self._unread_tokens)
+        run.expected_tokens = self._predict_tokens(run)
         self._runs[begun.session] = run
         if self._known is not None and self._known.move(now, is_large=self._is_large):
-            self._known.forecast.admit(self._describe(run))
+            self._known.forecast.admit(_describe(run))
         else:
             self._known = None
 
@@ -190,7 +198,8 @@ class Batch:
         known = self._known
         is_kept = known is not None and known.is_for(model, len(foreign))
         if known is None or not is_kept or not known.move(now, is_large=self._is_large):
-            loads = [self._describe(run) for run in self._runs.values()]
+            self._predict_some()
+            loads = [_describe(run) for run in self._runs.values()]
             pace = self._get_learner(model, room.slots).get()
             forecast = Forecast(pace, room, now, [*loads, *foreign])
             known = self._known = _Known(model, len(foreign), now, forecast)
@@ -226,12 +235,20 @@ class Batch:
     def _open_window(self, now: Moment) -> _Window:
         return _Window(now, self._sequences, self._context_tokens)
 
-    def _describe(self, run: BatchRun) -> Load:
-        expected = self._predict_tokens(run)
-        return Load(
-            context_tokens=run.context_tokens,
-            remaining_tokens=max(expected - run.made_tokens, 1.0),
-            is_begun=run.first_at is not None,
-            due_us=run.begun.due_at,
-            cached_tokens=run.begun.summary.prompt_tokens - run.own_tokens,
-        )
+    def _predict_some(self) -> None:
+        """Predict the answers of all runs, or of those whose turn it is."""
+        turns = -(-len(self._runs) // PREDICTED_MAX)
+        self._turn += 1
+        for place, run in enumerate(self._runs.values()):
+            if turns <= 1 or (place + self._turn) % turns == 0:
+                run.expected_tokens = self._predict_tokens(run)
+
+
+def _describe(run: BatchRun) -> Load:
+    return Load(
+        context_tokens=run.context_tokens,
+        remaining_tokens=max(run.expected_tokens - run.made_tokens, 1.0),
+        is_begun=run.first_at is not None,
+        due_us=run.begun.due_at,
+        cached_tokens=run.begun.summary.prompt_tokens - run.own_tokens,
+    )

@@ -75,18 +75,26 @@ class Forecast:
         """Iterations since it was made."""
         self._origin = 0.0
         """Of them, those until now: the others have yet to come."""
-        begun = [load for load in loads if load.is_begun]
-        self._ends = sorted(
-            (load.remaining_tokens, load.context_tokens, load.due_us) for load in begun
-        )
+        self._ends: list[tuple[float, float, float]] = []
         """Of who runs: the step of its last token, its context at step 0, and when it is due."""
-        self._contexts = sum(load.context_tokens for load in begun)
+        self._contexts = 0.0
         """The sum of those contexts."""
-        self._is_timed = any(load.due_us < FOR_EVER for load in begun)
+        self._is_timed = False
         """Whether anybody in it is due at all."""
+        # Where all have room nobody waits for anybody: then one sorting does for all.
+        is_roomy = room.kv_tokens == FOR_EVER and len(loads) <= room.slots
+        waiting: list[Load] = []
         for load in loads:
-            if not load.is_begun:
-                self.admit(load)
+            if load.is_begun or is_roomy:
+                self._ends.append((load.remaining_tokens, load.context_tokens, load.due_us))
+                self._contexts += load.context_tokens
+                self._is_timed |= load.due_us < FOR_EVER
+                self._time_us += 0.0 if load.is_begun else self._compute_prefill_us(load)
+            else:
+                waiting.append(load)
+        self._ends.sort()
+        for load in waiting:
+            self.admit(load)
 
     def move(self, now_us: int) -> bool:
         """Go on to a later instant; False if somebody waits or ends by then: then look anew."""
@@ -186,13 +194,13 @@ class Forecast:
         if not self._is_timed:
             return 0
         prefill_us, slower_us = self._compute_drag_us(load)
-        count = len(self._ends)
+        begin, remaining, count = self._steps, load.remaining_tokens, len(self._ends)
         time_us, steps, contexts, harmed = self._time_us, self._steps, self._contexts, 0
         for gone, (end, context, due_us) in enumerate(self._ends):
             time_us += self._compute_span_us(count - gone, contexts, steps, end)
-            shared = min(load.remaining_tokens, end - self._steps)
-            is_late = time_us + prefill_us + slower_us * shared > due_us
-            harmed += time_us <= due_us and is_late
+            if time_us <= due_us < FOR_EVER:
+                shared = min(remaining, end - begin)
+                harmed += time_us + prefill_us + slower_us * shared > due_us
             steps, contexts = end, contexts - context
         return harmed
 
