@@ -29,6 +29,7 @@ from wwwserve.core.effects import (
     DeclineOffer,
     Effect,
     EndRequest,
+    RecallSession,
     Report,
     SendMessage,
     StartLocal,
@@ -43,6 +44,8 @@ from wwwserve.core.events import (
     EngineRead,
     FirstOutput,
     OfferCancelled,
+    RecallAnswered,
+    StreamOpened,
     SubmitRequest,
 )
 from wwwserve.core.facts import Alternative, Fact, MemberStatus
@@ -120,11 +123,12 @@ class Conversation:
         self._desk.wait(parse_span(words[0]))
 
     def _quote(self, words: Words, options: Options) -> None:
-        """`quote PEER for=REQUEST` with `finish=SPAN`, or a reason to decline and `retry=SPAN`."""
+        """`quote PEER for=REQUEST first=SPAN finish=SPAN`, or a reason and `retry=SPAN`."""
         peer = int(words[0])
         self._desk.quote(
             self._probes[peer, int(options["for"])],
             peer,
+            first_token_us=parse_span(options.get("first", "0ms")),
             finish_us=parse_span(options.get("finish", "0ms")),
             decline=DeclineReason[words[1].upper()] if len(words) > 1 else None,
             retry_after_us=parse_span(options.get("retry", "0ms")),
@@ -156,7 +160,11 @@ def make_event(verb: str, words: Words, options: Options) -> RequestsEvent:
                 **{key: int(value) for key, value in options.items() if key != "on"},
             ),
         ),
+        "open": lambda: StreamOpened(parse_session(words[0])),
         "first": lambda: FirstOutput(parse_session(words[0])),
+        "recalled": lambda: RecallAnswered(
+            parse_session(words[0]), is_stopped="begun" not in words
+        ),
         "end": lambda: ended(parse_session(words[0])),
         "fail": lambda: failed(
             parse_session(words[0]),
@@ -228,6 +236,8 @@ def tell(effect: Effect) -> str:
             return f"start {session} at {peer[0]} for {request[-1]}, attempt {sent.attempt}"
         case StopSession(session):
             return f"stop {session}"
+        case RecallSession(session):
+            return f"recall {session}"
         case EndRequest(request, error):
             return f"end {request[-1]}: {error.code.value if error else 'answered'}"
         case _:

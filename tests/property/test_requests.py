@@ -31,6 +31,7 @@ from wwwserve.core.effects import (
     DeclineOffer,
     Effect,
     EndRequest,
+    RecallSession,
     Report,
     SendMessage,
     StartLocal,
@@ -46,6 +47,7 @@ from wwwserve.core.events import (
     EngineRead,
     FirstOutput,
     OfferCancelled,
+    RecallAnswered,
     SetModels,
     StreamOpened,
     StreamProgressed,
@@ -101,6 +103,7 @@ class Requests(RuleBasedStateMachine):
         self.has_model = True
         self.is_used_by_others = False
         self.queued: dict[RequestId, bool] = {}
+        self.recalled: list[SessionId] = []
         self.failed_here: list[RequestId] = []
 
     # -- what happens ----------------------------------------------------------------------------
@@ -168,6 +171,19 @@ class Requests(RuleBasedStateMachine):
         session = self.choose(which)
         self.forget(session)
         self.tell(ended(session))
+
+    @rule(which=WHICH, is_stopped=st.booleans())
+    def answer_recall(self, which: int, *, is_stopped: bool) -> None:
+        if not self.recalled:
+            return
+        session = self.recalled.pop(which % len(self.recalled))
+        if is_stopped:
+            self.forget(session)
+        self.tell(RecallAnswered(session, is_stopped=is_stopped))
+
+    @rule(which=WHICH)
+    def open_stream(self, which: int) -> None:
+        self.tell(StreamOpened(self.choose(which)))
 
     @rule(which=WHICH, kind=st.sampled_from(FailureKind), is_delivered=st.booleans())
     def fail(self, which: int, kind: FailureKind, *, is_delivered: bool) -> None:
@@ -252,6 +268,9 @@ class Requests(RuleBasedStateMachine):
                 assert sent.model == MODEL
             case StopSession(session):
                 self.forget(session)
+            case RecallSession(session):
+                assert not self.local[session], "own engines are not doubted"
+                self.recalled.append(session)
             case Report(RequestQueued(request)):
                 self.queued[request] = True
             case EndRequest(request):

@@ -119,6 +119,16 @@ class StopSession(msgspec.Struct, frozen=True):
     """Of a work: as what it failed, for its origin to hear; None cuts its stream off."""
 
 
+class RecallSession(msgspec.Struct, frozen=True):
+    """Stop an execution of an own user's request, unless its user holds a part of its answer.
+
+    From then on nothing of it is handed on. Answered by `RecallAnswered`, unless the session's end
+    was told before.
+    """
+
+    session: SessionId
+
+
 class RequestErrorCode(Enum):
     """Why a user's request ends without an answer; the gateway gives each its HTTP status."""
 
@@ -225,6 +235,7 @@ Effect = (
     | StartLocal
     | StartRemote
     | StopSession
+    | RecallSession
     | EndRequest
     | AcceptOffer
     | ReleaseOutput

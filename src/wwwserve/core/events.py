@@ -178,6 +178,15 @@ class StreamProgressed(msgspec.Struct, frozen=True):
     completion_tokens: int
 
 
+class RecallAnswered(msgspec.Struct, frozen=True):
+    """What a `RecallSession` effect came to."""
+
+    session: SessionId
+    is_stopped: bool
+    """Its user holds nothing of it and never will, and it is paid no more. Else its output has
+    begun, and it goes on as if nothing had been asked."""
+
+
 class PaymentProgressed(msgspec.Struct, frozen=True):
     """How deep the newest hold of a session is paid: what was released, or what was shown.
 
@@ -330,6 +339,7 @@ Event = (
     | StreamOpened
     | FirstOutput
     | StreamProgressed
+    | RecallAnswered
     | PaymentProgressed
     | HoldRunsOut
     | ExtensionReceived

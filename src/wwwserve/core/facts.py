@@ -104,6 +104,8 @@ class StartReason(Enum):
     """It weighed least of the alternatives."""
     WAITED = "waited"
     """It had waited here, and its turn came."""
+    LATE_ELSEWHERE = "late-elsewhere"
+    """The first token of another node was late, and here or there it was expected sooner."""
 
 
 class AttemptStarted(msgspec.Struct, frozen=True):

@@ -35,6 +35,7 @@ from wwwserve.core.events import (
     OrderOps,
     PaymentProgressed,
     Persisted,
+    RecallAnswered,
     SendFailed,
     SetAddresses,
     SetGroups,
@@ -55,7 +56,7 @@ from wwwserve.core.ledger_door import LedgerDoor
 from wwwserve.core.log_news import BlockTold, FeedTold, ForkTold, HeadTold
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.payments import OfferDeclined
-from wwwserve.core.placing import ExecutorFailed, Experience, OfferSent, RunMeasured
+from wwwserve.core.placing import ExecutorFailed, Experience, FirstTokenLate, OfferSent, RunMeasured
 from wwwserve.core.policy import Policy
 from wwwserve.core.requests import (
     LedgerUnknown,
@@ -178,6 +179,7 @@ class Peer:
                 | CancelRequest()
                 | OfferCancelled()
                 | StreamProgressed()
+                | RecallAnswered()
             ):
                 return self._requests.handle(event, now)
             case OfferReceived() | StreamOpened() | FirstOutput() | StreamEnded() | StreamFailed():
@@ -358,7 +360,7 @@ class Peer:
                     self._routing.set_member(member)
                     if self._has_lost(member.node):
                         lost.append(member.node)
-                case OfferSent() | RunMeasured() | ExecutorFailed():
+                case OfferSent() | RunMeasured() | ExecutorFailed() | FirstTokenLate():
                     effects += self._learn(answer, now)
                 case WorkUnpaid():
                     effects += self._pass_on(self._requests.handle(answer, now), now)

@@ -288,7 +288,17 @@ class ExecutorFailed(msgspec.Struct, frozen=True):
     node: NodeId
 
 
-Experience = OfferSent | RunMeasured | ExecutorFailed
+class FirstTokenLate(msgspec.Struct, frozen=True):
+    """A node let a first token wait for so long that its request was taken elsewhere."""
+
+    node: NodeId
+    expected_us: int
+    """From its accept, by its quote and what its quotes have meant."""
+    waited_us: int
+    """From its accept, in vain."""
+
+
+Experience = OfferSent | RunMeasured | ExecutorFailed | FirstTokenLate
 """News of how executions went."""
 
 

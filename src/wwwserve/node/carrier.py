@@ -15,6 +15,7 @@ from wwwserve.core.effects import (
     OpenFeed,
     Persist,
     PublishBlock,
+    RecallSession,
     ReleaseOutput,
     Report,
     SendMessage,
@@ -54,7 +55,14 @@ class NodeCarrier:
                 self.facts.tell(effect.fact)
             case SendMessage() | Dial() | CloseLink():
                 self._carry_to_links(effect)
-            case StartLocal() | StartRemote() | ExtendPayment() | StopSession() | EndRequest():
+            case (
+                StartLocal()
+                | StartRemote()
+                | ExtendPayment()
+                | RecallSession()
+                | StopSession()
+                | EndRequest()
+            ):
                 self._carry_to_requests(effect)
             case AcceptOffer() | DeclineOffer() | ReleaseOutput() | TakeExtension():
                 self._carry_to_works(effect)
@@ -91,7 +99,8 @@ class NodeCarrier:
                 assert_never(effect)
 
     def _carry_to_requests(
-        self, effect: StartLocal | StartRemote | ExtendPayment | StopSession | EndRequest
+        self,
+        effect: StartLocal | StartRemote | ExtendPayment | RecallSession | StopSession | EndRequest,
     ) -> None:
         match effect:
             case StartLocal():
@@ -100,15 +109,20 @@ class NodeCarrier:
                 self.replies.start_remote(effect)
             case ExtendPayment():
                 self.replies.extend(effect)
-            case StopSession(session, failure):
-                if session.role is Role.ORIGIN:
-                    self.replies.stop(session)
-                else:
-                    self.works.stop(session, failure)
+            case RecallSession(session):
+                self.replies.recall(session)
+            case StopSession():
+                self._stop(effect)
             case EndRequest():
                 self.replies.end(effect)
             case _:
                 assert_never(effect)
+
+    def _stop(self, effect: StopSession) -> None:
+        if effect.session.role is Role.ORIGIN:
+            self.replies.stop(effect.session)
+        else:
+            self.works.stop(effect.session, effect.failure)
 
     def _carry_to_works(
         self, effect: AcceptOffer | DeclineOffer | ReleaseOutput | TakeExtension

@@ -20,6 +20,7 @@ from wwwserve.core.effects import (
     OpenFeed,
     Persist,
     PublishBlock,
+    RecallSession,
     ReleaseOutput,
     Report,
     RequestErrorCode,
@@ -327,6 +328,7 @@ class Cluster:
                 | StartRemote()
                 | ExtendPayment()
                 | StopSession()
+                | RecallSession()
                 | EndRequest()
                 | AcceptOffer()
                 | ReleaseOutput()

@@ -20,6 +20,8 @@ class End:
     life: int
     is_open: bool = True
     heard_us: int = 0
+    has_output: bool = False
+    """An origin's: output of it has come."""
 
     def tell(self, event: Event, *, is_last: bool = False) -> None:
         """Tell the peer next, unless the session is over for it or its process died."""

@@ -42,6 +42,11 @@ Where the network has a ledger, requests are paid:
     exactly once for each paid session; an executor's at most every `PAYMENT_TOLD_US` before.
 18. `HoldRunsOut` is told once for each hold that is nearly used up; `ExtendPayment` sends another,
     the executor is told `ExtensionReceived`, and from `TakeExtension` on units are that one's.
+
+And of all networks again:
+
+19. `RecallSession` stops an own user's run of which no output has come, as rule 8 has it, or leaves
+    it as it is; `RecallAnswered` tells which. Of a session that is over already nothing is told.
 """
 
 from collections.abc import Callable
@@ -53,6 +58,7 @@ from wwwserve.core.effects import (
     DeclineOffer,
     EndRequest,
     ExtendPayment,
+    RecallSession,
     ReleaseOutput,
     StartLocal,
     StartRemote,
@@ -63,6 +69,7 @@ from wwwserve.core.events import (
     FirstOutput,
     OfferReceived,
     PaymentProgressed,
+    RecallAnswered,
     StreamEnded,
     StreamOpened,
 )
@@ -87,6 +94,7 @@ StreamEffect = (
     | StartRemote
     | ExtendPayment
     | StopSession
+    | RecallSession
     | EndRequest
     | AcceptOffer
     | ReleaseOutput
@@ -131,17 +139,26 @@ class Streams:
                 self.end_request(host, effect)
             case DeclineOffer():
                 self.decline(host, effect)
-            case StopSession() | AcceptOffer() | ReleaseOutput() | TakeExtension():
-                self._carry_out_running(host, effect)
+            case StopSession() | RecallSession():
+                self._carry_out_stop(host, effect)
+            case AcceptOffer() | ReleaseOutput() | TakeExtension():
+                self._carry_out_work(host, effect)
             case _:
                 assert_never(effect)
 
-    def _carry_out_running(
-        self, host: Host, effect: StopSession | AcceptOffer | ReleaseOutput | TakeExtension
-    ) -> None:
+    def _carry_out_stop(self, host: Host, effect: StopSession | RecallSession) -> None:
         match effect:
             case StopSession(session, failure):
                 self.stop(host, session, failure or FailureKind.BROKEN)
+            case RecallSession(session):
+                self.recall(host, session)
+            case _:
+                assert_never(effect)
+
+    def _carry_out_work(
+        self, host: Host, effect: AcceptOffer | ReleaseOutput | TakeExtension
+    ) -> None:
+        match effect:
             case AcceptOffer():
                 self.accept(host, effect)
             case ReleaseOutput() | TakeExtension():
@@ -239,6 +256,17 @@ class Streams:
             case Carriage():
                 self._stop_work(run, failure)
 
+    def recall(self, host: Host, session: SessionId) -> None:
+        """Rule 19."""
+        run = self._runs.get((host.index, session))
+        if run is None:
+            return  # rule 13
+        end = run.origin if isinstance(run, Carriage) else run.end
+        is_stopped = not end.has_output
+        if is_stopped:
+            self.stop(host, session, FailureKind.CANCELLED)
+        host.later(0, RecallAnswered(session, is_stopped))
+
     def _stop_work(self, carriage: Carriage, failure: FailureKind) -> None:
         end = carriage.executor
         if end is None or not end.is_open:
@@ -327,9 +355,11 @@ class Streams:
             end.tell(news, is_last=is_last)
 
     def _note_origin(self, end: End, request: UserRequest, news: News) -> None:
-        if isinstance(news, FirstOutput) and not request.first_output_us:
-            request.first_output_us = end.host.world.now_us
-            self.on_output(request)
+        if isinstance(news, FirstOutput):
+            end.has_output = True
+            if not request.first_output_us:
+                request.first_output_us = end.host.world.now_us
+                self.on_output(request)
         elif isinstance(news, StreamEnded):
             run = self._runs.get((end.host.index, end.session))
             executor = run.executor if isinstance(run, Carriage) else None

@@ -22,6 +22,7 @@ from wwwserve.core.effects import (
     OpenFeed,
     Persist,
     PublishBlock,
+    RecallSession,
     ReleaseOutput,
     Report,
     SendMessage,
@@ -58,6 +59,7 @@ _EFFECT_TAGS: dict[type, bytes] = {
             ReleaseOutput,
             ExtendPayment,
             TakeExtension,
+            RecallSession,
         )
     )
 }

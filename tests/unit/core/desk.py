@@ -19,7 +19,7 @@ from wwwserve.core.events import (
     SubmitRequest,
 )
 from wwwserve.core.facts import Fact, MemberStatus
-from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
+from wwwserve.core.placing import Experience
 from wwwserve.core.policy import Policy
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.requests import (
@@ -189,7 +189,7 @@ class Desk:
         effects: list[Effect] = []
         for effect in self.requests.handle(event, self.now):
             match effect:
-                case OfferSent() | RunMeasured() | ExecutorFailed():
+                case _ if isinstance(effect, Experience):
                     self.routing.learn(effect, self.now)
                 case _:
                     effects.append(effect)
@@ -212,20 +212,11 @@ class Desk:
         peer: int,
         finish_us: int = 0,
         decline: DeclineReason | None = None,
-        retry_after_us: int = 0,
-        *,
-        payment: bytes = b"",
+        **fields: object,
     ) -> list[Effect]:
         """A peer's answer to a probe of ours."""
         model = "" if decline else asked.summary.models[0]
-        answer = Quote(
-            asked.probe,
-            decline,
-            model,
-            finish_us=finish_us,
-            retry_after_us=retry_after_us,
-            payment=payment,
-        )
+        answer = Quote(asked.probe, decline, model, finish_us=finish_us, **fields)  # type: ignore[arg-type]
         return self.tell(QuoteReceived(node(peer), answer))
 
     def wait(self, span_us: int, *, reading_every_us: int = 1_000_000) -> list[Effect]:

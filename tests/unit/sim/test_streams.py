@@ -10,12 +10,13 @@ from wwwserve.core.effects import (
     AcceptOffer,
     DeclineOffer,
     EndRequest,
+    RecallSession,
     RequestError,
     RequestErrorCode,
     StartLocal,
     StopSession,
 )
-from wwwserve.core.events import OfferReceived, StreamEnded, StreamFailed
+from wwwserve.core.events import OfferReceived, RecallAnswered, StreamEnded, StreamFailed
 from wwwserve.core.sessions import Role, SessionId
 from wwwserve.sim.people import Silent
 from wwwserve.sim.plans import EnginePlan
@@ -128,6 +129,46 @@ def test_a_stopped_session_stops_the_other_nodes_engine() -> None:
     assert stage.name(b) == ["OfferCancelled"]
     stage.run(5 * SECOND)
     assert stage.name(a) == [], "nothing more is told of a stopped session"
+
+
+def test_a_run_without_output_is_recalled_and_its_engine_stopped() -> None:
+    # Rule 19.
+    stage = Stage(2, EnginePlan(prefill_tokens_per_s=10))
+    request = offer(stage)
+    accept(stage)
+    stage.run(SECOND)
+    a, b = stage.hosts
+    assert b.engine.running == 1
+    assert stage.name(a) == ["StreamOpened"]
+    a.carry_out(a, RecallSession(MINE))
+    assert stage.hear(a) == [], "never during the effect"
+    stage.run(0)
+    assert stage.hear(a) == [RecallAnswered(MINE, is_stopped=True)]
+    stage.run(CROSSING_US)
+    assert b.engine.running == 0
+    assert stage.name(b) == ["OfferCancelled"]
+    stage.run(60 * SECOND)
+    assert stage.name(a) == [], "nothing more is told of a stopped session"
+    assert request.first_output_us == 0
+    a.carry_out(a, RecallSession(MINE))
+    stage.run(SECOND)
+    assert stage.name(a) == [], "nor is it answered for a second time"
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_a_run_with_output_is_not_recalled(*, is_streamed: bool) -> None:
+    # Rule 19.
+    stage = Stage()
+    offer(stage, completion_tokens=TWO_SECONDS_TOKENS, is_streamed=is_streamed)
+    accept(stage)
+    stage.run(SECOND)
+    a = stage.hosts[0]
+    stage.hear(a)
+    a.carry_out(a, RecallSession(MINE))
+    stage.run(0)
+    assert stage.hear(a) == [RecallAnswered(MINE, is_stopped=False)]
+    stage.run(5 * SECOND)
+    assert stage.name(a)[-1] == "StreamEnded"
 
 
 def test_an_executor_that_stops_breaks_the_stream() -> None:

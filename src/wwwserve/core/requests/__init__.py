@@ -9,6 +9,8 @@ Rules of the machine:
 - While nothing was delivered, a failed or declined execution is tried again elsewhere. Who failed a
   request does not get it again, unless it was its link that was lost; who declined may be asked
   later.
+- A run elsewhere whose first token is late is stopped for a better place, once its door is closed:
+  a request never runs twice at once.
 - A request waits only while a place may come, and not longer than its bound. While an own engine
   that could run it has room and is ready, it does not wait at all.
 - Another node's request never waits here, and is taken only as the policy in force allows.
@@ -17,7 +19,8 @@ Rules of the machine:
   that does not pay. Who cannot pay goes back to the own engines; who was not paid goes no further.
 
 `core.policy`, `core.routing` and `core.payments` are asked through `questions`; what was learned
-goes to routing as effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`).
+goes to routing as effects (`OfferSent`, `RunMeasured`, `ExecutorFailed`,
+`FirstTokenLate`).
 
 Beside the machine, this package holds the pure half of a stream: reading an engine's events
 (`sse`), rewriting (`rewriting`) and cutting them (`cutting`), putting a whole answer together

@@ -116,7 +116,7 @@ class Book:
         self.set_deadline(request)
 
     def seek(self, request: OpenRequest, nodes: tuple[NodeId, ...], now: Moment) -> None:
-        """These nodes are asked about it; one that is queued stays so."""
+        """These nodes are asked about it; one that is queued, or runs, stays so."""
         summary = compute_remaining(request, now)
         self.effects.extend(self._rounds.start(request, summary, nodes, now))
         self.set_deadline(request)
@@ -163,12 +163,14 @@ class Book:
     def start_there(self, request: OpenRequest, choice: Choice, now: Moment) -> None:
         """It is offered to another node, with a hold that pays for it."""
         quote = choice.quote
-        run = self._begin(request, choice.node, quote.model, now)
+        peer = choice.bid.node
+        run = self._begin(request, peer, quote.model, now)
         run.quoted_us = quote.finish_us
+        run.expected = choice.bid
         summary = compute_remaining(request, now)
         order = PayOrder(
             session=run.session,
-            executor=choice.node,
+            executor=peer,
             quote=quote,
             summary=summary,
             body_digest=request.body_digest,
@@ -190,14 +192,14 @@ class Book:
             StartRemote(
                 session=run.session,
                 request=request.request,
-                peer=choice.node,
+                peer=peer,
                 offer=offer,
                 accept_wait_us=ACCEPT_WAIT_US,
                 payment=paid.terms if paid is not None else None,
                 lane=Lane.FEED if paid is not None else None,
             )
         )
-        self.effects.append(OfferSent(choice.node))
+        self.effects.append(OfferSent(peer))
 
     def fail_run(self, run: Run, event: StreamFailed, now: Moment) -> OpenRequest:
         """An execution came to nothing; its request is without a place again."""
@@ -281,7 +283,10 @@ class Book:
         match request.phase:
             case Phase.QUEUED:
                 moment = min(moment, request.queue_until)
-            case Phase.SEEKING | Phase.RUNNING:
+            case Phase.RUNNING:
+                run = self._runs.get(request.run) if request.run is not None else None
+                moment = min(moment, run.look_at if run is not None else NEVER)
+            case Phase.SEEKING:
                 pass
             case _:
                 assert_never(request.phase)
@@ -349,6 +354,8 @@ class Book:
             self._capacity.release(run.served, Role.ORIGIN, run.tokens)
             self._routing.end_run(run.session, run.completion_tokens, now, is_whole=is_whole)
         request = self._requests[run.request]
+        # Of one whose first token is late, others may have been asked.
+        self._rounds.end(request)
         request.run = None
         return request
 

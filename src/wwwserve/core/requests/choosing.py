@@ -16,7 +16,6 @@ from wwwserve.core.placing import NO_AIM, Aim, Bid, OnMiss
 from wwwserve.core.requests.rules import DEFERRED_US
 from wwwserve.core.requests.state import OpenRequest
 from wwwserve.core.sessions import ServedModel
-from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
 from wwwserve.wire import Quote, RequestSummary
 
@@ -24,7 +23,8 @@ from wwwserve.wire import Quote, RequestSummary
 class Choice(msgspec.Struct, frozen=True):
     """Another node, chosen to run a request, and what it was chosen from."""
 
-    node: NodeId
+    bid: Bid
+    """What its quote really means."""
     quote: Quote
     """By which it was chosen, and what it asks for."""
     alternatives: tuple[Alternative, ...]

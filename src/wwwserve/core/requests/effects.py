@@ -5,19 +5,21 @@ from wwwserve.core.effects import (
     DeclineOffer,
     EndRequest,
     Persist,
+    RecallSession,
     Report,
     SendMessage,
     StartLocal,
     StartRemote,
     StopSession,
 )
-from wwwserve.core.placing import ExecutorFailed, OfferSent, RunMeasured
+from wwwserve.core.placing import ExecutorFailed, FirstTokenLate, OfferSent, RunMeasured
 
 RequestsEffect = (
     SendMessage
     | StartLocal
     | StartRemote
     | StopSession
+    | RecallSession
     | EndRequest
     | AcceptOffer
     | DeclineOffer
@@ -26,5 +28,6 @@ RequestsEffect = (
     | OfferSent
     | RunMeasured
     | ExecutorFailed
+    | FirstTokenLate
 )
-"""The closed set; the last three are told to routing, the others go out."""
+"""The closed set; the last four are told to routing, the others go out."""

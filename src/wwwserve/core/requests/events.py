@@ -12,6 +12,7 @@ from wwwserve.core.events import (
     FirstOutput,
     OfferCancelled,
     OfferReceived,
+    RecallAnswered,
     SetModels,
     StreamEnded,
     StreamFailed,
@@ -72,6 +73,7 @@ RequestsEvent = (
     | StreamProgressed
     | StreamEnded
     | StreamFailed
+    | RecallAnswered
     | SetModels
     | Depart
     | ProbeReceived

@@ -13,6 +13,7 @@ from wwwserve.core.events import (
     FirstOutput,
     OfferCancelled,
     OfferReceived,
+    RecallAnswered,
     SetModels,
     StreamEnded,
     StreamFailed,
@@ -136,6 +137,10 @@ class Requests:
                 StreamOpened() | FirstOutput() | StreamProgressed() | StreamEnded() | StreamFailed()
             ):
                 self._on_session(event, now)
+            case RecallAnswered(session):
+                run = self._origin.book.get_run(session)
+                if run is not None:
+                    self._origin.redispatch.take_answer(run, event, now)
             case (
                 SubmitRequest()
                 | CancelRequest()
@@ -227,8 +232,11 @@ class Requests:
 
     def _on_run(self, run: Run, event: SessionEvent, now: Moment) -> None:
         match event:
-            case StreamOpened() | FirstOutput() | StreamProgressed():
+            case StreamOpened():
+                self._origin.redispatch.note_opened(run, now)
+            case FirstOutput() | StreamProgressed():
                 self._note_progress(run, event, now)
+                self._origin.redispatch.note_output(run)
             case StreamEnded():
                 self._origin.finish_run(run, event, now)
             case StreamFailed():

@@ -12,6 +12,7 @@ from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.events import ProbeFailed, QuoteReceived, RoomHeard
 from wwwserve.core.requests.placement import Placement
 from wwwserve.core.requests.questions import Strangers
+from wwwserve.core.requests.redispatch import Redispatch
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
     LOOKED_AT_MAX,
@@ -67,6 +68,7 @@ class Origin:
             rounds=self._rounds,
             strangers=strangers,
         )
+        self.redispatch = Redispatch(self.book, self._placement, self._rounds, strangers)
         self._decidable: deque[RequestId] = deque()
         """Requests whose round was completed by the loss of a node."""
         self._rooms: dict[NodeId, Moment] = {}
@@ -256,7 +258,7 @@ class Origin:
             self._placement.end_wait(request, now)
         elif request.round is not None and now >= request.round.until:
             self._decide(request, now)
-        else:
+        elif not self.redispatch.look(request, now):
             self.book.set_deadline(request)
 
     def _serve_queue(self, now: Moment) -> None:
@@ -310,9 +312,12 @@ class Origin:
     # -- what the events share -------------------------------------------------------------------
 
     def _decide(self, request: OpenRequest, now: Moment) -> None:
-        was_queued = request.phase is Phase.QUEUED
+        was = request.phase
+        if was is Phase.RUNNING:
+            self.redispatch.decide(request, now)
+            return
         self._placement.decide(request, now)
-        if was_queued and request.phase is Phase.RUNNING:
+        if was is Phase.QUEUED and request.run is not None:
             # There is a place somewhere: the next in the queue need not wait for its period.
             self._reprobe_at = now
 

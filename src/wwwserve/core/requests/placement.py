@@ -5,6 +5,7 @@ candidates are asked, more as they decline; then the least expected finish is ta
 included. A request that finds nothing waits, unless nothing could ever come of it.
 """
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -229,6 +230,11 @@ class Placement:
                 self.decide(request, now)
         return bool(nodes)
 
+    def may_move(self, request: OpenRequest, now: Moment) -> bool:
+        """Whether route and policy let a request that left go from one node to another."""
+        is_free = request.route is Route.AUTO and self._policy.may_look(request.summary)
+        return is_free or self._may_leave(request, now)
+
     def _may_leave(self, request: OpenRequest, now: Moment) -> bool:
         """Whether route and policy let a queued request go to another node."""
         match request.route:
@@ -255,11 +261,7 @@ class Placement:
     # -- the choice ------------------------------------------------------------------------------
 
     def _take_best(self, request: OpenRequest, heard: Heard, now: Moment) -> None:
-        here = self._find_here(request, now)
-        own = self._bid_here(request, here, now)
-        bids = [*heard.bids, own] if own is not None else heard.bids
-        aim = make_aim(request, now)
-        ranked = self._routing.rank(bids, now, aim)
+        ranked = self.rank(request, heard, now)
         if not ranked:
             if heard.is_out_of_credits:
                 # Whoever else is asked cannot be paid either.
@@ -269,15 +271,38 @@ class Placement:
             return
         self._book.extend_wait(request, now)
         is_first = not self._book.queue.count_hopeful()
+        aim = make_aim(request, now)
         best = choose(request, ranked, aim, now, is_first=is_first)
-        alternatives = (*map(describe_bid, ranked), *heard.others)
         if best is None:
             self._defer(request, now, is_late=is_hopeless(ranked, aim))
-        elif best.node != self._own:
-            choice = Choice(best.node, heard.quotes[best.node], alternatives)
+        else:
+            self.go_to(best, request, ranked, heard, now)
+
+    def rank(self, request: OpenRequest, heard: Heard, now: Moment) -> tuple[Bid, ...]:
+        """The places a request could go to now, this node's own included, best first."""
+        own = self._bid_here(request, self._find_here(request, now), now)
+        bids = [*heard.bids, own] if own is not None else heard.bids
+        return self._routing.rank(bids, now, make_aim(request, now))
+
+    def go_to(
+        self,
+        best: Bid,
+        request: OpenRequest,
+        ranked: Sequence[Bid],
+        heard: Heard,
+        now: Moment,
+        *,
+        reason: StartReason = StartReason.LEAST_WEIGHT,
+    ) -> None:
+        """Run a request at one of the places that were ranked for it, or wait for one here."""
+        alternatives = (*map(describe_bid, ranked), *heard.others)
+        if best.node != self._own:
+            choice = Choice(best, heard.quotes[best.node], alternatives, reason)
             self._book.start_there(request, choice, now)
-        elif here is not None and self._capacity.has_room(here):
-            self._start_here(request, here, now, alternatives)
+            return
+        here = self._find_here(request, now)
+        if here is not None and self._capacity.has_room(here):
+            self._start_here(request, here, now, alternatives, reason)
         else:
             self._wait(request, now)
 
@@ -325,6 +350,8 @@ class Placement:
     def _may_wait(self, request: OpenRequest, now: Moment) -> bool:
         if request.phase is Phase.QUEUED:
             return True
+        if request.phase is Phase.RUNNING:
+            return False  # It waits already, where it is.
         return isinstance(self._policy.decide_wait(request.summary, now), Queued)
 
     def _wait(self, request: OpenRequest, now: Moment) -> None:

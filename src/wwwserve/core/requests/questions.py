@@ -142,6 +142,10 @@ class AsksRouting(Protocol):
         """The bids with what they really mean and weigh, best first."""
         ...
 
+    def weigh(self, bid: Bid, aim: Aim) -> int:
+        """What a place weighs of which all times are known already, as `rank` compares them."""
+        ...
+
 
 class AsksPayments(Protocol):
     """What is charged and paid (`core.payments.Payments`); nothing at all in an unpaid network.

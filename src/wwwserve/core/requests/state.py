@@ -6,7 +6,7 @@ from enum import Enum
 import msgspec
 
 from wwwserve.core.paying import PayeeTerms
-from wwwserve.core.placing import Objective
+from wwwserve.core.placing import Bid, Objective
 from wwwserve.core.sessions import Route, ServedModel, SessionId
 from wwwserve.core.snapshot import Totals
 from wwwserve.values.credits import MICROCREDITS_MAX
@@ -107,6 +107,8 @@ class OpenRequest:
     """What a node that runs it may ask for a million tokens."""
     client: str = ""
     """Whose answers it is like in length."""
+    moves: int = 0
+    """How often it was taken from a node whose first token was late."""
     shortage: str = ""
     """What was missing to pay the nodes that would run it, as of the last round; empty: nothing."""
 
@@ -126,6 +128,16 @@ class Run:
     """Here: what it is expected to come to in the engine's cache."""
     quoted_us: int = 0
     """Elsewhere: the finish its quote promised."""
+    expected: Bid | None = None
+    """Elsewhere: what its quote was taken to mean."""
+    opened_at: Moment | None = None
+    """Elsewhere: when it was accepted."""
+    look_at: Moment = NEVER
+    """Elsewhere, before any output: when another place is looked for next."""
+    reach: int = 0
+    """How many were asked for another place the last time; each time twice as many."""
+    recalled_for: Round | None = None
+    """The answers for which it is to be stopped, unless its output has begun."""
     first_output_at: Moment | None = None
     completion_tokens: int = 0
 

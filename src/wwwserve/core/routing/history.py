@@ -6,7 +6,7 @@ All of it is this node's own experience, so nobody can spoil another's name with
 from collections import deque
 from dataclasses import dataclass, field
 
-from wwwserve.core.placing import RunMeasured
+from wwwserve.core.placing import FirstTokenLate, RunMeasured
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import MEMBERS_MAX, QUOTE_LIFE_US
 from wwwserve.values.moments import MILLISECOND, SECOND, Moment, after
@@ -51,6 +51,13 @@ class _Experience:
         excess = self.promise_permille - _PERMILLE
         return _PERMILLE + (excess >> fades if excess > 0 else -(-excess >> fades))
 
+    def note_promise(self, permille: int, now: Moment) -> None:
+        """A run took so long, in thousandths of what had been quoted."""
+        ratio = max(_PROMISE_MIN_PERMILLE, min(permille, _PROMISE_MAX_PERMILLE))
+        known = self.get_promise_permille(now)
+        self.promise_permille = known + ((ratio - known) >> _PROMISE_SHIFT)
+        self.promised_at = now
+
 
 class History:
     """Own experience with every executor tried, at most `MEMBERS_MAX`; the oldest makes room."""
@@ -86,10 +93,16 @@ class History:
             if run.expected_tokens:
                 decode_us = decode_us * run.expected_tokens // max(run.completion_tokens, 1)
             ratio = (run.first_output_us + decode_us) * _PERMILLE // run.quoted_us
-            ratio = max(_PROMISE_MIN_PERMILLE, min(ratio, _PROMISE_MAX_PERMILLE))
-            known = experience.get_promise_permille(now)
-            experience.promise_permille = known + ((ratio - known) >> _PROMISE_SHIFT)
-            experience.promised_at = now
+            experience.note_promise(ratio, now)
+
+    def add_late(self, late: FirstTokenLate, now: Moment) -> None:
+        """A node kept a request waiting until it was taken back.
+
+        What it promised took at least as long as was waited; and it did not do what it took.
+        """
+        ratio = late.waited_us * _PERMILLE // max(late.expected_us, 1)
+        self._get_or_add(late.node).note_promise(ratio, now)
+        self.add_failure(late.node, now)
 
     def is_avoided(self, node: NodeId, now: Moment) -> bool:
         """Whether a node failed so lately that it is left alone."""

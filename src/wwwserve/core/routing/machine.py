@@ -13,6 +13,7 @@ from wwwserve.core.placing import (
     Estimate,
     ExecutorFailed,
     Experience,
+    FirstTokenLate,
     LoadView,
     OfferSent,
     RunBegun,
@@ -74,6 +75,8 @@ class Routing:
                 self._history.add_send(node, now)
             case ExecutorFailed(node):
                 self._history.add_failure(node, now)
+            case FirstTokenLate():
+                self._history.add_late(experience, now)
             case RunMeasured(node):
                 self._estimates.learn_length(experience)
                 if not experience.is_work:
@@ -175,6 +178,10 @@ class Routing:
                 meant.append(self._weigh(bid, member, now))
         weighed = [replace(bid, weight_us=weigh(bid, aim)) for bid in meant]
         return tuple(sorted(weighed, key=lambda bid: (bid.weight_us, bid.node != self._own)))
+
+    def weigh(self, bid: Bid, aim: Aim) -> int:
+        """What a place weighs of which all times are known already, as `rank` compares them."""
+        return weigh(bid, aim)
 
     def find_models(self, name: str) -> tuple[tuple[ModelId, ...], tuple[str, ...]]:
         """The models a user's name stands for, best first, and else the names that would work."""

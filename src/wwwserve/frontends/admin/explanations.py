@@ -49,6 +49,9 @@ def explain_start(fact: AttemptStarted, own: NodeId) -> str:
             return "it had waited here, and its turn came"
         case StartReason.LEAST_WEIGHT:
             return _explain_choice(fact, own)
+        case StartReason.LATE_ELSEWHERE:
+            said = "its first token was late elsewhere, and nothing of it had come"
+            return f"{said}: {_explain_choice(fact, own)}"
         case _:
             assert_never(fact.reason)
 

@@ -28,6 +28,7 @@ from wwwserve.core.facts import (
     RequestFinished,
     RequestQueued,
     RequestReceived,
+    StartReason,
     TokenCountsDiffer,
     WorkDeclined,
     WorkFinished,
@@ -135,6 +136,8 @@ class NodeMetrics:
                 self._requests.queued.inc()
             case AttemptStarted():
                 self._requests.get_attempts(self._get_route(fact.executor)).inc()
+                if fact.reason is StartReason.LATE_ELSEWHERE:
+                    self._requests.moved.labels(self._get_route(fact.executor)).inc()
             case AttemptFailed():
                 route = self._get_route(fact.executor)
                 self._requests.failed.labels(fact.kind.name.lower(), route).inc()
@@ -229,6 +232,9 @@ class _RequestNumbers:
         self.queued = count("requests_queued", "Of these, those that had to wait for a place.")
         self.finished = count("requests", "Own users' requests that ended.", "outcome", "route")
         self.attempts = count("attempts", "Runs begun for own users' requests.", "route")
+        self.moved = count(
+            "requests_moved", "Taken from a node with a late first token, to here.", "route"
+        )
         self.failed = count("attempts_failed", "Runs that came to nothing.", "kind", "route")
         self.prompt_tokens = count(
             "prompt_tokens", "Prompt tokens of own users' requests.", "model", "route"

@@ -150,6 +150,11 @@ class Replies:
         if (reply := self._by_session.pop(session, None)) is not None:
             reply.stop(session)
 
+    def recall(self, session: SessionId) -> None:
+        """Give up one execution, unless its user holds a part of its answer."""
+        if (reply := self._by_session.get(session)) is not None:
+            reply.recall(session)
+
     def end(self, effect: EndRequest) -> None:
         """A request is over."""
         reply = self._replies.remove(effect.request)

@@ -19,6 +19,7 @@ from wwwserve.core.events import (
     Event,
     FirstOutput,
     HoldRunsOut,
+    RecallAnswered,
     StreamEnded,
     StreamFailed,
     StreamOpened,
@@ -208,6 +209,7 @@ class NodeReply:
         transcript = attempt.transcript
         tail = transcript.finish()
         if not attempt.has_output:
+            attempt.has_output = True
             self._owner.deliver(FirstOutput(attempt.session))
         self.info.usage = self._settle_usage(attempt)
         if attempt.purse is not None:
@@ -277,6 +279,19 @@ class NodeReply:
             self._close_purse(attempt)
             self._owner.stop_source(attempt.source)
             self._interrupt()
+
+    def recall(self, session: SessionId) -> None:
+        """The peer would have this execution run elsewhere: stop it, if nobody would notice.
+
+        Of one that is over the peer was told, and does not ask any more.
+        """
+        attempt = self._attempt
+        if attempt is None or attempt.session != session:
+            return
+        is_stopped = not (attempt.has_output or self._is_delivered)
+        if is_stopped:
+            self.stop(session)
+        self._owner.deliver(RecallAnswered(session, is_stopped))
 
     def extend(self, effect: ExtendPayment) -> None:
         """The execution is paid with another hold from now on."""

@@ -23,6 +23,7 @@ from wwwserve.core.effects import (
     OpenFeed,
     Persist,
     PublishBlock,
+    RecallSession,
     ReleaseOutput,
     Report,
     SendMessage,
@@ -236,6 +237,7 @@ class Crowd:
                 | StartRemote()
                 | ExtendPayment()
                 | StopSession()
+                | RecallSession()
                 | EndRequest()
                 | AcceptOffer()
                 | ReleaseOutput()

@@ -241,6 +241,9 @@ def list_single_reasons() -> Iterator[tuple[AttemptStarted, str]]:
     yield start(), "the only place"
     yield replace(alone, reason=StartReason.HERE_AT_ONCE), "room here at once"
     yield replace(alone, reason=StartReason.WAITED), "its turn came"
+    moved = replace(alone, reason=StartReason.LATE_ELSEWHERE)
+    yield moved, "its first token was late elsewhere"
+    yield moved, "nobody else would take it"
 
 
 @pytest.mark.parametrize(("fact", "said"), [*list_single_reasons()])

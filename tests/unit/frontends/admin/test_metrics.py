@@ -26,6 +26,7 @@ from wwwserve.core.facts import (
     RequestFinished,
     RequestQueued,
     RequestReceived,
+    StartReason,
     WorkDeclined,
     WorkFinished,
     WorkStarted,
@@ -105,7 +106,8 @@ def test_own_requests_are_counted_by_how_and_where_they_ended() -> None:
     metrics.on_fact(
         AttemptFailed(REQUEST, SESSION, PEER, FailureKind.LINK_LOST, None, "secret words")
     )
-    metrics.on_fact(AttemptStarted(REQUEST, SESSION, NODE, MODEL, ()))
+    late = StartReason.LATE_ELSEWHERE
+    metrics.on_fact(AttemptStarted(REQUEST, SESSION, NODE, MODEL, (), late))
     metrics.on_fact(make_finished())
     metrics.on_fact(make_finished(executor=None, error="no_capacity", tokens=0))
     found = read(metrics)
@@ -113,6 +115,7 @@ def test_own_requests_are_counted_by_how_and_where_they_ended() -> None:
     assert get(found, "wwwserve_requests_queued_total") == 1
     assert get(found, "wwwserve_attempts_total", route="network") == 1
     assert get(found, "wwwserve_attempts_total", route="local") == 1
+    assert get(found, "wwwserve_requests_moved_total", route="local") == 1
     assert get(found, "wwwserve_attempts_failed_total", kind="link_lost", route="network") == 1
     assert get(found, "wwwserve_requests_total", outcome="answered", route="local") == 1
     assert get(found, "wwwserve_requests_total", outcome="no_capacity", route="none") == 1
