@@ -105,6 +105,8 @@ class Requests(RuleBasedStateMachine):
         self.queued: dict[RequestId, bool] = {}
         self.recalled: list[SessionId] = []
         self.failed_here: list[RequestId] = []
+        for peer in (1, 2, 3):
+            self.member_changes(peer, MemberStatus.ALIVE)
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -181,9 +183,22 @@ class Requests(RuleBasedStateMachine):
             self.forget(session)
         self.tell(RecallAnswered(session, is_stopped=is_stopped))
 
-    @rule(which=WHICH)
-    def open_stream(self, which: int) -> None:
-        self.tell(StreamOpened(self.choose(which)))
+    @rule(number=REQUESTS)
+    def keep_waiting(self, number: int) -> None:
+        """A request leaves, nothing of it is shown for so long that others are asked."""
+        self.submit(number, Route.NETWORK, (), 0, 0)
+        self.quote_all(SECOND)
+        for session, what in list(self.running.items()):
+            if what == request_id(number):
+                self.tell(StreamOpened(session))
+        self.desk.pass_time(2 * SECOND)
+        self.wake()
+        self.quote_all(1_000)
+
+    def quote_all(self, finish_us: int) -> None:
+        """Everybody who was ever asked is willing."""
+        for peer, asked in list(self.asked):
+            self.tell(QuoteReceived(peer, Quote(asked.probe, None, MODEL, finish_us=finish_us)))
 
     @rule(which=WHICH, kind=st.sampled_from(FailureKind), is_delivered=st.booleans())
     def fail(self, which: int, kind: FailureKind, *, is_delivered: bool) -> None:

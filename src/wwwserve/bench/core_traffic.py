@@ -16,6 +16,7 @@ from wwwserve.core.effects import (
     Effect,
     EndRequest,
     Persist,
+    RecallSession,
     SendMessage,
     StartLocal,
     StartRemote,
@@ -35,6 +36,7 @@ from wwwserve.core.events import (
     OfferCancelled,
     OfferReceived,
     Persisted,
+    RecallAnswered,
     SendFailed,
     SetModels,
     SetPolicy,
@@ -151,6 +153,9 @@ class Traffic:
                     self._works.append(session)
                 case StopSession(session):
                     self._runs.remove(session)
+                case RecallSession(session):
+                    self._runs.remove(session)
+                    self._due.append(RecallAnswered(session, is_stopped=True))
                 case EndRequest(request):
                     self._requests.remove(request)
                 case _:

@@ -21,6 +21,7 @@ from wwwserve.core.effects import (
     DeclineOffer,
     Effect,
     Persist,
+    RecallSession,
     SendMessage,
     StartLocal,
     StartRemote,
@@ -36,6 +37,7 @@ from wwwserve.core.events import (
     OfferCancelled,
     OfferReceived,
     Persisted,
+    RecallAnswered,
     Started,
     StreamEnded,
     SubmitRequest,
@@ -222,6 +224,9 @@ class _World:
                 self.sessions[session] = self.offered[session]
             case StartLocal(session):
                 self.sessions[session] = OWN
+            case RecallSession(session):
+                self.sessions.pop(session, None)
+                return [RecallAnswered(session, is_stopped=True)]
             case StopSession(session) | DeclineOffer(session):
                 self.sessions.pop(session, None)
             case _:
