@@ -31,7 +31,6 @@ from wwwserve.core.effects import (
     DeclineOffer,
     Effect,
     EndRequest,
-    RecallSession,
     Report,
     SendMessage,
     StartLocal,
@@ -47,7 +46,6 @@ from wwwserve.core.events import (
     EngineRead,
     FirstOutput,
     OfferCancelled,
-    RecallAnswered,
     SetModels,
     StreamOpened,
     StreamProgressed,
@@ -84,6 +82,8 @@ POLICIES = st.builds(
     deny_nodes=NODES,
     offload_nodes=NODES,
 )
+_FORGIVEN = (None, FailureKind.DECLINED, FailureKind.LINK_LOST)
+"""Who declined, or whose link was lost, may get the same request again a while later."""
 
 
 class Requests(RuleBasedStateMachine):
@@ -103,10 +103,7 @@ class Requests(RuleBasedStateMachine):
         self.has_model = True
         self.is_used_by_others = False
         self.queued: dict[RequestId, bool] = {}
-        self.recalled: list[SessionId] = []
         self.failed_here: list[RequestId] = []
-        for peer in (1, 2, 3):
-            self.member_changes(peer, MemberStatus.ALIVE)
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -173,32 +170,6 @@ class Requests(RuleBasedStateMachine):
         session = self.choose(which)
         self.forget(session)
         self.tell(ended(session))
-
-    @rule(which=WHICH, is_stopped=st.booleans())
-    def answer_recall(self, which: int, *, is_stopped: bool) -> None:
-        if not self.recalled:
-            return
-        session = self.recalled.pop(which % len(self.recalled))
-        if is_stopped:
-            self.forget(session)
-        self.tell(RecallAnswered(session, is_stopped=is_stopped))
-
-    @rule(number=REQUESTS)
-    def keep_waiting(self, number: int) -> None:
-        """A request leaves, nothing of it is shown for so long that others are asked."""
-        self.submit(number, Route.NETWORK, (), 0, 0)
-        self.quote_all(SECOND)
-        for session, what in list(self.running.items()):
-            if what == request_id(number):
-                self.tell(StreamOpened(session))
-        self.desk.pass_time(2 * SECOND)
-        self.wake()
-        self.quote_all(1_000)
-
-    def quote_all(self, finish_us: int) -> None:
-        """Everybody who was ever asked is willing."""
-        for peer, asked in list(self.asked):
-            self.tell(QuoteReceived(peer, Quote(asked.probe, None, MODEL, finish_us=finish_us)))
 
     @rule(which=WHICH, kind=st.sampled_from(FailureKind), is_delivered=st.booleans())
     def fail(self, which: int, kind: FailureKind, *, is_delivered: bool) -> None:
@@ -283,9 +254,6 @@ class Requests(RuleBasedStateMachine):
                 assert sent.model == MODEL
             case StopSession(session):
                 self.forget(session)
-            case RecallSession(session):
-                assert not self.local[session], "own engines are not doubted"
-                self.recalled.append(session)
             case Report(RequestQueued(request)):
                 self.queued[request] = True
             case EndRequest(request):
@@ -320,7 +288,7 @@ class Requests(RuleBasedStateMachine):
         what = self.running.pop(session, None)
         if what is not None and self.local[session] and kind is not None:
             self.failed_here.append(RequestId(what))
-        if what is None or self.local[session] or kind in {None, FailureKind.DECLINED}:
+        if what is None or self.local[session] or kind in _FORGIVEN:
             return
         start = next(
             effect
