@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.property.ledger_mutants import Mutant, infected
+from tests.property.staking_walk import Account, find_stake_fault
 from wwwserve.sim.plans import (
     EnginePlan,
     LedgerPlan,
@@ -23,6 +24,7 @@ from wwwserve.values.moments import SECOND
 FRESH: Final = ("wwwserve.core", "wwwserve.sim")
 """What is loaded afresh: the policy, all peers, and the world that looks at them."""
 END_US: Final = 240 * SECOND
+STAKE_EPOCHS: Final = 400
 _HOUR_US: Final = 3_600 * SECOND
 _SHORT: Final[dict[str, PolicyValue]] = {"own_first": False}
 
@@ -61,15 +63,26 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
+class StakeLife:
+    """A provider whose policy keeps its stake, and what it begins with."""
+
+    policy: dict[str, int]
+    free: int
+    bond: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bug:
-    """A mutant, and the world that is to show it."""
+    """A mutant, and the world or the life that is to show it."""
 
     mutant: Mutant
-    world: World
+    world: World | StakeLife
 
 
-def find_fault(world: World) -> str:
-    """What the checker says of a world in which peers live as they are loaded now."""
+def find_fault(world: World | StakeLife) -> str:
+    """What the checker, or the auditor of stake, says of peers as they are loaded now."""
+    if isinstance(world, StakeLife):
+        return _find_stake_fault(world)
     cluster_module = importlib.import_module("wwwserve.sim.cluster")
     peer_module = importlib.import_module("wwwserve.core.peer")
     checkers_module = importlib.import_module("wwwserve.sim.checkers")
@@ -82,6 +95,15 @@ def find_fault(world: World) -> str:
     except checkers_module.Violation as violation:
         return str(violation)
     return ""
+
+
+def _find_stake_fault(life: StakeLife) -> str:
+    settings_module = importlib.import_module("wwwserve.core.policy_settings")
+    policy_module = importlib.import_module("wwwserve.core.policy")
+    entropy_module = importlib.import_module("wwwserve.core.entropy")
+    settings = settings_module.PolicySettings(**life.policy)
+    policy = policy_module.Policy(settings, entropy_module.Entropy(b"policy"))
+    return find_stake_fault(policy, settings, Account(life.free, life.bond), 1, STAKE_EPOCHS)
 
 
 def find_fault_of(bug: Bug) -> str:
@@ -103,7 +125,7 @@ def _world(
     return World(own, asker or {}, zero_us, owner_use, owner_share, is_paid)
 
 
-def _bug(what: str, module: str, old: str, new: str, world: World) -> Bug:
+def _bug(what: str, module: str, old: str, new: str, world: World | StakeLife) -> Bug:
     return Bug(Mutant(what, f"wwwserve.core.policy.{module}", old, new), world)
 
 
@@ -115,6 +137,10 @@ _IDLE = _world(
 _SELDOM_IDLE = _world({"idle_only": True, "idle_for_us": 5 * SECOND}, owner_share=1)
 _CLOSES = _world({"hours": ((540, 542),)})
 _OPENS = _world({"hours": ((542, 600),)})
+_RISES: Final = StakeLife({"stake_seats": 12, "stake_reserve": 200}, free=280, bond=0)
+_RICH: Final = StakeLife({"stake_seats": 12, "stake_reserve": 200}, free=2_000, bond=0)
+_FALLS: Final = StakeLife({"stake_seats": 3, "stake_reserve": 200}, free=500, bond=450)
+_EARNS: Final = StakeLife({"stake_income_permille": 500, "stake_reserve": 0}, free=2_000, bond=0)
 _BUDGET: Final[dict[str, PolicyValue]] = {"offload_credits_per_hour_max": 8_000_000}
 
 BUGS: Final = (
@@ -204,4 +230,24 @@ BUGS: Final = (
     _bug("what was spent is forgotten", "spending",
          "self._hour.add(amount, at)", "self._hour.add(0, at)",
          _world({}, _BUDGET, is_paid=True)),
+    # -- what is staked
+    _bug("the reserve is staked", "staking",
+         "spare = max(case.holdings.free - settings.stake_reserve, 0)",
+         "spare = case.holdings.free", _RISES),
+    _bug("the target is passed", "staking",
+         "seats = min(_take_step(missing), spare // case.holdings.seat_price)",
+         "seats = spare // case.holdings.seat_price", _RICH),
+    _bug("one order follows the other", "staking",
+         "if case.rest_epochs:", "if False:", _RICH),
+    _bug("an order does not wait for the log", "staking",
+         "if self._ordered is not None:", "if False:", _RICH),
+    _bug("what is too much is taken out at once", "staking",
+         "is_lasting = case.surplus_epochs >= SURPLUS_EPOCHS", "is_lasting = True", _FALLS),
+    _bug("more is taken out than is too much", "staking",
+         "-(-seats // STEP_DIVISOR)", "-(-seats // STEP_DIVISOR) + 1", _FALLS),
+    _bug("what is set aside is staked twice", "staking",
+         "self.set_aside -= self._ordered", "self.set_aside -= 0", _EARNS),
+    _bug("all of the income is set aside", "staking",
+         "share = microcredits * settings.stake_income_permille // _PERMILLE",
+         "share = microcredits", _EARNS),
 )  # fmt: skip

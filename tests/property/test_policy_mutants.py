@@ -1,7 +1,8 @@
 """The simulator's checker notices a broken policy: each seeded bug of `policy_mutants` is stopped.
 
 Each is put into the source, peers and world are loaded afresh, and a provider lives four minutes
-with another's many users. The same worlds run clean without the bug.
+with another's many users; bugs of stake meet the auditor of `staking_walk` instead. The same worlds
+run clean without the bug.
 """
 
 import pytest
@@ -20,4 +21,4 @@ def test_each_bug_is_one_place() -> None:
 def test_a_bug_is_noticed_and_nothing_else_is(bug: Bug) -> None:
     assert find_fault(bug.world) == ""
     fault = find_fault_of(bug)
-    assert fault.startswith(("policy: owner", "budget: asker")), fault
+    assert fault.startswith(("policy: owner", "budget: asker", "stake: ")), fault

@@ -176,7 +176,7 @@ async def _wait(seconds: float | None) -> None:
         await asyncio.sleep(seconds)
 
 
-_UNTOLD = frozenset({"RequestDecided", "UseCounted", "SpendingCounted"})
+_UNTOLD = frozenset({"RequestDecided", "UseCounted", "SpendingCounted", "IncomeSetAside"})
 
 
 @asynccontextmanager

@@ -20,8 +20,10 @@ from wwwserve.core.placing import Verdict
 from wwwserve.core.policy import Change, Outcome, Replayed, make_answer
 from wwwserve.node import (
     Explained,
+    StakeConfig,
     check_policy,
     explain_request,
+    explain_stake,
     find_state_folder,
     replay_day,
 )
@@ -32,6 +34,8 @@ from wwwserve.values.refusals import BadInput
 app = App(name="policy", help="What the node allows: check, explain, replay.")
 
 EXIT_BAD_POLICY = 2
+STAKE = "stake"
+"""What `explain` takes in a request's place; ids are hexadecimal."""
 CHANGES_SHOWN = 20
 """Decisions shown one by one that come out otherwise; `--json` has more."""
 
@@ -56,6 +60,7 @@ def check(file: FileArgument = None, *, home: HomeFlag = None, as_json: JsonFlag
             f"{path} is a policy. Settings in it: {count}; defaults hold for the rest.",
             markup=False,
         )
+        console.print(_say_stake(loaded.config.stake), markup=False)
     else:
         for fault in faults:
             show_bad_input(fault)
@@ -67,8 +72,12 @@ def explain(request: str, *, home: HomeFlag = None, as_json: JsonFlag = False) -
     """Print what the policy answered about a request, and what each rule said to it.
 
     REQUEST is the id in the x-wwwserve-request-id header, or its first digits. Of own users'
-    requests and of others' the node knows those of the last day.
+    requests and of others' the node knows those of the last day. The word `stake` in its place
+    prints what the policy did about the node's own stake.
     """
+    if request == STAKE:
+        _explain_stake(home, as_json=as_json)
+        return
     answers = explain_request(find_state_folder(home, os.environ), request)
     if as_json:
         print_json({"answers": [_shape_answer(answer) for answer in answers]})
@@ -89,6 +98,45 @@ def replay(file: FileArgument = None, *, home: HomeFlag = None, as_json: JsonFla
         print_json(_shape_replay(replayed))
         return
     _show_replay(replayed)
+
+
+def _say_stake(stake: StakeConfig) -> str:
+    """What a policy does with credits, as it moves them by itself."""
+    if stake.target_seats:
+        kept = f"{stake.target_seats} seats are kept staked"
+    elif stake.income_share:
+        kept = f"{stake.income_share * 100:g} % of what others pay is staked"
+    else:
+        return "Stake: as the wallet is ordered."
+    return f"Stake: {kept}; {stake.reserve} credits stay free."
+
+
+def _explain_stake(home: HomeFlag, *, as_json: bool) -> None:
+    answers = explain_stake(find_state_folder(home, os.environ))
+    if as_json:
+        shapes = [
+            {
+                "at": answer.at.isoformat(timespec="milliseconds"),
+                "seats": answer.seats,
+                "rule": answer.rule,
+                "detail": answer.detail,
+            }
+            for answer in answers
+        ]
+        print_json({"answers": shapes})
+        return
+    rows = [
+        (answer.at.strftime("%H:%M:%S"), _say_seats(answer.seats), answer.rule, answer.detail)
+        for answer in answers
+    ]
+    print_table("The node's own stake", ("at", "does", "rule", "because"), rows)
+
+
+def _say_seats(seats: int) -> str:
+    if seats == 0:
+        return "-"
+    count = "1 seat" if abs(seats) == 1 else f"{abs(seats)} seats"
+    return f"stakes {count}" if seats > 0 else f"takes out {count}"
 
 
 def _title(answer: Explained) -> str:

@@ -7,7 +7,7 @@ to whoever orders the log. None of the three knows of another.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from wwwserve.core.chain import (
     ChainDesk,
@@ -18,6 +18,7 @@ from wwwserve.core.chain import (
     Loaded,
     pick_facts,
 )
+from wwwserve.core.deciding import Holdings, KeepsStake
 from wwwserve.core.effects import (
     AnswerOrder,
     ExtendPayment,
@@ -46,6 +47,7 @@ from wwwserve.core.facts import TokenCountsDiffer
 from wwwserve.core.holding import HoldDraft, SignedHold
 from wwwserve.core.lanes import Lane
 from wwwserve.core.ledger import Ledger
+from wwwserve.core.ledger_facts import HoldSettled, LedgerFact
 from wwwserve.core.log_news import BlockTold, FeedTold, HeadTold
 from wwwserve.core.paying import WorkUnpaid
 from wwwserve.core.payments import BlockApplied as PaymentsBlock
@@ -88,6 +90,7 @@ from wwwserve.core.wallet import SubmitHold as SubmitSigned
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
 from wwwserve.wire import Signer
+from wwwserve.wire.ledger import Bond, Unbond
 
 PaidEvent = (
     StreamOpened
@@ -116,6 +119,8 @@ AccountingEffect = (
     | WorkUnpaid
 )
 """`WorkUnpaid` is for requests; all others go out."""
+STAKE_ORDER: Final = 0
+"""The number of the policy's own orders; an operator's are counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class AccountingSetup:
     entropy: Entropy
     wallet: WalletChoices
     prices: PriceTable
+    stake: KeepsStake
+    """Decides, with each block, how much of the account is staked."""
 
 
 class _Purse:
@@ -159,6 +166,7 @@ class Accounting:
     def __init__(self, setup: AccountingSetup, loaded: Loaded, now: Moment) -> None:
         """Go on from what is on disk, or begin. Raises `Refusal` if that is another key's."""
         self._own = setup.signer.node_id
+        self._stake = setup.stake
         self._desk = ChainDesk(loaded, setup.signer, now)
         wallet = WalletSetup(
             signer=setup.signer,
@@ -205,7 +213,7 @@ class Accounting:
     def start(self, links: tuple[NodeId, ...], now: Moment) -> list[AccountingEffect]:
         """Begin, with these links open already."""
         effects = self._pass_all(self._desk.start(links, now), now)
-        return effects + self._carry_wallet(self._wallet.start(now))
+        return effects + self._carry_wallet(self._wallet.start(now), now)
 
     def handle(self, event: AccountingEvent, now: Moment) -> list[AccountingEffect]:
         """Take in what happened; the answer is what is to be done, in order."""
@@ -252,7 +260,7 @@ class Accounting:
         return effects
 
     def _tell_wallet(self, event: WalletEvent, now: Moment) -> list[AccountingEffect]:
-        return self._carry_wallet(self._wallet.handle(event, now))
+        return self._carry_wallet(self._wallet.handle(event, now), now)
 
     def _tell_payments(self, event: PaymentsEvent, now: Moment) -> list[AccountingEffect]:
         return self._carry_payments(self._payments.handle(event, now), now)
@@ -272,11 +280,46 @@ class Accounting:
         """A block is applied: payments first, so that the wallet claims what they are done with."""
         effects = self._tell_payments(PaymentsBlock(told.facts, told.feeds), now)
         effects += self._tell_wallet(BlockApplied(told.facts), now)
+        effects += self._keep_stake(told.facts, now)
         news = pick_facts(told.facts, self._own, self._desk.state)
         return [*effects, *(Report(fact) for fact in news)]
 
-    def _carry_wallet(self, answers: list[WalletEffect]) -> list[AccountingEffect]:
-        return [_translate(answer) for answer in answers]
+    def _keep_stake(self, facts: tuple[LedgerFact, ...], now: Moment) -> list[AccountingEffect]:
+        """Have the policy look at what was earned, and at the account as it is now."""
+        if not self._stake.keeps_stake:
+            return []
+        settled = [one for one in facts if isinstance(one, HoldSettled) and one.payee == self._own]
+        if settled:
+            self._stake.note_income(sum(one.paid for one in settled), now)
+        ledger = self._desk.ledger
+        account = ledger.find_account(self._own)
+        if account is None or not self._wallet.is_ready:
+            return []
+        holdings = Holdings(
+            epoch=ledger.epoch,
+            free=self._wallet.spendable,
+            bond=account.bond,
+            seat_price=ledger.parameters.seat_price,
+        )
+        seats = self._stake.decide_stake(holdings, now)
+        if not seats:
+            return []
+        op = Bond(seats) if seats > 0 else Unbond(-seats)
+        return self._tell_wallet(SignOps(STAKE_ORDER, (op,)), now)
+
+    def _carry_wallet(self, answers: list[WalletEffect], now: Moment) -> list[AccountingEffect]:
+        effects: list[AccountingEffect] = []
+        for answer in answers:
+            match answer:
+                case OrderSigned(order) if order == STAKE_ORDER:
+                    pass  # What comes of it is what counts.
+                case OrderRefused(order) if order == STAKE_ORDER:
+                    self._stake.end_stake_order(now, is_done=False)
+                case OrderSettled(order, denied=denied) if order == STAKE_ORDER:
+                    self._stake.end_stake_order(now, is_done=not denied)
+                case _:
+                    effects.append(_translate(answer))
+        return effects
 
     def _carry_payments(self, answers: list[PaymentsEffect], now: Moment) -> list[AccountingEffect]:
         effects: list[AccountingEffect] = []

@@ -133,7 +133,56 @@ class GuestFailed(msgspec.Struct, frozen=True):
     detail: str
 
 
-PolicyFact = RequestDecided | UseCounted | SpendingCounted | PolicyInForce | GuestFailed
+class Holdings(msgspec.Struct, frozen=True):
+    """This node's own account as far as its stake goes, by the newest block. Micro-credits."""
+
+    epoch: int
+    """Of the ledger."""
+    free: int
+    """What one order can set aside now: its fee, the minimum and all that waits are taken off."""
+    bond: int
+    """Staked by the node itself."""
+    seat_price: int
+
+
+class StakeCase(msgspec.Struct, frozen=True):
+    """All that a decision about the node's own stake rests on beside the settings."""
+
+    at: Moment
+    holdings: Holdings
+    set_aside: int
+    """Micro-credits of income that are to be staked, and are not yet."""
+    rest_epochs: int
+    """Until the policy may order again; 0 = now."""
+    surplus_epochs: int
+    """For how long more has been staked than is wanted; 0 = it is not, or only just."""
+
+
+class StakeDecided(msgspec.Struct, frozen=True):
+    """Fact: the policy has another answer about the node's own stake."""
+
+    case: StakeCase
+    seats: int
+    """To stake; to take out, if below nothing."""
+    rule: str
+
+
+class IncomeSetAside(msgspec.Struct, frozen=True):
+    """Fact: so much of the income is to be staked, and is not yet."""
+
+    at: Moment
+    microcredits: int
+
+
+PolicyFact = (
+    RequestDecided
+    | UseCounted
+    | SpendingCounted
+    | PolicyInForce
+    | GuestFailed
+    | StakeDecided
+    | IncomeSetAside
+)
 """What a policy tells, for whoever keeps its log."""
 
 
@@ -177,6 +226,30 @@ class NoGuests:
         return GuestFault(f"no policy {name!r} is installed here")
 
 
+class KeepsStake(Protocol):
+    """What decides about this node's own stake, as the ledger goes on."""
+
+    @property
+    def keeps_stake(self) -> bool:
+        """Whether anything is to be decided."""
+        ...
+
+    def note_income(self, microcredits: int, now: Moment) -> None:
+        """Other nodes' work was paid."""
+        ...
+
+    def decide_stake(self, holdings: Holdings, now: Moment) -> int:
+        """Seats to stake now, or if below nothing to take out; 0 = leave it.
+
+        Unless it is 0, an order is on its way until `end_stake_order`.
+        """
+        ...
+
+    def end_stake_order(self, now: Moment, *, is_done: bool) -> None:
+        """The order is in the log, or came to nothing."""
+        ...
+
+
 class PolicyMemory(msgspec.Struct, frozen=True):
     """What a policy is born with beside its settings."""
 
@@ -184,6 +257,8 @@ class PolicyMemory(msgspec.Struct, frozen=True):
     """In order of time."""
     spending: tuple[PastSpending, ...] = ()
     """In order of time."""
+    set_aside: int = 0
+    """Micro-credits of income that are to be staked."""
     guests: AsksGuest = msgspec.field(default_factory=NoGuests)
 
 

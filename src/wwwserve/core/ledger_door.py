@@ -14,6 +14,7 @@ from wwwserve.core.accounting import (
     AccountingSetup,
 )
 from wwwserve.core.chain import GenesisSearch, LedgerView, Loaded, begin_chain
+from wwwserve.core.deciding import KeepsStake
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.events import SetPrices
 from wwwserve.core.setup import PeerSetup
@@ -30,10 +31,15 @@ class LedgerDoor:
         setup: PeerSetup,
         loaded: Loaded | None,
         entropy: Entropy,
+        stake: KeepsStake,
         on_begun: Callable[[Accounting], None],
     ) -> None:
-        """`loaded` is what is on disk; `on_begun` hears of accounting once it is there."""
-        self._setup = AccountingSetup(setup.signer, entropy, setup.wallet, setup.prices)
+        """`loaded` is what is on disk; `on_begun` hears of accounting once it is there.
+
+        `entropy` is the peer's: what the ledger draws is split off it.
+        """
+        own = entropy.split("ledger")
+        self._setup = AccountingSetup(setup.signer, own, setup.wallet, setup.prices, stake)
         self._loaded = loaded
         """Until the peer is started."""
         self._on_begun = on_begun
@@ -71,9 +77,8 @@ class LedgerDoor:
             return self._accounting.handle(event, now)
         if isinstance(event, SetPrices):
             # Nobody was told others yet.
-            before = self._setup
-            wallet = replace(before.wallet, reserve=event.reserve)
-            self._setup = AccountingSetup(before.signer, before.entropy, wallet, event.prices)
+            wallet = replace(self._setup.wallet, reserve=event.reserve)
+            self._setup = replace(self._setup, wallet=wallet, prices=event.prices)
         if self._search is None:
             return []
         asked = self._search.handle(event, now)

@@ -101,7 +101,7 @@ class Peer:
             payments=Unpaid(),
             entropy=entropy.split("requests"),
         )
-        self._ledger = LedgerDoor(setup, loaded, entropy.split("ledger"), self._on_ledger)
+        self._ledger = LedgerDoor(setup, loaded, entropy, self._policy, self._on_ledger)
         if self._ledger.is_paid:
             self._requests.set_payments(LedgerUnknown())
         self._gossip_deadline = self._gossip.next_deadline()

@@ -2,13 +2,13 @@
 
 Shares are whole thousandths (`permille`), so that no float decides anything. The four knobs of the
 paper (WWW.Serve, section 4.3: stake, offload, accept and target utilisation) keep their names;
-stake is the wallet's (`wwwserve wallet stake`).
+stake is a number of seats that the node keeps, or else the wallet's (`wwwserve wallet stake`).
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from wwwserve.values.credits import MICROCREDITS_MAX
+from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import BODY_BYTES_MAX
 from wwwserve.values.model_names import ModelId
@@ -111,6 +111,13 @@ class PolicySettings:
     """The least share of its prices it asks, however idle it is."""
     idle_cut_permille: int = 10
     """By what share of its prices it lowers its ask for each hour in which nobody bought."""
+    stake_seats: int = 0
+    """`target_seats`: seats of its own that the node keeps staked; 0 = as many as its operator
+    orders. In a network without a ledger stake settings mean nothing."""
+    stake_income_permille: int = 0
+    """`income_share`: the share of what other nodes pay that is staked, instead of a target."""
+    stake_reserve: int = 100 * CREDIT
+    """Free micro-credits that are never staked."""
     guest: str = ""
     """The provider's own Python policy, by the name of its entry point; it decides among what
     these settings allow."""

@@ -14,6 +14,7 @@ from wwwserve.node.config import (
     DoorChoice,
     Layer,
     LoadedConfig,
+    StakeConfig,
     list_values,
     load_config,
     make_config_text,
@@ -38,7 +39,13 @@ from wwwserve.node.ledger_book import (
     LedgerBook,
 )
 from wwwserve.node.orders import Orders
-from wwwserve.node.policy_book import Explained, check_policy, explain_request, replay_day
+from wwwserve.node.policy_book import (
+    Explained,
+    check_policy,
+    explain_request,
+    explain_stake,
+    replay_day,
+)
 from wwwserve.node.ready import ReadyInfo
 from wwwserve.node.state_folder import RunInfo, StateFolder, find_state_folder
 
@@ -63,10 +70,12 @@ __all__ = [
     "Orders",
     "ReadyInfo",
     "RunInfo",
+    "StakeConfig",
     "StateFolder",
     "check_policy",
     "examine",
     "explain_request",
+    "explain_stake",
     "find_genesis",
     "find_state_folder",
     "keep_genesis",

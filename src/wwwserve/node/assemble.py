@@ -276,7 +276,7 @@ def _make_setup(config: Config, parts: Parts, addresses: tuple[str, ...]) -> Pee
         entropy_seed=secrets.token_bytes(ENTROPY_SEED_BYTES),
         addresses=addresses,
         groups=make_groups(config),
-        policy=make_policy(config.policy, config.price),
+        policy=make_policy(config),
         memory=parts.memory,
         bootstrap=make_bootstrap(config),
         restored=parts.store.read(Lane.BOOK),

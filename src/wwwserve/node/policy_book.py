@@ -14,6 +14,8 @@ from wwwserve.core.policy import (
     InForce,
     Life,
     Replayed,
+    Staked,
+    describe_stake,
     explain,
     read_answer,
     replay,
@@ -43,6 +45,18 @@ class Explained:
     rule: str
     guest_fault: str
     said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StakeExplained:
+    """One answer about the node's own stake."""
+
+    at: datetime
+    seats: int
+    """To stake; to take out, if below nothing."""
+    rule: str
+    detail: str
+    """What the rule compared, for a person."""
 
 
 def check_policy(path: Path) -> tuple[LoadedConfig | None, list[BadInput]]:
@@ -87,6 +101,33 @@ def explain_request(folder: StateFolder, name: str) -> tuple[Explained, ...]:
     return tuple(found)
 
 
+def explain_stake(folder: StateFolder) -> tuple[StakeExplained, ...]:
+    """The last answers about the node's own stake, oldest first. Raises `BadInput`."""
+    found: deque[StakeExplained] = deque(maxlen=ANSWERS_MAX)
+    life, settings = Life(Moment(0), wall_us=0), PolicySettings()
+    for record in read_diary(folder):
+        match record:
+            case Life():
+                life = record
+            case Carried():
+                life = record.life
+            case InForce():
+                settings = record.settings
+            case Staked(case, seats, rule):
+                detail = describe_stake(settings, case, rule)
+                found.append(StakeExplained(_read_time(case.at, life), seats, rule, detail))
+            case _:
+                pass
+    if not found:
+        raise BadInput(
+            field="stake",
+            found="no answer about it within the last day",
+            expected="a policy that keeps stake, in a network with a ledger",
+            fix="set policy.stake.target_seats or policy.stake.income_share",
+        )
+    return tuple(found)
+
+
 def replay_day(folder: StateFolder, path: Path | None) -> Replayed:
     """The day in a node's diary once more: by the policy in a file, or by those of the time.
 
@@ -100,7 +141,7 @@ def replay_day(folder: StateFolder, path: Path | None) -> Replayed:
     if loaded is None:
         raise faults[0]
     config = loaded.config
-    settings = make_policy(config.policy, config.price)
+    settings = make_policy(config)
     return replay(read_diary(folder), settings, make_prices(config.price, config.ledger))
 
 
@@ -113,12 +154,17 @@ def _read_own(folder: StateFolder) -> Config:
 
 
 def _explain(record: Decided, settings: PolicySettings, life: Life) -> Explained:
-    wall_us = record.case.at - life.at + life.wall_us
     return Explained(
-        at=datetime.fromtimestamp(wall_us / SECOND, UTC).astimezone(),
+        at=_read_time(record.case.at, life),
         case=record.case,
         verdict=read_answer(record.answer),
         rule=record.rule,
         guest_fault=record.guest_fault,
         said=explain(settings, record.case),
     )
+
+
+def _read_time(at: Moment, life: Life) -> datetime:
+    """A moment of a process as its calendar had it."""
+    wall_us = at - life.at + life.wall_us
+    return datetime.fromtimestamp(wall_us / SECOND, UTC).astimezone()

@@ -18,10 +18,12 @@ from typing import BinaryIO, Final
 import msgspec
 
 from wwwserve.core.deciding import (
+    IncomeSetAside,
     PolicyInForce,
     PolicyMemory,
     RequestDecided,
     SpendingCounted,
+    StakeDecided,
     UseCounted,
 )
 from wwwserve.core.policy import (
@@ -31,7 +33,9 @@ from wwwserve.core.policy import (
     Life,
     Record,
     Remembered,
+    SetAside,
     Spent,
+    Staked,
     Used,
     make_answer,
 )
@@ -52,7 +56,14 @@ HELD_S: Final = 0.2
 """How long they may wait."""
 LINE_BYTES_MAX: Final = MIB
 """A longer line is none of a diary's."""
-DIARY_FACTS: Final = (RequestDecided, UseCounted, SpendingCounted, PolicyInForce)
+DIARY_FACTS: Final = (
+    RequestDecided,
+    UseCounted,
+    SpendingCounted,
+    PolicyInForce,
+    StakeDecided,
+    IncomeSetAside,
+)
 """The kinds of facts that become records."""
 _OWNER_FILE = 0o600
 _DECIDED = b'{"type":"decided"'
@@ -87,7 +98,8 @@ class PolicyDiary:
         self._write(life)
         self._write(InForce(life.at, settings))
         self._flush()
-        return PolicyMemory(self._remembered.list_use(), self._remembered.list_spending())
+        remembered = self._remembered
+        return PolicyMemory(remembered.list_use(), remembered.list_spending(), remembered.set_aside)
 
     def on_fact(self, fact: object) -> None:
         """Write a record, if the fact is the policy's."""
@@ -98,6 +110,10 @@ class PolicyDiary:
                 self._write(Used(fact), is_urgent=not fact.is_over)
             case SpendingCounted(session, at, microcredits, is_over):
                 self._write(Spent(session, at, microcredits, is_over), is_urgent=not is_over)
+            case StakeDecided(case, seats, rule):
+                self._write(Staked(case, seats, rule))
+            case IncomeSetAside(at, microcredits):
+                self._write(SetAside(at, microcredits))
             case PolicyInForce(at, settings):
                 self._settings = settings
                 self._write(InForce(at, settings))
@@ -163,7 +179,10 @@ class PolicyDiary:
         self._close_file()
         self._file.replace(get_older(self._file))
         self._file_from = now
-        carried = Carried(life, self._remembered.list_use(), self._remembered.list_spending())
+        remembered = self._remembered
+        carried = Carried(
+            life, remembered.list_use(), remembered.list_spending(), remembered.set_aside
+        )
         in_force = InForce(now, self._settings)
         self._append(b"\n".join((b"", *map(msgspec.json.encode, (carried, in_force)))))
 

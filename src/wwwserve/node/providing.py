@@ -35,5 +35,5 @@ def begin_providing(config: Config, home: StateFolder) -> Providing:
     guests = GuestHouse(clock)
     guests.prepare(config.policy.guest)()
     diary = PolicyDiary(home, clock, read_wall_us)
-    memory = diary.begin(make_policy(config.policy, config.price))
+    memory = diary.begin(make_policy(config))
     return Providing(diary, guests, replace(memory, guests=guests))

@@ -116,8 +116,8 @@ class Reloader:
             self.engines.remove(name)
 
     def _tell_peer(self, old: Config, new: Config) -> None:
-        if (new.policy, new.price) != (old.policy, old.price):
-            self.deliver(SetPolicy(make_policy(new.policy, new.price)))
+        if (new.policy, new.price, new.stake) != (old.policy, old.price, old.stake):
+            self.deliver(SetPolicy(make_policy(new)))
         if (new.price, new.ledger, new.wallet) != (old.price, old.ledger, old.wallet):
             reserve = parse_credits("wallet.reserve", new.wallet.reserve)
             self.deliver(SetPrices(make_prices(new.price, new.ledger), reserve))

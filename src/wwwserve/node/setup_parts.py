@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from wwwserve.core.placing import Objective
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.pricing import Prices, PriceTable
-from wwwserve.node.config import AUTO, Config, LedgerConfig, PolicyConfig, PriceConfig
+from wwwserve.node.config import AUTO, Config, LedgerConfig, PriceConfig
 from wwwserve.node.config.money import PRICE_MAX, parse_curve
 from wwwserve.node.config.policy import CREDITS_LIMIT
 from wwwserve.node.hours import parse_hours
@@ -28,8 +28,9 @@ def make_parameters(config: Config) -> Parameters:
     return replace(MAIN, network=config.network.name)
 
 
-def make_policy(policy: PolicyConfig, price: PriceConfig) -> PolicySettings:
+def make_policy(config: Config) -> PolicySettings:
     """The policy in whole thousandths, micro-credits and parsed names."""
+    policy, price, stake = config.policy, config.price, config.stake
     return PolicySettings(
         hours=parse_hours("policy.hours", policy.hours),
         accept_permille=_permille(policy.accept_frequency),
@@ -66,6 +67,9 @@ def make_policy(policy: PolicyConfig, price: PriceConfig) -> PolicySettings:
         load_curve=parse_curve("policy.price.load_curve", price.load_curve),
         price_floor_permille=_permille(price.floor),
         idle_cut_permille=_permille(price.idle_cut),
+        stake_seats=stake.target_seats,
+        stake_income_permille=_permille(stake.income_share),
+        stake_reserve=parse_credits("policy.stake.reserve", stake.reserve),
         guest=policy.guest,
     )
 

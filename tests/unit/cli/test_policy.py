@@ -9,9 +9,10 @@ import pytest
 from tests.unit.core.desk import node, summary
 from tests.unit.core.policy.test_replaying import DAY
 from wwwserve.cli.app import run
-from wwwserve.core.deciding import Case, PolicyInForce, Question, RequestDecided
+from wwwserve.core.deciding import Case, Holdings, PolicyInForce, Question, RequestDecided
+from wwwserve.core.entropy import Entropy
 from wwwserve.core.placing import Accepted, LoadView, Queued
-from wwwserve.core.policy import Decided, InForce, Used, read_answer
+from wwwserve.core.policy import Decided, InForce, Policy, Used, read_answer
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.node import StateFolder
 from wwwserve.node.policy_diary import PolicyDiary
@@ -27,6 +28,8 @@ acept_frequency = 0.5
 [policy.price]
 prompt = 0.1
 load_curve = ["0.5:1", "0.4:2"]
+[policy.stake]
+reserve = -1
 """
 FIELDS = [
     "policy.hours",
@@ -35,6 +38,7 @@ FIELDS = [
     "policy.acept_frequency",
     "policy.price.prompt",
     "policy.price.load_curve",
+    "policy.stake.reserve",
 ]
 
 
@@ -92,6 +96,53 @@ def test_all_that_is_wrong_is_told_at_once(
     told = json.loads(out)
     assert (code, told["ok"]) == (2, False)
     assert [fault["field"] for fault in told["faults"]] == FIELDS
+
+
+@pytest.mark.parametrize(
+    ("stake", "words"),
+    [
+        ("", "Stake: as the wallet is ordered."),
+        ("target_seats = 5", "Stake: 5 seats are kept staked; 100 credits stay free."),
+        ("income_share = 0.25\nreserve = 7", "25 % of what others pay is staked; 7 credits"),
+    ],
+)
+def test_check_says_what_is_staked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stake: str, words: str
+) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(f"[policy.stake]\n{stake}\n")
+    code, out, _ = call(capsys, "check", file)
+    assert code == 0
+    assert words in out
+
+
+def test_what_was_staked_is_explained(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = call(capsys, "explain", "stake", "--home", home)
+    assert code != 0
+    assert "policy.stake.target_seats" in err
+
+    async def live() -> None:
+        diary = PolicyDiary(StateFolder(home), Clock(), lambda: 10**15)
+        settings = PolicySettings(stake_seats=6, stake_reserve=20)
+        policy = Policy(settings, Entropy(b"policy"), diary.begin(settings))
+        for epoch, free in ((0, 500), (6, 30), (7, 500)):
+            policy.decide_stake(Holdings(epoch, free, bond=100, seat_price=50), Moment(0))
+        for fact in policy.take_facts():
+            diary.on_fact(fact)
+        diary.close()
+
+    asyncio.run(live())
+    code, out, _ = call(capsys, "explain", "stake", "--home", home, "--json")
+    answers = json.loads(out)["answers"]
+    assert [(one["rule"], one["seats"]) for one in answers] == [
+        ("pace", 0),
+        ("reserve", 0),
+        ("missing", 1),
+    ]
+    assert "2 seats are staked, 6 wanted" in answers[0]["detail"]
+    code, out, _ = call(capsys, "explain", "stake", "--home", home)
+    assert code == 0
+    assert "stakes 1 seat" in out
 
 
 @pytest.mark.parametrize(

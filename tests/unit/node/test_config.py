@@ -366,7 +366,7 @@ def test_what_changed_is_told_setting_by_setting() -> None:
 
 def test_the_policy_becomes_whole_thousandths() -> None:
     config = parse(policy={"accept_frequency": 0.333, "deny_nodes": [node_text(NODE)]})
-    policy = make_policy(config.policy, config.price)
+    policy = make_policy(config)
     assert policy.accept_permille == 333
     assert policy.target_utilisation_permille == 700
     assert policy.deny_nodes == (NODE,)

@@ -8,7 +8,13 @@ import tomllib
 from dataclasses import fields
 
 from wwwserve.node import Config, Layer, make_config_text, parse_config
-from wwwserve.node.config import EngineConfig, ModelConfig, ObjectiveConfig, PriceConfig
+from wwwserve.node.config import (
+    EngineConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    PriceConfig,
+    StakeConfig,
+)
 
 SETTING = re.compile(r"^# (\w+ = |\[)")
 
@@ -26,12 +32,13 @@ def test_a_new_file_changes_nothing() -> None:
 
 def test_every_setting_is_there_with_its_default() -> None:
     values = tomllib.loads(uncomment(make_config_text()))
-    price = values["policy"].pop("price")
+    price, stake = values["policy"].pop("price"), values["policy"].pop("stake")
     assert price.keys() == {field.name for field in fields(PriceConfig)}
+    assert stake.keys() == {field.name for field in fields(StakeConfig)}
     for section in ("network", "links", "gateway", "admin", "logs", "policy", "ledger", "wallet"):
         known = {field.name for field in fields(getattr(Config(), section))}
         assert values[section].keys() == known
-    values["policy"]["price"] = price
+    values["policy"] |= {"price": price, "stake": stake}
     assert values["engine"].keys() == {field.name for field in fields(EngineConfig)}
     several = [Layer("config.toml", {"engines": values["engines"]})]
     assert [engine.name for engine in parse_config(several).config.engines] == ["large", "small"]
@@ -52,7 +59,7 @@ def test_the_engine_can_be_named_at_once() -> None:
 def test_a_node_of_the_local_network_has_three_settings_and_all_else_as_before() -> None:
     text = make_config_text(on_lan=True)
     values = tomllib.loads(text)
-    assert values.pop("policy") == {"price": {}}
+    assert values.pop("policy") == {"price": {}, "stake": {}}
     assert {section: keys for section, keys in values.items() if keys} == {
         "links": {"listen": "0.0.0.0:8778", "advertise": ["auto"]},
         "network": {"lan_discovery": True},

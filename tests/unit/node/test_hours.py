@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.core.policy.test_hours import is_open_by_count
 from wwwserve.core.policy import WEEK_MINUTES
-from wwwserve.node.config import PolicyConfig, PriceConfig
+from wwwserve.node.config import Config, PolicyConfig
 from wwwserve.node.hours import HOURS_MAX, parse_hours
 from wwwserve.node.setup_parts import make_policy
 from wwwserve.values.refusals import BadInput
@@ -118,7 +118,7 @@ def test_windows_may_touch_and_a_night_may_run_into_the_next_day() -> None:
 
 def test_the_configuration_checks_hours_and_zone_and_the_policy_has_them() -> None:
     hours = ("Mon 00:00-01:00",)
-    policy = make_policy(PolicyConfig(hours=hours), PriceConfig())
+    policy = make_policy(Config(policy=PolicyConfig(hours=hours)))
     assert policy.hours == parse_hours("policy.hours", hours)
     with pytest.raises(BadInput, match=r"policy\.hours"):
         PolicyConfig(hours=("Mon",))

@@ -11,7 +11,7 @@ import pytest
 
 from wwwserve.core.policy_settings import CurvePoint, PolicySettings
 from wwwserve.node import Config, Layer, parse_config
-from wwwserve.node.config import PolicyConfig, PriceConfig
+from wwwserve.node.config import PolicyConfig, PriceConfig, StakeConfig
 from wwwserve.node.hours import parse_pause
 from wwwserve.node.setup_parts import make_policy
 from wwwserve.values.credits import CREDIT, MICROCREDITS_MAX
@@ -27,7 +27,7 @@ def parse(**policy: object) -> Config:
 
 def make(**policy: object) -> PolicySettings:
     config = parse(**policy)
-    return make_policy(config.policy, config.price)
+    return make_policy(config)
 
 
 def refuse(**policy: object) -> BadInput:
@@ -53,6 +53,7 @@ def test_every_setting_arrives() -> None:
         offload_credits_per_day_max=20,
         guest="mine",
         price={"load_curve": ["0:0.8", "0.755:1", "1: 2.5"], "floor": 0.3, "idle_cut": 0},
+        stake={"target_seats": 7, "reserve": "12.5"},
     )
     assert settings == PolicySettings(
         idle_only=True,
@@ -69,7 +70,10 @@ def test_every_setting_arrives() -> None:
         load_curve=(CurvePoint(0, 800), CurvePoint(755, 1000), CurvePoint(1000, 2500)),
         price_floor_permille=300,
         idle_cut_permille=0,
+        stake_seats=7,
+        stake_reserve=12 * CREDIT + CREDIT // 2,
     )
+    assert make(stake={"income_share": 0.25}) == PolicySettings(stake_income_permille=250)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,16 @@ def test_every_setting_arrives() -> None:
         ({"price": {"load_curve": ["0:101"]}}, "policy.price.load_curve", "up to 100"),
         ({"price": {"load_curve": ["0.5:1", "0.5:2"]}}, "policy.price.load_curve", "rising"),
         ({"price": {"floor": -0.1}}, "policy.price.floor", "from 0 to 1"),
+        ({"stake": {"income_share": 1.5}}, "policy.stake.income_share", "from 0 to 1"),
+        ({"stake": {"target_seats": -1}}, "policy.stake.target_seats", "from 0 to"),
+        ({"stake": {"reserve": "-3"}}, "policy.stake.reserve", "credits"),
+        ({"stake": {"reserve": 0.1}}, "policy.stake.reserve", "credits"),
+        ({"stake": {"seats": 5}}, "policy.stake.seats", "policy.stake.target_seats"),
+        (
+            {"stake": {"target_seats": 5, "income_share": 0.1}},
+            "policy.stake",
+            "leave out target_seats",
+        ),
     ],
 )
 def test_a_slip_is_told_with_its_name(policy: dict[str, object], field: str, words: str) -> None:
@@ -129,7 +143,10 @@ def test_the_guide_shows_every_setting_and_no_other() -> None:
     for table in tables:
         parse(**table)
     keys = {key for table in tables for key in table}
-    assert keys == {field.name for field in fields(PolicyConfig)} | {"price"}
+    assert keys == {field.name for field in fields(PolicyConfig)} | {"price", "stake"}
     (price,) = [table["price"] for table in tables if "price" in table]
     assert isinstance(price, dict)
     assert price.keys() == {field.name for field in fields(PriceConfig)}
+    stakes = [table["stake"] for table in tables if "stake" in table]
+    shown = {key for stake in stakes if isinstance(stake, dict) for key in stake}
+    assert shown == {field.name for field in fields(StakeConfig)}

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tests.unit.core.desk import node, summary
 from wwwserve.core.deciding import (
+    IncomeSetAside,
     PolicyInForce,
     PolicyMemory,
     RequestDecided,
@@ -135,6 +136,21 @@ async def test_a_killed_process_loses_nothing_that_was_counted(host: Host) -> No
     assert sum(use.tokens for use in again.use) == 350
     _, later = await host.boot(24 * HOUR_US)
     assert (later.use, later.spending) == ((), ())
+
+
+async def test_what_was_set_aside_for_stake_is_known_to_the_next_process(host: Host) -> None:
+    """[POLICY-STAKE.4]: whatever of the diary is dropped in between."""
+    diary, memory = host.begin()
+    assert memory.set_aside == 0
+    diary.on_fact(IncomeSetAside(host.time, 70))
+    diary.on_fact(IncomeSetAside(host.time, 90))
+    host.wait(DIARY_FILE_US)
+    diary.on_fact(host.use(1, 1))
+    diary.close()
+    assert get_older(host.folder.policy_diary_file).exists()
+    get_older(host.folder.policy_diary_file).unlink()
+    _, memory = host.begin()
+    assert memory.set_aside == 90
 
 
 async def test_decisions_wait_a_moment_and_what_counts_takes_them_along(host: Host) -> None:

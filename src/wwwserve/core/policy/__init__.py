@@ -10,6 +10,7 @@ Rules of the machine:
   probe and the offer that follows it meet the same one.
 - What was accepted is never taken back; a new policy holds for the next decision.
 - Counts (`usage`, `spending`) are never too low, and go on whatever policy comes into force.
+- How much is staked (`staking`) is decided likewise, with each block of the ledger.
 - The hours (`hours`, `opening`) turn at moments of their own: `Opening.turn_at` says when the next
   one is, and it is called before anything else is decided at or after that moment.
 """
@@ -22,7 +23,9 @@ from wwwserve.core.policy.diary import (
     Life,
     Record,
     Remembered,
+    SetAside,
     Spent,
+    Staked,
     Used,
     make_answer,
     read_answer,
@@ -32,6 +35,7 @@ from wwwserve.core.policy.machine import Policy
 from wwwserve.core.policy.replaying import Change, Outcome, Replayed, replay
 from wwwserve.core.policy.rules import decide, explain, is_shared
 from wwwserve.core.policy.ruling import count_answer_tokens, is_below_target
+from wwwserve.core.policy.staking import decide_stake, describe_stake
 
 __all__ = [
     "WEEK_MINUTES",
@@ -46,11 +50,15 @@ __all__ = [
     "Record",
     "Remembered",
     "Replayed",
+    "SetAside",
     "Spent",
+    "Staked",
     "Used",
     "compute_curve",
     "count_answer_tokens",
     "decide",
+    "decide_stake",
+    "describe_stake",
     "explain",
     "is_below_target",
     "is_shared",

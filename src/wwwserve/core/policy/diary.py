@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from wwwserve.core.deciding import Case, PastSpending, PastUse, UseCounted
+from wwwserve.core.deciding import Case, PastSpending, PastUse, StakeCase, UseCounted
 from wwwserve.core.placing import Accepted, Declined, Queued, Verdict
 from wwwserve.core.policy.usage import DAY_US, RollingSum, Usage
 from wwwserve.core.policy_settings import PolicySettings
@@ -58,6 +58,22 @@ class Spent(msgspec.Struct, frozen=True, tag="spent"):
     is_over: bool
 
 
+class Staked(msgspec.Struct, frozen=True, tag="staked"):
+    """Another answer about the node's own stake."""
+
+    case: StakeCase
+    seats: int
+    """To stake; to take out, if below nothing."""
+    rule: str
+
+
+class SetAside(msgspec.Struct, frozen=True, tag="set-aside"):
+    """So much of the income is to be staked from now on."""
+
+    at: Moment
+    microcredits: int
+
+
 class Carried(msgspec.Struct, frozen=True, tag="carried"):
     """What the records before this one said, should they not be kept any more."""
 
@@ -65,9 +81,11 @@ class Carried(msgspec.Struct, frozen=True, tag="carried"):
     """The process that goes on."""
     use: tuple[PastUse, ...]
     spending: tuple[PastSpending, ...]
+    set_aside: int = 0
+    """Micro-credits of income that are to be staked."""
 
 
-Record = Life | InForce | Decided | Used | Spent | Carried
+Record = Life | InForce | Decided | Used | Spent | Staked | SetAside | Carried
 
 
 class Remembered:
@@ -80,6 +98,8 @@ class Remembered:
         self._paid = RollingSum(DAY_US)
         self._last = Moment(0)
         self._life: Life | None = None
+        self.set_aside = 0
+        """Micro-credits of income that are to be staked."""
 
     @property
     def life(self) -> Life | None:
@@ -94,19 +114,17 @@ class Remembered:
             case Used(counted):
                 self._last = counted.at
                 self._count(counted)
-            case Spent(session, at, microcredits, is_over):
-                self._last = at
-                self._spending.pop(session, None)
-                if is_over:
-                    self._paid.add(microcredits, at)
-                else:
-                    self._spending[session] = microcredits
-            case Carried(life, use, spending) if self._life is None:
+            case Spent():
+                self._last = record.at
+                self._spend(record)
+            case SetAside(microcredits=microcredits):
+                self.set_aside = microcredits
+            case Carried(life, use, spending, set_aside) if self._life is None:
                 self._set(use, spending)
-                self._life = life
+                self._life, self.set_aside = life, set_aside
             case Carried():
                 pass  # What it carries was read.
-            case InForce() | Decided():
+            case InForce() | Decided() | Staked():
                 pass
 
     def list_use(self, shift_us: int = 0) -> tuple[PastUse, ...]:
@@ -121,6 +139,13 @@ class Remembered:
             PastSpending(Moment(at + shift_us), amount)
             for at, amount in (*self._paid.list_entries(), *still)
         )
+
+    def _spend(self, spent: Spent) -> None:
+        self._spending.pop(spent.session, None)
+        if spent.is_over:
+            self._paid.add(spent.microcredits, spent.at)
+        else:
+            self._spending[spent.session] = spent.microcredits
 
     def _count(self, counted: UseCounted) -> None:
         if not counted.is_over:

@@ -10,12 +10,15 @@ from wwwserve.core.deciding import (
     Case,
     GuestFailed,
     GuestFault,
+    Holdings,
+    IncomeSetAside,
     PolicyFact,
     PolicyInForce,
     PolicyMemory,
     Question,
     RequestDecided,
     SpendingCounted,
+    StakeDecided,
     UseCounted,
 )
 from wwwserve.core.entropy import Entropy
@@ -28,6 +31,7 @@ from wwwserve.core.policy.opening import Opening
 from wwwserve.core.policy.rules import decide, is_guest_heard, is_shared, name_guest
 from wwwserve.core.policy.ruling import count_answer_tokens, has_room_for_others
 from wwwserve.core.policy.spending import Spending
+from wwwserve.core.policy.staking import Staking, decide_stake, is_on
 from wwwserve.core.policy.usage import Usage as UsageSums
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.core.sessions import Role, SessionId
@@ -60,6 +64,9 @@ class Policy:
         self._spending = Spending(memory.spending)
         self._idleness = Idleness()
         self._asking = Asking()
+        self._staking = Staking(memory.set_aside)
+        self._stake_told = (0, "")
+        """The last answer about the own stake."""
         self._told: dict[tuple[Question, bytes], tuple[Verdict, str]] = {}
         """The last answer about each own request."""
         self._facts: list[PolicyFact] = []
@@ -78,6 +85,8 @@ class Policy:
         self.opening.set(settings.hours)
         self.opening.turn(now)
         self._facts.append(PolicyInForce(now, settings))
+        if self._staking.set(settings):
+            self._facts.append(IncomeSetAside(now, 0))
 
     def read(
         self, event: LocalTimeRead | MachineRead, engines: Sequence[EngineView], now: Moment
@@ -234,6 +243,38 @@ class Policy:
         if event.is_last:
             spent = self._spending.end(event.session, now)
             self._facts.append(SpendingCounted(event.session, now, spent, is_over=True))
+
+    # -- the own stake (`KeepsStake`) ------------------------------------------------------------
+
+    @property
+    def keeps_stake(self) -> bool:
+        """See `KeepsStake`."""
+        return is_on(self._settings)
+
+    def note_income(self, microcredits: int, now: Moment) -> None:
+        """See `KeepsStake`."""
+        if self._staking.note_income(self._settings, microcredits):
+            self._facts.append(IncomeSetAside(now, self._staking.set_aside))
+
+    def decide_stake(self, holdings: Holdings, now: Moment) -> int:
+        """See `KeepsStake`. Each answer is told once, and each order."""
+        case = self._staking.look(self._settings, holdings, now)
+        if case is None:
+            return 0
+        seats, rule = decide_stake(self._settings, case)
+        if seats or (seats, rule) != self._stake_told:
+            self._facts.append(StakeDecided(case, seats, rule))
+        self._stake_told = (seats, rule)
+        if seats:
+            self._staking.begin(holdings, seats)
+            self._facts.append(IncomeSetAside(now, self._staking.set_aside))
+        return seats
+
+    def end_stake_order(self, now: Moment, *, is_done: bool) -> None:
+        """See `KeepsStake`."""
+        self._staking.end(is_done=is_done)
+        if not is_done:
+            self._facts.append(IncomeSetAside(now, self._staking.set_aside))
 
     # -- what these share ------------------------------------------------------------------------
 

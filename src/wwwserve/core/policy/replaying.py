@@ -8,6 +8,7 @@ Rules:
 - A request that was probed for and declined brought no offer. If the other policy would have quoted
   for it, that is counted as *quoted*, for nobody can know whether the offer would have come.
 - A guest's answers are those it gave; where it was not asked then, it is not asked now.
+- How much is staked is no request, and another policy's account would have been another one.
 """
 
 from collections import Counter
@@ -25,7 +26,9 @@ from wwwserve.core.policy.diary import (
     InForce,
     Life,
     Record,
+    SetAside,
     Spent,
+    Staked,
     Used,
     compute_shift,
     make_answer,
@@ -136,7 +139,7 @@ class _Replay:
             case Carried(life):
                 # What it carries is in the cases' own counts.
                 self._life = self._life or life
-            case Spent():
+            case Spent() | Staked() | SetAside():
                 pass
 
     def _decide(self, record: Decided) -> None:

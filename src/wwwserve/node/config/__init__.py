@@ -12,7 +12,13 @@ from wwwserve.node.config.file import LoadedConfig, load_config, parse_config
 from wwwserve.node.config.layers import Layer
 from wwwserve.node.config.listing import DEFAULT_ORIGIN, list_changes, list_values
 from wwwserve.node.config.logs import LogFormat, LogLevel, LogsConfig
-from wwwserve.node.config.money import DoorChoice, LedgerConfig, PriceConfig, WalletConfig
+from wwwserve.node.config.money import (
+    DoorChoice,
+    LedgerConfig,
+    PriceConfig,
+    StakeConfig,
+    WalletConfig,
+)
 from wwwserve.node.config.network import AUTO, LinksConfig, NetworkConfig
 from wwwserve.node.config.objectives import ObjectiveConfig
 from wwwserve.node.config.policy import PolicyConfig
@@ -40,6 +46,7 @@ __all__ = [
     "ObjectiveConfig",
     "PolicyConfig",
     "PriceConfig",
+    "StakeConfig",
     "WalletConfig",
     "list_changes",
     "list_values",

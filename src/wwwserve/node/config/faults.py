@@ -8,7 +8,8 @@ from wwwserve.node.config.layers import Layer, read_file_layer
 from wwwserve.values.refusals import BadInput
 
 _POLICY = "policy"
-_PRICE = "price"
+_WITHIN = ("price", "stake")
+"""Sections within it."""
 
 
 def list_policy_faults(path: Path) -> tuple[LoadedConfig | None, list[BadInput]]:
@@ -29,8 +30,8 @@ def list_policy_faults(path: Path) -> tuple[LoadedConfig | None, list[BadInput]]
 def _list_parts(table: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     """Each setting by itself."""
     for name, value in table.items():
-        if name == _PRICE and isinstance(value, Mapping):
-            yield from ({_PRICE: {key: one}} for key, one in value.items())
+        if name in _WITHIN and isinstance(value, Mapping):
+            yield from ({name: {key: one}} for key, one in value.items())
         else:
             yield {name: value}
 

@@ -26,6 +26,8 @@ PRICE_MAX = 1_000_000
 a request's tokens stay far below what an amount can hold."""
 
 
+STAKE_SEATS_MAX = 1_000_000
+"""Seats nobody has: a target beyond it has a slip in it."""
 _PERMILLE = 1000
 _POINT = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,3})?) *: *([0-9]{1,4}(?:\.[0-9]{1,3})?)", re.ASCII)
 
@@ -87,6 +89,32 @@ class PriceConfig:
             for name, amount in (("prompt", price.prompt), ("completion", price.completion)):
                 if amount is not None:
                     _read_price(f"{where}.{name}", amount)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StakeConfig:
+    """How much of its own credits this node keeps staked; nothing of it: what its operator orders.
+
+    Stake is how often other nodes' requests come here. Without a ledger it means nothing.
+    """
+
+    target_seats: Annotated[int, Meta(ge=0, le=STAKE_SEATS_MAX)] = 0
+    """Seats to keep: staked as credits are free, taken out when they are too many; 0 = off."""
+    income_share: Share = 0.0
+    """Or: the share of what other nodes pay that is staked, a seat at a time; 0 = off."""
+    reserve: Credits = 100
+    """Free credits that are never staked, so that the node can pay others."""
+
+    def __post_init__(self) -> None:
+        """Refuse two answers to one question, and what is no amount."""
+        parse_credits("policy.stake.reserve", self.reserve)
+        if self.target_seats and self.income_share:
+            raise BadInput(
+                field="policy.stake",
+                found=f"target_seats = {self.target_seats}, income_share = {self.income_share:g}",
+                expected="one of the two",
+                fix="leave out target_seats to stake from what is earned, else income_share",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import get_type_hints
 from wwwserve.node.config.doors import AdminConfig, GatewayConfig
 from wwwserve.node.config.engines import EngineConfig, ModelConfig
 from wwwserve.node.config.logs import LogsConfig
-from wwwserve.node.config.money import LedgerConfig, PriceConfig, WalletConfig
+from wwwserve.node.config.money import LedgerConfig, PriceConfig, StakeConfig, WalletConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.objectives import ObjectiveConfig
 from wwwserve.node.config.policy import PolicyConfig
@@ -25,6 +25,7 @@ SECTIONS: Mapping[str, type] = {
     "logs": LogsConfig,
     "policy": PolicyConfig,
     "policy.price": PriceConfig,
+    "policy.stake": StakeConfig,
     "ledger": LedgerConfig,
     "wallet": WalletConfig,
 }

@@ -109,6 +109,13 @@ _TEMPLATE = """\
 # floor = 0.5              # the least share of them that is asked
 # idle_cut = 0.01          # by what share each hour lowers the ask in which nobody bought
 
+[policy.stake]
+# How much of its credits the node keeps staked by itself: the more, the more often it is drawn.
+# Nothing here: what `wwwserve wallet stake` orders. It counts in a network with a ledger only.
+# target_seats = 0         # seats to keep: staked step by step, taken out if too many; 0 = off
+# income_share = 0.0       # or: the share of what others pay that is staked; 0 = off
+# reserve = 100            # free credits that are never staked
+
 [ledger]
 # How this node lives with the ledger of its network, if that has one.
 {door}

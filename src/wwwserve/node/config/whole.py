@@ -12,7 +12,7 @@ from wwwserve.node.config.engines import (
     validate_models,
 )
 from wwwserve.node.config.logs import LogsConfig
-from wwwserve.node.config.money import LedgerConfig, PriceConfig, WalletConfig
+from wwwserve.node.config.money import LedgerConfig, PriceConfig, StakeConfig, WalletConfig
 from wwwserve.node.config.network import LinksConfig, NetworkConfig
 from wwwserve.node.config.objectives import ObjectiveConfig, validate_objectives
 from wwwserve.node.config.policy import PolicyConfig
@@ -35,6 +35,8 @@ class Config:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     price: PriceConfig = field(default_factory=PriceConfig)
     """`[policy.price]` in the file."""
+    stake: StakeConfig = field(default_factory=StakeConfig)
+    """`[policy.stake]` in the file."""
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     wallet: WalletConfig = field(default_factory=WalletConfig)
     models: tuple[ModelConfig, ...] = ()

@@ -19,10 +19,12 @@ from structlog.typing import FilteringBoundLogger
 
 from wwwserve.core.deciding import (
     GuestFailed,
+    IncomeSetAside,
     PolicyFact,
     PolicyInForce,
     RequestDecided,
     SpendingCounted,
+    StakeDecided,
     UseCounted,
 )
 from wwwserve.core.effects import RequestErrorCode
@@ -78,6 +80,7 @@ _STEPS = (
     RequestDecided,
     UseCounted,
     SpendingCounted,
+    IncomeSetAside,
 )
 """Told at debug only."""
 _ENDS = (RequestFinished, WorkFinished)
@@ -175,12 +178,10 @@ def describe(fact: Fact, own: NodeId) -> Line:
             return _describe_peer(fact)
         case EngineChanged() | OpeningChanged():
             return _describe_standing(fact)
-        case RequestDecided() | UseCounted() | SpendingCounted() | PolicyInForce() | GuestFailed():
-            return _describe_decision(fact)
         case FactsDropped():
             return Line(logging.WARNING, "facts dropped", {"count": fact.count})
         case _:
-            assert_never(fact)
+            return _describe_decision(fact)
 
 
 def _describe_request(fact: _RequestFact, own: NodeId) -> Line:
@@ -279,6 +280,13 @@ def _describe_decision(fact: PolicyFact) -> Line:
             return Line(logging.DEBUG, "spending counted", fields)
         case PolicyInForce():
             return Line(logging.INFO, "policy in force", {})
+        case StakeDecided():
+            fields = {"seats": fact.seats, "rule": fact.rule}
+            level = logging.INFO if fact.seats else logging.DEBUG
+            return Line(level, "stake decided", fields)
+        case IncomeSetAside():
+            fields = {"microcredits": fact.microcredits}
+            return Line(logging.DEBUG, "income set aside", fields)
         case GuestFailed():
             fields = {"guest": fact.guest, "detail": fact.detail}
             return Line(logging.WARNING, "guest failed", fields, is_rationed=True)

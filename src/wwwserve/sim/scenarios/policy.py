@@ -11,12 +11,14 @@ has no engine to speak of: all its users' requests go to the network. The world 
 | `policy-offload` | `offload_frequency`, 0 to 1 | own users' requests that leave |
 | `policy-hours` | hours, in three time zones | work done for the asker, none while closed |
 | `policy-own-first` | `own_first` | what own users wait |
+| `policy-income` | `income_share`, in a network that pays | seats, and work for the asker |
 """
 
 from msgspec.structs import replace
 
 from wwwserve.sim.plans import (
     EnginePlan,
+    LedgerPlan,
     LengthPlan,
     NetworkPlan,
     NodePlan,
@@ -156,4 +158,19 @@ _OWN_FIRST = replace(
 """Nobody states an objective: who hopes for a whole answer in time is made to wait for a better
 moment even at the own engine, and that wait would hide the few milliseconds in question."""
 
-POLICY = (_STAKE, _ACCEPT, _OFFLOAD, _HOURS, _OWN_FIRST)
+_INCOME = replace(
+    _create(
+        "policy-income",
+        "4 equal nodes that are paid and begin with 2 seats, one of which stakes what it earns",
+        {
+            "asker": NodePlan(share=1, engine=_TINY, policy={"accept_permille": 0}),
+            "stakes-all": NodePlan(policy={"stake_income_permille": _PERMILLE, "stake_reserve": 0}),
+            **{f"stakes-nothing-{number}": NodePlan() for number in range(1, 4)},
+        },
+        replace(_ask_the_network(250), prompt_tokens=_ALIKE, completion_tokens=_ALIKE),
+        3_600 * SECOND,
+    ),
+    ledger=LedgerPlan(credits_each=20_000),
+)
+
+POLICY = (_STAKE, _ACCEPT, _OFFLOAD, _HOURS, _OWN_FIRST, _INCOME)
