@@ -5,7 +5,7 @@ from collections.abc import Callable
 from wwwserve.core.entropy import Entropy
 from wwwserve.enginemodel import Demand, find_profile
 from wwwserve.sim.baselines.sites import EngineUse, Parcel, Reply
-from wwwserve.sim.central import Job
+from wwwserve.sim.jobs import Job
 from wwwserve.sim.world import Action
 from wwwserve.values.moments import SECOND
 

@@ -31,9 +31,10 @@ from wwwserve.sim import (
     run_scenario,
 )
 from wwwserve.sim.central import RULES, CentralScheduler
-from wwwserve.sim.central.jobs import Job, Station
 from wwwserve.sim.central.lengths import ClientLengths, Lengths, MeanLengths, TrueLengths
 from wwwserve.sim.central.pace import ExactPace
+from wwwserve.sim.central.stations import Station
+from wwwserve.sim.jobs import Job
 from wwwserve.sim.objectives import parse_objective
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.runs import RunResult

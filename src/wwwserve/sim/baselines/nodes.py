@@ -54,7 +54,7 @@ class Surroundings(Protocol):
     """Of each node."""
     lines: Lines
 
-    def run(self, parcel: Parcel) -> None:
+    def run_here(self, parcel: Parcel) -> None:
         """Run a request on the engine of the last node on its path."""
         ...
 
@@ -141,7 +141,7 @@ class Node:
     def run(self, parcel: Parcel) -> None:
         """See `Site`."""
         if not parcel.is_over:
-            self._around.run(parcel)
+            self._around.run_here(parcel)
 
     def send(self, parcel: Parcel, node: int) -> None:
         """See `Site`."""

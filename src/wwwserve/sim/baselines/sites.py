@@ -6,7 +6,7 @@ from typing import Protocol
 
 from wwwserve.core.entropy import Entropy
 from wwwserve.enginemodel import EngineProfile
-from wwwserve.sim.central import Job
+from wwwserve.sim.jobs import Job
 from wwwserve.sim.world import Action
 from wwwserve.values.moments import SECOND
 

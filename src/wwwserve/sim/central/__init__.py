@@ -10,7 +10,6 @@ how fast an engine is. When an engine would be done with one more request is for
 peers (`core.routing.Forecast`), only with the true pace.
 """
 
-from wwwserve.sim.central.jobs import Job, create_job
 from wwwserve.sim.central.pool import Dispatcher, PoolScheduler
 from wwwserve.sim.central.schedulers import RULES, CentralScheduler
 from wwwserve.sim.central.trial import Central
@@ -20,7 +19,5 @@ __all__ = [
     "Central",
     "CentralScheduler",
     "Dispatcher",
-    "Job",
     "PoolScheduler",
-    "create_job",
 ]

@@ -10,7 +10,7 @@
 from typing import Protocol
 
 from wwwserve.core.routing import Sample
-from wwwserve.sim.central.jobs import Job
+from wwwserve.sim.jobs import Job
 
 COLD_TOKENS = 256
 """Before any answer: the length of a chat answer, as a peer assumes it."""

@@ -7,7 +7,7 @@ so it can also be played in front of real engines, which `bench network` does.
 from collections.abc import Sequence
 
 from wwwserve.enginemodel import Demand, EngineProfile, compute_saturated_us, compute_share_us
-from wwwserve.sim.central.jobs import Job
+from wwwserve.sim.jobs import Job
 
 
 class Dispatcher:

@@ -25,9 +25,10 @@ from msgspec.structs import replace
 
 from wwwserve.core.routing import Forecast, Load, Prospect
 from wwwserve.enginemodel import Demand, EngineProfile
-from wwwserve.sim.central.jobs import Job, Station
 from wwwserve.sim.central.lengths import ClientLengths, Lengths, MeanLengths, TrueLengths
 from wwwserve.sim.central.pace import ExactPace
+from wwwserve.sim.central.stations import Station
+from wwwserve.sim.jobs import Job
 from wwwserve.sim.objectives import Objective, ObjectiveKind
 from wwwserve.values.moments import SECOND
 
