@@ -28,6 +28,8 @@ REQUESTS_COMPARED_MIN: Final = 50
 """Requests after which an executor's counts are compared."""
 DIFFERENCE_PERMILLE_MAX: Final = 150
 """How far its bytes per token may be off those of the others."""
+PERMILLE_MIN: Final = 50
+"""No executor is taken to count more than twenty times as many tokens as others."""
 _Key = TypeVar("_Key")
 _PERMILLE: Final = 1_000
 _LENGTH_SHARE: Final = 16
@@ -41,6 +43,8 @@ class _Ratio:
     counted_bytes: int = 0
     tokens: int = 0
     requests: int = 0
+    permille: int = _PERMILLE
+    """Of an executor: its bytes per token in thousandths of the others', at most these."""
 
     def learn(self, counted_bytes: int, tokens: int) -> None:
         self.counted_bytes += counted_bytes
@@ -134,6 +138,7 @@ class CompletionCounts:
         ratio = _refresh(self._ratios, place, EXECUTORS_COUNTED_MAX)
         ratio.learn(text_bytes, tokens)
         permille = self._compare(place, ratio)
+        ratio.permille = min(max(permille or _PERMILLE, PERMILLE_MIN), _PERMILLE)
         if permille is None or abs(permille - _PERMILLE) <= DIFFERENCE_PERMILLE_MAX:
             self._noted.pop(place, None)
             return None
@@ -143,6 +148,14 @@ class CompletionCounts:
             del self._noted[next(iter(self._noted))]
         self._noted[place] = None
         return CountsDiffer(executor, model, permille)
+
+    def convert(self, model: ModelId, executor: NodeId, tokens: int) -> int:
+        """What an executor would count as so many tokens, as far as it was compared with others.
+
+        So who states a fifth more of them is a fifth dearer, at whatever price.
+        """
+        ratio = self._ratios.get((model, executor))
+        return tokens if ratio is None else tokens * _PERMILLE // ratio.permille
 
     def _compare(self, place: tuple[ModelId, NodeId], ratio: _Ratio) -> int | None:
         """An executor's bytes per token in thousandths of the others'; None if it is too early."""

@@ -111,7 +111,8 @@ class Payer:
         if isinstance(found, Unpayable):
             return found
         _, plan = found
-        expected = self._predict_tokens(summary, ModelId(quote.model))
+        model = ModelId(quote.model)
+        expected = self._completions.convert(model, peer, self._predict_tokens(summary, model))
         return Payable(compute_cost(plan, expected), plan.locked)
 
     def pay(self, order: PayOrder, now: Moment) -> Payment | None:

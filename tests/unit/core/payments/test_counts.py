@@ -104,6 +104,19 @@ def test_an_executor_that_counts_more_tokens_than_others_is_noted_once() -> None
     assert measure(counts, GREEDY, 300, 200) == [731]
 
 
+def test_who_counts_more_tokens_is_as_much_dearer() -> None:
+    counts = CompletionCounts()
+    assert counts.convert(MODEL, GREEDY, 1_000) == 1_000
+    measure(counts, HONEST, 420, REQUESTS_COMPARED_MIN)
+    measure(counts, GREEDY, 350, REQUESTS_COMPARED_MIN - 1)
+    assert counts.convert(MODEL, GREEDY, 1_000) == 1_000, "a few answers say little"
+    measure(counts, GREEDY, 350, 1)
+    assert counts.convert(MODEL, GREEDY, 1_000) == 1_200
+    measure(counts, HONEST, 420, 1)
+    assert counts.convert(MODEL, HONEST, 1_000) == 1_000, "next to a liar nobody is cheaper"
+    assert counts.convert(ModelId("org/else"), GREEDY, 1_000) == 1_000
+
+
 def test_counts_that_differ_a_little_or_are_alone_are_not_noted() -> None:
     counts = CompletionCounts()
     assert measure(counts, GREEDY, 300, 500) == []
