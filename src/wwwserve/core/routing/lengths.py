@@ -27,12 +27,16 @@ CLIENTS_LEARNED_MAX = 1_024
 MODELS_COUNTED_MAX = 256
 """Models with lengths of their own; the longest unused makes room."""
 ENOUGH_ANSWERS = 8
-"""Answers of a client from which they alone are believed."""
+"""Answers of a client, or to an asker, from which they alone are believed. One alone may be thirty
+times as long as is usual: whoever were judged by it would get nothing more to do, and could never
+show that it was an odd one."""
 
 STATED_BELIEVED = 2
-"""Answers of the usual length that a stranger is taken to have stated rightly."""
+"""Short answers that anybody is taken to have stated rightly, whatever came of the others."""
 _STATED_SHIFT = 4
 """What an asker stated counts less by a sixteenth with each further answer."""
+_USUAL_SHIFT = 6
+"""What is usual fades by a sixty-fourth with each further answer."""
 _RATIO_MAX = 16.0
 
 
@@ -114,8 +118,9 @@ class Lengths:
 
 @dataclass(slots=True)
 class _Record:
-    """What an asker said of its answers, and what they came to; both fade alike."""
+    """What an asker said of its answers, and what they came to; these two fade alike."""
 
+    answers: int = 0
     stated: float = 0.0
     actual: float = 0.0
 
@@ -125,6 +130,9 @@ class Statements:
 
     def __init__(self) -> None:
         self._records: OrderedDict[NodeId, _Record] = OrderedDict()
+        self._answers = 0.0
+        self._tokens = 0.0
+        """Answers to all askers, and what they came to; both fade alike."""
 
     def learn(self, asker: NodeId, stated: float, actual: int) -> None:
         """An answer that was to have so many tokens came to so many."""
@@ -134,16 +142,19 @@ class Statements:
             if len(self._records) > MEMBERS_MAX:
                 self._records.popitem(last=False)
         self._records.move_to_end(asker)
+        record.answers += 1
         record.stated += stated - record.stated / (1 << _STATED_SHIFT)
         record.actual += actual - record.actual / (1 << _STATED_SHIFT)
+        self._answers += 1 - self._answers / (1 << _USUAL_SHIFT)
+        self._tokens += actual - self._tokens / (1 << _USUAL_SHIFT)
 
     def correct(self, asker: NodeId, stated: float) -> float:
         """What an answer of which so much is said will come to, going by the asker's record."""
         record = self._records.get(asker)
         if record is None:
             return stated
-        # So much of its word as any stranger has, or one odd answer would make a liar of it.
-        credit = STATED_BELIEVED * COMPLETION_COLD_TOKENS
+        missing = max(ENOUGH_ANSWERS - record.answers, 0)
+        credit = STATED_BELIEVED * COMPLETION_COLD_TOKENS + missing * self._tokens / self._answers
         ratio = (record.actual + credit) / (record.stated + credit)
         return stated * max(1 / _RATIO_MAX, min(ratio, _RATIO_MAX))
 

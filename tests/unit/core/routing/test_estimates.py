@@ -304,6 +304,15 @@ def test_whoever_says_too_little_is_soon_not_believed() -> None:
     assert estimates.believe(liar, asked).completion_tokens_expected < 120, "it may mend"
 
 
+def test_one_odd_answer_makes_nobody_a_liar() -> None:
+    # [REQUESTS-LENGTHS.3] else its requests would be turned away, and it could never show better
+    estimates = Estimates()
+    for number in range(60):
+        _work(estimates, number, node(2), stated=1_000, tokens=1_000)
+    _work(estimates, 100, node(1), stated=350, tokens=11_000)
+    assert estimates.believe(node(1), ask(100, 1_000)).completion_tokens_expected < 2_500
+
+
 def test_who_breaks_off_answers_is_not_taken_to_have_short_ones() -> None:
     # [REQUESTS-LENGTHS.3]
     estimates = Estimates()
