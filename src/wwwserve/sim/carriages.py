@@ -29,6 +29,7 @@ from wwwserve.sim.network import Link, Network
 from wwwserve.sim.paying import Earnings, Purse, is_good
 from wwwserve.sim.truth import UserRequest
 from wwwserve.sim.world import Action
+from wwwserve.values.limits import ALIVE_PERIOD_US
 from wwwserve.values.refusals import FailureKind, Refusal
 from wwwserve.wire import Offer, Unit, Usage
 from wwwserve.wire.ledger import FeedOpener
@@ -80,7 +81,20 @@ class EngineRun:
         host = self.end.host
         if self.carriage is None or host.person.answers:
             self.run = host.engine.start(self.request, self)
-        self.end.watch_silence(lambda: self.on_failure(FailureKind.TIMEOUT, 0, "no answer"))
+        self.end.watch_silence(
+            lambda: self.on_failure(FailureKind.TIMEOUT, 0, "no answer"), self._get_starved_since
+        )
+        if self.carriage is not None and self.run is not None:
+            host.do_later(ALIVE_PERIOD_US, self._say_alive)
+
+    def _get_starved_since(self) -> int | None:
+        return self.end.host.engine.spoke_us if self.tokens else None
+
+    def _say_alive(self) -> None:
+        """Rule 5."""
+        if self.end.is_open and self.carriage is not None:
+            self.carriage.say_alive()
+            self.end.host.do_later(ALIVE_PERIOD_US, self._say_alive)
 
     def stop(self) -> None:
         """Stop the engine; nothing more is told."""
@@ -210,6 +224,11 @@ class Carriage:
         """Send a frame to the origin, which is told what it means on arrival."""
         assert self.executor is not None, "only who received the offer answers it"
         self._carry(self.executor.host, lambda: self._arrive_back(create(self.origin.session)))
+
+    def say_alive(self) -> None:
+        """Let the origin know that the run goes on."""
+        assert self.executor is not None, "only who received the offer runs it"
+        self._carry(self.executor.host, self.origin.hear)
 
     def _arrive_back(self, news: News) -> None:
         self.is_answered = True

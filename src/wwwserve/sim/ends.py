@@ -1,12 +1,13 @@
 """One peer's side of a session, and how a session fails; `sim.streams` has the rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from wwwserve.core.events import Event, StreamFailed
 from wwwserve.core.sessions import SessionId
 from wwwserve.sim.hosts import Host
 from wwwserve.sim.world import Action
-from wwwserve.values.limits import STALL_US
+from wwwserve.values.limits import STALL_US, STARVED_US
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Decline
 
@@ -30,12 +31,24 @@ class End:
             self.is_open = not is_last
             self.host.tell(event)
 
-    def watch_silence(self, on_silence: Action) -> None:
-        """Rule 10; one look per `STALL_US`, moved on lazily."""
+    def hear(self) -> None:
+        """Its other side lives, and that is all it says."""
+        self.heard_us = self.host.world.now_us
+
+    def watch_silence(
+        self, on_silence: Action, get_starved_since: Callable[[], int | None] = lambda: None
+    ) -> None:
+        """Rule 10; one look per `STALL_US`, moved on lazily.
+
+        `get_starved_since`: of an answer that has begun, when its engine last went on with any.
+        """
         self.heard_us = self.host.world.now_us
 
         def look() -> None:
             due_us = self.heard_us + STALL_US
+            since_us = get_starved_since()
+            if since_us is not None:
+                due_us = max(due_us, min(since_us + STALL_US, self.heard_us + STARVED_US))
             if not self.is_open:
                 return
             if due_us <= self.host.world.now_us:

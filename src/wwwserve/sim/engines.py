@@ -91,6 +91,7 @@ class PretendEngine:
         "health",
         "is_hung",
         "is_reliable",
+        "spoke_us",
         "tells_progress",
     )
 
@@ -113,6 +114,8 @@ class PretendEngine:
         """Takes requests, says it is well, and answers nothing."""
         self.is_reliable = False
         """Healed: what the plan says about failures no longer holds."""
+        self.spoke_us = 0
+        """When it last made a token, as far as anybody looked."""
         self.tells_progress = True
         """Listeners hear of tokens as they come, not only of the first and the last."""
         if plan.load_us:
@@ -255,6 +258,7 @@ class PretendEngine:
         if self.is_hung:
             return
         for iteration in self._model.advance(Moment(self._world.now_us)):
+            self.spoke_us = self._world.now_us
             for name, cached in zip(iteration.first, iteration.cached_tokens, strict=True):
                 self._give_first(name, cached)
             for name in iteration.finished:
@@ -280,6 +284,7 @@ class PretendEngine:
             # A stream that lost its place in the cache is silent until it has one again.
             if made > run.told:
                 run.told = made
+                self.spoke_us = self._world.now_us
                 run.listener.on_progress(made)
 
     def _finish(self, name: SequenceId) -> None:

@@ -12,7 +12,8 @@ too. *Told* means: given to the peer as an event. The numbers are cited in the c
     (`StreamFailed(DECLINED)` with the reason). If neither came within `accept_wait_us`, the origin
     is told `StreamFailed(TIMEOUT)` and the stream is reset.
  5. `AcceptOffer` calls the executor's engine at once. The executor is told the same events as for
-    a local run; their frames travel to the origin, which is told them on arrival.
+    a local run; their frames travel to the origin, which is told them on arrival. Every
+    `ALIVE_PERIOD_US` a frame says that the run goes on; the origin is told nothing of it.
  6. An engine's failure is told to the executor as it is, and to the origin with the same kind.
     After it the engine is read at once, so that the next decision knows.
  7. A reset by the origin (rules 4, 8, 10, 11) stops the executor's engine on arrival; then it is
@@ -22,7 +23,8 @@ too. *Told* means: given to the peer as an event. The numbers are cited in the c
     executor it resets the stream: the origin is told `StreamFailed(BROKEN)`.
  9. A link's end is told in this order: each own session on it fails with `StreamFailed(LINK_LOST)`,
     each work on it is stopped and told `OfferCancelled`, then `LinkClosed`.
-10. A session that heard nothing from its engine or executor for `STALL_US` fails with TIMEOUT.
+10. A session that heard nothing from its engine or executor for `STALL_US` fails with TIMEOUT. An
+    answer that has begun waits for an engine that goes on with others, `STARVED_US` at most.
 11. `EndRequest` ends the request for its user and stops what still runs of it.
 12. `is_delivered` is true once the user holds a part of the answer: for a streamed request from the
     first output of any session on, for others never, since they are given whole.

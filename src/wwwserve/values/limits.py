@@ -92,6 +92,11 @@ ACCEPT_WAIT_US: Final = 5 * SECOND
 """From sending an offer to its accept or decline; then the attempt has failed."""
 STALL_US: Final = 120 * SECOND
 """Longest silence of an engine or executor inside one stream; then the attempt has failed."""
+STARVED_US: Final = 900 * SECOND
+"""The same for an answer that has begun, while its engine goes on with others: an engine whose
+cache is full takes one answer's place for another's, and gives it back once there is room."""
+ALIVE_PERIOD_US: Final = 30 * SECOND
+"""How often an executor tells an origin that a run goes on, output or not."""
 PROGRESS_PERIOD_US: Final = 250 * MILLISECOND
 """At most four progress events a second for one stream."""
 ENGINES_MAX: Final = 16

@@ -69,7 +69,7 @@ class HttpEngine:
         self._dialect = dialects[0] if len(dialects) == 1 else None
         self._connections = Connections(settings)
         self._pages = Pages(self._connections, settings.state_page_us)
-        self._runs = _OpenRuns(settings.stall_us / SECOND)
+        self._runs = _OpenRuns(settings.stall_us / SECOND, settings.starved_us / SECOND)
 
     @property
     def name(self) -> str:
@@ -141,6 +141,9 @@ class HttpRun:
         try:
             content = self._content or await self._open()
             self.patience_ends_s = self._register.get_patience_end_s()
+            if self._has_begun:
+                # Output came a moment ago, from an engine that others wait for as well.
+                self._register.engine_patience_ends_s = self.patience_ends_s
             data = await content.readany()
         except asyncio.CancelledError:
             # As `asyncio.timeout` does it: only the cancel `abandon` asked for is taken back.
@@ -170,6 +173,11 @@ class HttpRun:
             self._reader.cancel()
         if self._exchange is not None:
             self._exchange.close()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the engine has said anything yet."""
+        return self._has_begun
 
     def is_waiting(self) -> bool:
         """Whether somebody waits for the engine; a reader who is busy elsewhere does not."""
@@ -228,8 +236,11 @@ class _OpenRuns:
     library's `sock_read` cancels and makes a timer for each (1.6 microseconds on one machine).
     """
 
-    def __init__(self, stall_s: float) -> None:
+    def __init__(self, stall_s: float, starved_s: float) -> None:
         self._stall_s = stall_s
+        self._starved_s = max(starved_s, stall_s)
+        self.engine_patience_ends_s = 0.0
+        """The same as a run's, of all of them: until when the engine is not silent altogether."""
         self._runs: dict[HttpRun, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -266,12 +277,20 @@ class _OpenRuns:
         for run in tuple(self._runs):
             if not run.is_waiting():
                 continue
-            if run.patience_ends_s <= now:
+            patience_ends_s = self._compute_patience_end_s(run)
+            if patience_ends_s <= now:
                 run.abandon(is_silent=True)
             else:
-                next_look = min(next_look, run.patience_ends_s)
+                next_look = min(next_look, patience_ends_s)
         if self._runs:
             self._timer = self._loop.call_at(next_look, self._look)
+
+    def _compute_patience_end_s(self, run: HttpRun) -> float:
+        """An answer that lost its place in a full cache is silent until it has one again."""
+        if not run.has_begun:
+            return run.patience_ends_s
+        longest_s = run.patience_ends_s - self._stall_s + self._starved_s
+        return max(run.patience_ends_s, min(self.engine_patience_ends_s, longest_s))
 
 
 def _has_answer_begun(error: Exception) -> bool:

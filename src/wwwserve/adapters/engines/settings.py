@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from wwwserve.values.limits import STALL_US
+from wwwserve.values.limits import STALL_US, STARVED_US
 from wwwserve.values.moments import MILLISECOND, SECOND
 from wwwserve.values.refusals import BadInput
 
@@ -39,6 +39,8 @@ class EngineSettings:
     connect_us: int = CONNECT_US
     stall_us: int = STALL_US
     """Longest silence, before the status line and between bytes."""
+    starved_us: int = STARVED_US
+    """The same of an answer that has begun, while the engine goes on with others."""
     state_page_us: int = STATE_PAGE_US
     connections_max: int = ENGINE_CONNECTIONS_MAX
 

@@ -6,12 +6,13 @@ agreed. What may not leave yet is held, within a bound; at the bound whoever giv
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from wwwserve.core.requests import cut_by_tokens
 from wwwserve.node.streams.paying import Earnings, UnitOverdue
 from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.transport import Stream, StreamEnded
-from wwwserve.values.limits import STALL_US, UNRELEASED_BYTES_MAX
+from wwwserve.values.limits import ALIVE_PERIOD_US, STALL_US, UNRELEASED_BYTES_MAX
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import (
@@ -49,6 +50,7 @@ class Delivery:
         """Pieces of output, each with the tokens before it."""
         self._held_bytes = 0
         self._is_flushing = False
+        self._teller: asyncio.TimerHandle | None = None
 
     async def accept(self, frame: Accept, wait_us: int) -> None:
         """Tell the origin yes."""
@@ -57,6 +59,28 @@ class Delivery:
     def tell_progress(self, completion_tokens: int) -> None:
         """Tell the origin that all goes on, if there is room for it."""
         self._stream.try_send(encode_frame(Progress(completion_tokens)))
+
+    def keep_telling(self, count_tokens: Callable[[], int]) -> None:
+        """From now on, tell the origin every `ALIVE_PERIOD_US` that all goes on.
+
+        Its engine may make nothing of this answer for long, and the origin cannot see why.
+        """
+
+        def tell() -> None:
+            try:
+                self.tell_progress(count_tokens())
+            except StreamEnded:
+                # Whoever sends the next output finds out, and knows what to do about it.
+                return
+            self.keep_telling(count_tokens)
+
+        loop = asyncio.get_running_loop()
+        self._teller = loop.call_later(ALIVE_PERIOD_US / SECOND, tell)
+
+    def stop_telling(self) -> None:
+        """The run is over."""
+        if self._teller is not None:
+            self._teller.cancel()
 
     async def give(self, output: bytes, before: int, after: int) -> None:
         """Send output on, which brings the tokens from one count to another.
