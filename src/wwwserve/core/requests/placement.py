@@ -44,6 +44,7 @@ from wwwserve.core.requests.rules import (
     describe_miss,
     describe_no_place,
     describe_shortage,
+    describe_unplaced,
 )
 from wwwserve.core.requests.state import START, OpenRequest, Phase, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
@@ -115,8 +116,8 @@ class Placement:
     def end_wait(self, request: OpenRequest, now: Moment) -> None:
         """It has waited long without a place: it ends, unless its turn here is still to come."""
         is_over = now >= after(request.arrived_at, DEFERRED_WAIT_US)
-        if request.objective is None or is_over or self._find_here(request, now) is None:
-            self._book.end(request, describe_unplaced(request), now)
+        if request.objective is None or is_over or not self._is_able_here(request):
+            self._book.end(request, describe_unplaced(request.summary, request.shortage), now)
         else:
             self._book.extend_wait(request, now)
 
@@ -151,6 +152,11 @@ class Placement:
         request.any_context = not fits and not self._is_hopeful_elsewhere(request)
 
     # -- here ------------------------------------------------------------------------------------
+
+    def _is_able_here(self, request: OpenRequest) -> bool:
+        """Whether an own model could run it, at another time perhaps."""
+        able = self._capacity.list_able(request.summary, any_context=request.any_context)
+        return request.route is not Route.NETWORK and bool(able)
 
     def _find_here(self, request: OpenRequest, now: Moment) -> ServedModel | None:
         """The own model it would run on, with room or without."""
@@ -276,6 +282,7 @@ class Placement:
         if best is None:
             self._defer(request, now, is_late=is_hopeless(ranked, aim))
         else:
+            self._book.note_late(request, is_late=is_hopeless(ranked, aim))
             self.go_to(best, request, ranked, heard, now)
 
     def rank(self, request: OpenRequest, heard: Heard, now: Moment) -> tuple[Bid, ...]:
@@ -362,7 +369,7 @@ class Placement:
         elif request.phase is Phase.QUEUED:
             pass
         elif not self._may_wait(request, now):
-            self._book.end(request, describe_unplaced(request), now)
+            self._book.end(request, describe_unplaced(request.summary, request.shortage), now)
         elif len(self._book.queue) >= QUEUE_LENGTH_MAX:
             detail = f"{QUEUE_LENGTH_MAX} requests wait here already; try again later"
             full = RequestError(RequestErrorCode.QUEUE_FULL, detail, USER_RETRY_US)
@@ -374,9 +381,7 @@ class Placement:
 
     def _judge_hopeless(self, request: OpenRequest) -> RequestError | None:
         """Why no place can come of waiting, if so."""
-        if request.route is not Route.NETWORK and self._capacity.list_able(
-            request.summary, any_context=request.any_context
-        ):
+        if self._is_able_here(request):
             return None
         if request.shortage:
             return describe_shortage(request.shortage)
@@ -391,10 +396,3 @@ class Placement:
             detail = f"no node in reach serves {request.summary.models[0]} with {needs}"
             return RequestError(RequestErrorCode.MODEL_UNKNOWN, detail)
         return describe_no_place(request.summary)
-
-
-def describe_unplaced(request: OpenRequest) -> RequestError:
-    """The error of a request that found no place, or none it could pay."""
-    if request.shortage:
-        return describe_shortage(request.shortage)
-    return describe_no_place(request.summary)

@@ -219,6 +219,11 @@ def describe_miss(summary: RequestSummary) -> RequestError:
     )
 
 
+def describe_unplaced(summary: RequestSummary, shortage: str) -> RequestError:
+    """The error of a request that found no place, or none it could pay."""
+    return describe_shortage(shortage) if shortage else describe_no_place(summary)
+
+
 def describe_shortage(shortage: str) -> RequestError:
     """The error of a request that other nodes would run, were they paid."""
     detail = f"other nodes would run it, but {shortage}"
