@@ -282,7 +282,11 @@ class Origin:
                 break
             if request.avoided.get(served.engine, START) > now:
                 continue
-            has_started = self._placement.start_queued(request, now)
+            is_large = not self._placement.fits_here(request, served, now)
+            if is_large and not request.is_late:
+                # It would never start if all smaller ones behind it went first.
+                break
+            has_started = not is_large and self._placement.start_queued(request, now)
             started += has_started
             looked += not has_started
         return started

@@ -41,8 +41,8 @@ from wwwserve.core.requests.rules import (
     ROUNDS_MAX,
     USER_RETRY_US,
     compute_pause_us,
+    describe_hopeless,
     describe_miss,
-    describe_no_place,
     describe_shortage,
     describe_unplaced,
 )
@@ -138,13 +138,20 @@ class Placement:
     def start_queued(self, request: OpenRequest, now: Moment) -> bool:
         """Run a queued request here if there is room; returns whether it was."""
         here = self._find_here(request, now)
-        if here is None or not self._capacity.has_room(here):
+        if here is None or not self.fits_here(request, here, now):
             return False
         if request.objective is not None:
             self._take_best(request, Heard(), now)
             return request.phase is Phase.RUNNING
         self._start_here(request, here, now, reason=StartReason.WAITED)
         return True
+
+    def fits_here(self, request: OpenRequest, served: ServedModel, now: Moment) -> bool:
+        """Whether an own engine has room for a request of just this size.
+
+        One that does not fit would stand in the engine's own queue, before all that would.
+        """
+        return self._capacity.has_room(served) and self._get_load(request, served, now).has_room
 
     def waive_context(self, request: OpenRequest) -> None:
         """Let an own engine say itself that a prompt is too long, where no context fits it."""
@@ -308,7 +315,7 @@ class Placement:
             self._book.start_there(request, choice, now)
             return
         here = self._find_here(request, now)
-        if here is not None and self._capacity.has_room(here):
+        if here is not None and self.fits_here(request, here, now):
             self._start_here(request, here, now, alternatives, reason)
         else:
             self._wait(request, now)
@@ -387,12 +394,5 @@ class Placement:
             return describe_shortage(request.shortage)
         if self._is_hopeful_elsewhere(request):
             return None
-        if request.failures:
-            detail = f"every node that serves it failed; the last one: {request.last_failure}"
-            return RequestError(RequestErrorCode.FAILED, detail)
-        if request.summary.needs:
-            # Trying again later would not help: what is missing is an ability, not room.
-            needs = ", ".join(request.summary.needs)
-            detail = f"no node in reach serves {request.summary.models[0]} with {needs}"
-            return RequestError(RequestErrorCode.MODEL_UNKNOWN, detail)
-        return describe_no_place(request.summary)
+        last_failure = request.last_failure if request.failures else None
+        return describe_hopeless(request.summary, last_failure)

@@ -219,6 +219,18 @@ def describe_miss(summary: RequestSummary) -> RequestError:
     )
 
 
+def describe_hopeless(summary: RequestSummary, last_failure: str | None) -> RequestError:
+    """The error of a request that no place can come for, as far as is known."""
+    if last_failure is not None:
+        detail = f"every node that serves it failed; the last one: {last_failure}"
+        return RequestError(RequestErrorCode.FAILED, detail)
+    if summary.needs:
+        # Trying again later would not help: what is missing is an ability, not room.
+        detail = f"no node in reach serves {summary.models[0]} with {', '.join(summary.needs)}"
+        return RequestError(RequestErrorCode.MODEL_UNKNOWN, detail)
+    return describe_no_place(summary)
+
+
 def describe_unplaced(summary: RequestSummary, shortage: str) -> RequestError:
     """The error of a request that found no place, or none it could pay."""
     return describe_shortage(shortage) if shortage else describe_no_place(summary)
