@@ -5,8 +5,9 @@ also tells how late it made them: times of a run in which somebody was late are 
 """
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from wwwserve.sim import (
     EnginePlan,
     Measures,
     NetworkPlan,
+    PolicyValue,
     RunResult,
     Scenario,
     UserRequest,
@@ -76,11 +78,14 @@ async def open_engines(plans: Iterable[EnginePlan]) -> AsyncIterator[list[str]]:
 
 @asynccontextmanager
 async def open_nodes(
-    urls: Sequence[str], clients: Sequence[str], objective: Objective | None = None
+    urls: Sequence[str],
+    clients: Sequence[str],
+    objective: Objective | None = None,
+    policies: Sequence[Mapping[str, PolicyValue]] = (),
 ) -> AsyncIterator[list[RealNode]]:
     """A node in front of each engine, once all know each other; every client has a key of each.
 
-    All users hope for the objective.
+    All users hope for the objective. `policies` are what is set of each node's, if anything.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wwwserve-bench-")))
@@ -92,7 +97,10 @@ async def open_nodes(
             if objective is not None:
                 _add_objective(home, objective)
             bootstrap = found[0].node.links if found else ()
-            node = await run_home(stack, home, first_key, Entry(url, bootstrap))
+            policy = policies[number] if policies else {}
+            settings = [f"policy.{key}={json.dumps(value)}" for key, value in policy.items()]
+            entry = Entry(url, bootstrap, settings=tuple(settings))
+            node = await run_home(stack, home, first_key, entry)
             status = await get_json(f"{node.admin}/status", dict(node.process_page[1]))
             found.append(RealNode(node, str(status["node"])[:8], keys))
         for real in found:

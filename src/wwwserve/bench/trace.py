@@ -117,9 +117,11 @@ async def _play_processes(
 ) -> tuple[Measures, float]:
     requests = draw_requests(scenario, seed, arrivals)
     clients = sorted({request.client for request in requests})
+    plans = list(scenario.nodes.values())
+    policies = [plan.policy for plan in plans]
     async with (
-        open_engines(plan.engine for plan in scenario.nodes.values()) as urls,
-        open_nodes(urls, clients, tell_first(scenario)) as nodes,
+        open_engines(plan.engine for plan in plans) as urls,
+        open_nodes(urls, clients, tell_first(scenario), policies) as nodes,
     ):
         replay = _create_replay(scenario, clients, nodes)
         span_s = scenario.duration_us // SECOND + DRAIN_S_MAX

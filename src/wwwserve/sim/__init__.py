@@ -23,7 +23,7 @@ from wwwserve.sim.membership import (
     watch_doubts,
 )
 from wwwserve.sim.objectives import tell_first
-from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, Scenario
+from wwwserve.sim.plans import EnginePlan, LengthPlan, NetworkPlan, PolicyValue, Scenario
 from wwwserve.sim.profiles import get_profile, seat_nodes, share_seats
 from wwwserve.sim.reports import (
     Interval,
@@ -74,6 +74,7 @@ __all__ = [
     "Measures",
     "NetworkPlan",
     "Outcome",
+    "PolicyValue",
     "RunResult",
     "SavedRequest",
     "SavedRun",

@@ -14,7 +14,7 @@ from wwwserve.core.effects import AcceptOffer
 from wwwserve.core.events import Event, OfferCancelled, OfferReceived
 from wwwserve.core.sessions import ServedModel
 from wwwserve.node.bodies import BodyStore
-from wwwserve.node.streams import Works, works
+from wwwserve.node.streams import Works, delivery, works
 from wwwserve.ports.transport import Link, ResetCode, StreamEnded
 from wwwserve.values.limits import LINK_WINDOW_BYTES, STREAM_WINDOW_BYTES
 from wwwserve.wire import (
@@ -24,7 +24,9 @@ from wwwserve.wire import (
     Endpoint,
     ModelOffer,
     Offer,
+    Progress,
     RequestSummary,
+    decode_frame,
     encode_frame,
 )
 
@@ -76,6 +78,27 @@ async def test_an_origin_that_takes_no_answer_holds_no_slot(
     with pytest.raises(StreamEnded) as ended:
         await stream.receive()
     assert ended.value.code is ResetCode.REFUSED
+    for transport in transports:
+        await transport.close()
+
+
+async def test_an_origin_hears_that_a_silent_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "ALIVE_PERIOD_US", 1_000)
+    make = make_loopback()
+    transports = make(1), make(2)
+    origin, executor = Recorder(), Recorder()
+    address = await transports[1].listen("127.0.0.1:0", executor.on_link)
+    link = await transports[0].dial(address, get_id(2), origin.on_link)
+    stream = link.open_stream()
+    summary = RequestSummary(bytes(16), Endpoint.CHAT, (MODEL,), 5, 0, 2)
+    await stream.send(encode_frame(Offer(OFFER_VERSION, summary, 1, MODEL)))
+    sender = delivery.Delivery(await executor.streams.get())
+    sender.keep_telling(lambda: 7)
+    for _ in range(3):
+        told = await stream.receive()
+        assert told is not None
+        assert decode_frame(told) == Progress(7)
+    sender.stop_telling()
     for transport in transports:
         await transport.close()
 

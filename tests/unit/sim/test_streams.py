@@ -21,7 +21,7 @@ from wwwserve.core.sessions import Role, SessionId
 from wwwserve.sim.people import Silent
 from wwwserve.sim.plans import EnginePlan
 from wwwserve.sim.truth import Outcome, UserRequest
-from wwwserve.values.limits import ACCEPT_WAIT_US, STALL_US
+from wwwserve.values.limits import ACCEPT_WAIT_US, STALL_US, STARVED_US
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import DeclineReason, FailureKind
 from wwwserve.wire import Accept, Decline, Usage
@@ -250,6 +250,37 @@ def test_silence_fails_a_session() -> None:
     failed = stage.hear(stage.hosts[0])[-1]
     assert isinstance(failed, StreamFailed)
     assert (failed.kind, failed.is_delivered) == (FailureKind.TIMEOUT, False)
+
+
+def test_an_answer_that_lost_its_place_is_waited_for_while_its_engine_goes_on() -> None:
+    stage = Stage(2, EnginePlan(profile="RTX-3090:Qwen3-8B"))
+    offer(stage, completion_tokens=25_000)
+    accept(stage)
+    b = stage.hosts[1]
+    own = stage.create_request(completion_tokens=25_000)
+    b.carry_out(b, StartLocal(MINE, own.request, stage.get_model(b)))
+    most_waiting_us = silent_us = 0
+    for _ in range(2_000):
+        stage.run(SECOND)
+        silent_us = silent_us + SECOND if b.engine.read_state().waiting else 0
+        most_waiting_us = max(most_waiting_us, silent_us)
+    assert STALL_US < most_waiting_us < STARVED_US, "the cache holds only one of them to its end"
+    ends = [type(event) for host in stage.hosts for event in stage.hear(host)]
+    assert ends.count(StreamEnded) == 3
+    assert StreamFailed not in ends
+
+
+def test_an_engine_that_hangs_in_an_answer_is_not_waited_for_longer() -> None:
+    stage = Stage()
+    offer(stage, completion_tokens=TWO_SECONDS_TOKENS)
+    accept(stage)
+    stage.run(SECOND)
+    stage.hosts[1].engine.is_hung = True
+    stage.run(STALL_US + SECOND)
+    for host in stage.hosts:
+        failed = stage.hear(host)[-1]
+        assert isinstance(failed, StreamFailed)
+        assert failed.kind is FailureKind.TIMEOUT
 
 
 def test_an_ended_request_stops_what_still_runs_of_it() -> None:

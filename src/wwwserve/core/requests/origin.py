@@ -114,7 +114,13 @@ class Origin:
             self.book.end(request, error, now)
         else:
             self._placement.waive_context(request)
-            self._placement.place(request, now)
+            self._place(request, now)
+
+    def _place(self, request: OpenRequest, now: Moment) -> None:
+        self._placement.place(request, now)
+        if request.phase is Phase.QUEUED and request.objective is None:
+            # It stands behind others, who may not be able to use the room there is.
+            self._has_room_news = True
 
     def _note_due(self, request: OpenRequest, objective: Objective) -> None:
         """By when its user hopes for an answer as long as is expected."""
@@ -187,7 +193,7 @@ class Origin:
         if error is not None:
             self.book.end(request, error, now)
         else:
-            self._placement.place(request, now)
+            self._place(request, now)
 
     def _note_failure(
         self, request: OpenRequest, run: Run, event: StreamFailed, now: Moment

@@ -205,9 +205,10 @@ class Placement:
         return own is None or not make_aim(request, now).is_met(own)
 
     def _start_or_wait(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> None:
+        waits = here is not None and self._book.queue.count_waiting(get_place_key(here))
         if request.objective is not None:
             self._take_best(request, Heard(), now)
-        elif here is not None and self._capacity.has_room(here):
+        elif here is not None and not waits and self.fits_here(request, here, now):
             self._start_here(request, here, now, reason=StartReason.HERE_AT_ONCE)
         else:
             self._wait(request, now)

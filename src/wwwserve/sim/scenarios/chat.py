@@ -13,6 +13,7 @@ from wwwserve.sim.plans import (
     Scenario,
     WorkloadPlan,
 )
+from wwwserve.sim.scenarios.traced import SHARED_BY_ALL
 from wwwserve.values.moments import MILLISECOND, SECOND
 
 _GPUS = {"A100-80GB-SXM": 10, "L40S": 15, "RTX-4090": 25, "RTX-3090": 50}
@@ -26,6 +27,7 @@ CHAT = Scenario(
             share=share,
             engine=EnginePlan(profile=f"{gpu}:Qwen3-8B"),
             models=("Qwen/Qwen3-8B",),
+            policy=SHARED_BY_ALL,
         )
         for gpu, share in _GPUS.items()
     },

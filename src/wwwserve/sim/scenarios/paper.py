@@ -19,6 +19,7 @@ from wwwserve.sim.plans import (
     Scenario,
     WorkloadPlan,
 )
+from wwwserve.sim.scenarios.traced import SHARED_BY_ALL
 from wwwserve.values.moments import MILLISECOND, SECOND
 
 _MODEL = ("paper/any-reasoner",)
@@ -72,6 +73,7 @@ def _create(number: int, about: str, engines: tuple[str, ...]) -> Scenario:
                 share=1,
                 engine=EnginePlan(profile=profile),
                 models=_MODEL,
+                policy=SHARED_BY_ALL,
             )
             for index, profile in enumerate(engines, start=1)
         },

@@ -18,6 +18,7 @@ from wwwserve.sim.plans import (
     NetworkPlan,
     NodePlan,
     Piece,
+    PolicyValue,
     Scenario,
     WorkloadPlan,
 )
@@ -41,6 +42,9 @@ _LONG_LINES = NetworkPlan(
     latency_us=125 * MILLISECOND, latency_us_min=5 * MILLISECOND, loss_permille=10
 )
 """Round trips of 10 to 250 ms."""
+SHARED_BY_ALL: dict[str, PolicyValue] = {"own_first": False}
+"""Whose user a request is makes no difference to whoever runs it: so it is with the schedulers that
+these networks are compared with."""
 _EQUAL = ("RTX-4090",) * 4
 _UNLIKE = ("A100-80GB-SXM", "L40S", "RTX-4090", "RTX-3090")
 
@@ -48,7 +52,9 @@ _UNLIKE = ("A100-80GB-SXM", "L40S", "RTX-4090", "RTX-3090")
 def _create_nodes(gpus: tuple[str, ...], shares: tuple[int, ...]) -> dict[str, NodePlan]:
     engines = [EnginePlan(profile=f"{gpu}:Qwen3-8B") for gpu in gpus]
     return {
-        f"{gpu.lower()}-{number}": NodePlan(share=share, engine=engine, models=_MODEL)
+        f"{gpu.lower()}-{number}": NodePlan(
+            share=share, engine=engine, models=_MODEL, policy=SHARED_BY_ALL
+        )
         for number, (gpu, engine, share) in enumerate(
             zip(gpus, engines, shares, strict=True), start=1
         )

@@ -14,7 +14,7 @@ from wwwserve.adapters.engines import EngineSettings, HttpEngine, open_http_engi
 from wwwserve.adapters.engines.openai_http import ERROR_BODY_BYTES_MAX
 from wwwserve.core.engines import EngineHealth, EngineModel, EngineReading
 from wwwserve.ports.engine import EngineFailure, EngineRequest
-from wwwserve.values.limits import STALL_US
+from wwwserve.values.limits import STALL_US, STARVED_US
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import Endpoint
@@ -147,6 +147,48 @@ async def test_a_reader_who_takes_long_is_not_the_engines_silence() -> None:
         await asyncio.sleep(3 * stall_us / SECOND)
         assert await run.read() is None
         await run.stop()
+
+
+async def test_a_silent_answer_is_waited_for_while_its_engine_goes_on_with_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    read_clock, passed_s = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: read_clock() + passed_s)
+    engine_side: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfirst")
+        await engine_side.put(writer)
+
+    async def fail(reading: asyncio.Task[bytes | None]) -> FailureKind:
+        with pytest.raises(EngineFailure) as caught:
+            await reading
+        return caught.value.kind
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    engine = open_http_engine(EngineSettings("raw", url, "openai"))
+    starved, other = engine.start(REQUEST), engine.start(REQUEST)
+    assert (await starved.read(), await other.read()) == (b"first", b"first")
+    silent = asyncio.ensure_future(starved.read())
+    writers = [await engine_side.get(), await engine_side.get()]
+    for _ in range(STARVED_US // STALL_US):
+        spoken = asyncio.ensure_future(other.read())
+        await asyncio.sleep(0)
+        assert not silent.done()
+        writers[1].write(b"more")
+        assert await spoken == b"more"
+        passed_s += 0.9 * STALL_US / SECOND
+    spoken = asyncio.ensure_future(other.read())
+    await asyncio.sleep(0)
+    passed_s += 2 * STALL_US / SECOND
+    assert await fail(silent) is await fail(spoken) is FailureKind.TIMEOUT
+    for writer in writers:
+        writer.close()
+    await engine.close()
+    listener.close()
 
 
 async def test_what_is_not_http_is_unavailable() -> None:

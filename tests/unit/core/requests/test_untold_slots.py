@@ -77,6 +77,18 @@ def submit(desk: Desk, *numbers: int, **fields: int) -> list[SessionId]:
     return started
 
 
+def test_a_large_request_waits_here_until_it_fits_and_is_not_passed_for_ever() -> None:
+    # [REQUESTS-KV.6]
+    desk = Desk(guess(), policy=GENEROUS)
+    desk.tell(tell_cache(0))
+    first, second = submit(desk, 0, 1, prompt_tokens=3 * REQUEST_TOKENS_USUAL)
+    large = {"prompt_tokens": 5 * REQUEST_TOKENS_USUAL}
+    assert submit(desk, 2, **large) == [], "there is room for three of the usual size"
+    assert submit(desk, 3) == [], "nor may one that would fit keep it waiting"
+    effects = [*desk.tell(ended(first)), *desk.tell(ended(second))]
+    assert len(list(pick_all(effects, StartLocal))) == 2, "the large one, and who fits beside it"
+
+
 # -- the cache -------------------------------------------------------------------------------------
 
 
@@ -133,7 +145,7 @@ def test_a_full_cache_of_unknown_size_takes_nothing_more() -> None:
     assert list(pick_all(effects, StartLocal))
 
 
-def test_other_nodes_are_told_by_their_own_size_and_own_users_not() -> None:
+def test_own_users_and_other_nodes_are_told_by_their_own_size() -> None:
     desk = Desk(guess(), policy=GENEROUS)
     desk.tell(tell_cache(600, running=1))
     large = summary(1, prompt_tokens=4 * REQUEST_TOKENS_USUAL, completion_tokens_max=1)
@@ -142,7 +154,7 @@ def test_other_nodes_are_told_by_their_own_size_and_own_users_not() -> None:
     assert quoted.decline is not None
     assert list(pick_all(desk.tell(offer(1, large)), DeclineOffer))
     assert list(pick_all(desk.tell(offer(2)), AcceptOffer))
-    assert submit(desk, 3, prompt_tokens=4 * REQUEST_TOKENS_USUAL)
+    assert not submit(desk, 3, prompt_tokens=4 * REQUEST_TOKENS_USUAL)
 
 
 def test_no_word_of_a_peer_changes_what_counts_as_usual() -> None:
