@@ -93,12 +93,11 @@ async def test_an_origin_hears_that_a_silent_run_goes_on(monkeypatch: pytest.Mon
     summary = RequestSummary(bytes(16), Endpoint.CHAT, (MODEL,), 5, 0, 2)
     await stream.send(encode_frame(Offer(OFFER_VERSION, summary, 1, MODEL)))
     sender = delivery.Delivery(await executor.streams.get())
-    sender.keep_telling(lambda: 7)
-    for _ in range(3):
-        told = await stream.receive()
-        assert told is not None
-        assert decode_frame(told) == Progress(7)
-    sender.stop_telling()
+    with sender.telling(lambda: 7):
+        for _ in range(3):
+            told = await stream.receive()
+            assert told is not None
+            assert decode_frame(told) == Progress(7)
     for transport in transports:
         await transport.close()
 

@@ -6,7 +6,8 @@ agreed. What may not leave yet is held, within a bound; at the bound whoever giv
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from wwwserve.core.requests import cut_by_tokens
 from wwwserve.node.streams.paying import Earnings, UnitOverdue
@@ -60,27 +61,30 @@ class Delivery:
         """Tell the origin that all goes on, if there is room for it."""
         self._stream.try_send(encode_frame(Progress(completion_tokens)))
 
-    def keep_telling(self, count_tokens: Callable[[], int]) -> None:
-        """From now on, tell the origin every `ALIVE_PERIOD_US` that all goes on.
+    @contextmanager
+    def telling(self, count_tokens: Callable[[], int]) -> Iterator[None]:
+        """Tell the origin every `ALIVE_PERIOD_US` that all goes on, while the block runs.
 
-        Its engine may make nothing of this answer for long, and the origin cannot see why.
+        The engine may make nothing of this answer for long, and the origin cannot see why.
         """
+        self._tell_later(count_tokens)
+        try:
+            yield
+        finally:
+            if self._teller is not None:
+                self._teller.cancel()
 
+    def _tell_later(self, count_tokens: Callable[[], int]) -> None:
         def tell() -> None:
             try:
                 self.tell_progress(count_tokens())
             except StreamEnded:
                 # Whoever sends the next output finds out, and knows what to do about it.
                 return
-            self.keep_telling(count_tokens)
+            self._tell_later(count_tokens)
 
         loop = asyncio.get_running_loop()
         self._teller = loop.call_later(ALIVE_PERIOD_US / SECOND, tell)
-
-    def stop_telling(self) -> None:
-        """The run is over."""
-        if self._teller is not None:
-            self._teller.cancel()
 
     async def give(self, output: bytes, before: int, after: int) -> None:
         """Send output on, which brings the tokens from one count to another.

@@ -301,10 +301,9 @@ class Works:
             body = prepare_body(self.bodies.get(work.session), model.engine_model, endpoint)
             run = self.engines[model.engine].start(EngineRequest(endpoint, body))
             try:
-                work.delivery.keep_telling(lambda: transcript.completion_tokens)
-                await self._pump(work, run, transcript)
+                with work.delivery.telling(lambda: transcript.completion_tokens):
+                    await self._pump(work, run, transcript)
             finally:
-                work.delivery.stop_telling()
                 await run.stop()
         except EngineFailure as failed:
             if failed.kind not in (FailureKind.REJECTED, FailureKind.UNPAID):
