@@ -1,8 +1,8 @@
 """`wwwserve bench`: what the gateway, a link, the core, membership and ledger cost here.
 
-`engine` is different: it holds the engine model against measured runs; and `gossip` mostly runs in
-virtual time, beside the project's own bars. Elsewhere each number stands beside the plainest thing
-that could do the job, measured in the same run: only the ratio means something on another machine.
+`engine` is different: it holds the engine model against measured runs; and `gossip` and `sim` run
+in virtual time, beside the project's own bars. Elsewhere each number stands beside the plainest
+thing that could do the job, measured in the same run: only the ratio means something elsewhere.
 """
 
 import importlib
@@ -106,6 +106,12 @@ def gossip(
 ) -> None:
     """What membership costs and how soon it knows, in crowds of so many nodes; minutes."""
     _run("gossip", repeats, as_json=as_json, nodes=_parse_sizes(nodes))
+
+
+@app.command
+def sim(*, repeats: RepeatsFlag = REPEATS, as_json: JsonFlag = False) -> None:
+    """How fast the simulator is on one core, beside the project's own bars."""
+    _run("sim", repeats, as_json=as_json)
 
 
 @app.command
