@@ -178,13 +178,15 @@ async def ask(node: RunningNode, key: str) -> tuple[int, int]:
         return answer.status, cost
 
 
-async def change(node: RunningNode, line: str) -> list[str]:
+async def change(node: RunningNode, section: str, line: str) -> list[str]:
     """Write a setting into a node's file and have it read that; the settings that changed."""
     name = line.split(" ", maxsplit=1)[0]
     file = node.home / "config.toml"
     lines = file.read_text().splitlines()
-    (place,) = (
-        at for at, text in enumerate(lines) if text.removeprefix("# ").startswith(f"{name} = ")
+    place = next(
+        at
+        for at in range(lines.index(f"[{section}]"), len(lines))
+        if lines[at].removeprefix("# ").startswith(f"{name} = ")
     )
     lines[place] = line
     file.write_text("\n".join(lines))
@@ -202,19 +204,21 @@ async def test_new_prices_and_a_new_reserve_hold_for_the_next_request(
     status, before = await ask(member, key)
     assert (status, before > 0) == (200, True)
 
-    assert await change(founder, "completion = 26670") == ["policy.price.completion"]
+    assert await change(founder, "policy.price", "completion = 26670") == [
+        "policy.price.completion"
+    ]
     status, after = await ask(member, key)
     assert status == 200
     assert 5 * before < after < 10 * before, "ten times the completion's, and the prompt's"
 
-    assert await change(founder, "completion = 0") == ["policy.price.completion"]
+    assert await change(founder, "policy.price", "completion = 0") == ["policy.price.completion"]
     status, free = await ask(member, key)
     assert (status, free < before) == (200, True)
 
     # What is held back from requests is held back from the next one.
-    assert await change(member, "reserve = 1000") == ["wallet.reserve"]
+    assert await change(member, "wallet", "reserve = 1000") == ["wallet.reserve"]
     assert (await ask(member, key))[0] == 503
-    assert await change(member, "reserve = 1") == ["wallet.reserve"]
+    assert await change(member, "wallet", "reserve = 1") == ["wallet.reserve"]
     assert (await ask(member, key))[0] == 200
     wallet = await wait_wallet(member, "avail", 1)
     assert wallet["avail"] > 150 * CREDIT

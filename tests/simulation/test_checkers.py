@@ -5,7 +5,7 @@ same scenario with the unbroken peer runs clean.
 """
 
 from collections.abc import Callable
-from dataclasses import replace as alter
+from dataclasses import replace as alter_dataclass
 
 import pytest
 from msgspec.structs import replace
@@ -97,27 +97,29 @@ class RunsAfterTheEnd(Broken):
 
 class ClaimsMoreSlots(Broken):
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
-        return alter(setup, models=tuple(alter(one, slots=99) for one in setup.models))
+        return alter_dataclass(
+            setup, models=tuple(alter_dataclass(one, slots=99) for one in setup.models)
+        )
 
 
 class ForgetsItsPolicy(Broken):
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
-        return alter(setup, policy=PolicySettings(own_first=False))
+        return alter_dataclass(setup, policy=PolicySettings(own_first=False))
 
 
 class ForgetsItsDisk(Broken):
     def alter_setup(self, setup: PeerSetup) -> PeerSetup:
-        return alter(setup, restored={})
+        return alter_dataclass(setup, restored={})
 
 
 class IgnoresRoutes(Broken):
     def alter_event(self, event: Event) -> Event:
-        return alter(event, route=Route.AUTO) if isinstance(event, SubmitRequest) else event
+        return replace(event, route=Route.AUTO) if isinstance(event, SubmitRequest) else event
 
 
 class SwapsRoutes(Broken):
     def alter_event(self, event: Event) -> Event:
-        return alter(event, route=Route.LOCAL) if isinstance(event, SubmitRequest) else event
+        return replace(event, route=Route.LOCAL) if isinstance(event, SubmitRequest) else event
 
 
 class PretendsToAnswer(Broken):
@@ -142,17 +144,17 @@ class BelievesOldNews(Broken):
     def alter_effects(self, effects: list[Effect]) -> list[Effect]:
         facts = [effect.fact for effect in effects if isinstance(effect, Report)]
         changes = [fact for fact in facts if isinstance(fact, MemberChanged)]
-        return [*effects, *(Report(alter(one, version=one.version - 1)) for one in changes)]
+        return [*effects, *(Report(replace(one, version=one.version - 1)) for one in changes)]
 
 
 class QueuesWithoutEnd(Broken):
     def get_snapshot(self, now: Moment) -> Snapshot:
-        return alter(self.peer.get_snapshot(now), requests_queued=QUEUE_LENGTH_MAX + 1)
+        return alter_dataclass(self.peer.get_snapshot(now), requests_queued=QUEUE_LENGTH_MAX + 1)
 
 
 class LosesCount(Broken):
     def get_snapshot(self, now: Moment) -> Snapshot:
-        return alter(self.peer.get_snapshot(now), requests_open=7_777)
+        return alter_dataclass(self.peer.get_snapshot(now), requests_open=7_777)
 
 
 class NeverSleeps(Broken):

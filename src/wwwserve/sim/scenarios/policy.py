@@ -69,6 +69,7 @@ def _ask_the_network(load_permille: int) -> WorkloadPlan:
     )
 
 
+# Loaded well: of few requests chance would tell as much as seats.
 _STAKE = _create(
     "policy-stake",
     "10 equal nodes with 1 to 10 seats, all users at one that has no engine to speak of",
@@ -76,7 +77,7 @@ _STAKE = _create(
         "asker": _ASKER,
         **{f"seats-{seats:02}": NodePlan(seats=seats) for seats in range(1, 11)},
     },
-    replace(_ask_the_network(250), prompt_tokens=_ALIKE, completion_tokens=_ALIKE),
+    replace(_ask_the_network(400), prompt_tokens=_ALIKE, completion_tokens=_ALIKE),
     900 * SECOND,
 )
 
