@@ -1,6 +1,7 @@
 """A node's policy from outside: whether a file is one, why it said so, and a day once more."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,20 +78,12 @@ def explain_request(folder: StateFolder, name: str) -> tuple[Explained, ...]:
     `name` is its id as in the `x-wwwserve-request-id` header, or the beginning of it.
     """
     prefix = parse_request_prefix(name)
-    found: deque[Explained] = deque(maxlen=ANSWERS_MAX)
-    life, settings = Life(Moment(0), wall_us=0), PolicySettings()
-    for record in read_diary(folder):
-        match record:
-            case Life():
-                life = record
-            case Carried():
-                life = record.life
-            case InForce():
-                settings = record.settings
-            case Decided() if record.case.summary.request.hex().startswith(prefix):
-                found.append(_explain(record, settings, life))
-            case _:
-                pass
+    answers = (
+        _explain(record, settings, life)
+        for record, settings, life in _read_answers(folder)
+        if isinstance(record, Decided) and record.case.summary.request.hex().startswith(prefix)
+    )
+    found = deque(answers, maxlen=ANSWERS_MAX)
     if not found:
         raise BadInput(
             field="request",
@@ -103,7 +96,31 @@ def explain_request(folder: StateFolder, name: str) -> tuple[Explained, ...]:
 
 def explain_stake(folder: StateFolder) -> tuple[StakeExplained, ...]:
     """The last answers about the node's own stake, oldest first. Raises `BadInput`."""
-    found: deque[StakeExplained] = deque(maxlen=ANSWERS_MAX)
+    answers = (
+        StakeExplained(
+            _read_time(record.case.at, life),
+            record.seats,
+            record.rule,
+            describe_stake(settings, record.case, record.rule),
+        )
+        for record, settings, life in _read_answers(folder)
+        if isinstance(record, Staked)
+    )
+    found = deque(answers, maxlen=ANSWERS_MAX)
+    if not found:
+        raise BadInput(
+            field="stake",
+            found="no answer about it within the last day",
+            expected="a policy that keeps stake, in a network with a ledger",
+            fix="set policy.stake.target_seats or policy.stake.income_share",
+        )
+    return tuple(found)
+
+
+def _read_answers(
+    folder: StateFolder,
+) -> Iterator[tuple[Decided | Staked, PolicySettings, Life]]:
+    """The answers in a node's diary, each with the policy and the life of the node it fell in."""
     life, settings = Life(Moment(0), wall_us=0), PolicySettings()
     for record in read_diary(folder):
         match record:
@@ -113,19 +130,10 @@ def explain_stake(folder: StateFolder) -> tuple[StakeExplained, ...]:
                 life = record.life
             case InForce():
                 settings = record.settings
-            case Staked(case, seats, rule):
-                detail = describe_stake(settings, case, rule)
-                found.append(StakeExplained(_read_time(case.at, life), seats, rule, detail))
+            case Decided() | Staked():
+                yield record, settings, life
             case _:
                 pass
-    if not found:
-        raise BadInput(
-            field="stake",
-            found="no answer about it within the last day",
-            expected="a policy that keeps stake, in a network with a ledger",
-            fix="set policy.stake.target_seats or policy.stake.income_share",
-        )
-    return tuple(found)
 
 
 def replay_day(folder: StateFolder, path: Path | None) -> Replayed:

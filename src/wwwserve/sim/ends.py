@@ -21,13 +21,15 @@ class End:
     life: int
     is_open: bool = True
     heard_us: int = 0
+    spoke_us: int = 0
+    """When it was last told anything but that its other side lives."""
     has_output: bool = False
     """An origin's: output of it has come."""
 
     def tell(self, event: Event, *, is_last: bool = False) -> None:
         """Tell the peer next, unless the session is over for it or its process died."""
         if self.is_open and self.host.life == self.life:
-            self.heard_us = self.host.world.now_us
+            self.heard_us = self.spoke_us = self.host.world.now_us
             self.is_open = not is_last
             self.host.tell(event)
 
@@ -42,13 +44,14 @@ class End:
 
         `get_starved_since`: of an answer that has begun, when its engine last went on with any.
         """
-        self.heard_us = self.host.world.now_us
+        self.heard_us = self.spoke_us = self.host.world.now_us
 
         def look() -> None:
             due_us = self.heard_us + STALL_US
             since_us = get_starved_since()
             if since_us is not None:
-                due_us = max(due_us, min(since_us + STALL_US, self.heard_us + STARVED_US))
+                due_us = max(due_us, since_us + STALL_US)
+            due_us = min(due_us, self.spoke_us + STARVED_US)
             if not self.is_open:
                 return
             if due_us <= self.host.world.now_us:

@@ -133,8 +133,10 @@ class _Fuzz:
         if len(core) > 2 and self._entropy.chance(300):  # noqa: PLR2004 - a core of two remains
             outsider = core.pop()
             cluster.faults.end(outsider)
-        for host in core:
+        for host in cluster.hosts.values():
+            # A stranger's too: an answer that it broke after a part was shown cannot begin anew.
             host.engine.is_reliable = True
+        for host in core:
             cluster.faults.start(host)
         return core
 

@@ -24,7 +24,8 @@ too. *Told* means: given to the peer as an event. The numbers are cited in the c
  9. A link's end is told in this order: each own session on it fails with `StreamFailed(LINK_LOST)`,
     each work on it is stopped and told `OfferCancelled`, then `LinkClosed`.
 10. A session that heard nothing from its engine or executor for `STALL_US` fails with TIMEOUT. An
-    answer that has begun waits for an engine that goes on with others, `STARVED_US` at most.
+    answer that has begun waits for an engine that goes on with others, `STARVED_US` at most, and as
+    long for an executor that says no more than that it lives.
 11. `EndRequest` ends the request for its user and stops what still runs of it.
 12. `is_delivered` is true once the user holds a part of the answer: for a streamed request from the
     first output of any session on, for others never, since they are given whole.

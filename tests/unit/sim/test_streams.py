@@ -18,6 +18,7 @@ from wwwserve.core.effects import (
 )
 from wwwserve.core.events import OfferReceived, RecallAnswered, StreamEnded, StreamFailed
 from wwwserve.core.sessions import Role, SessionId
+from wwwserve.sim.carriages import Carriage
 from wwwserve.sim.people import Silent
 from wwwserve.sim.plans import EnginePlan
 from wwwserve.sim.truth import Outcome, UserRequest
@@ -281,6 +282,28 @@ def test_an_engine_that_hangs_in_an_answer_is_not_waited_for_longer() -> None:
         failed = stage.hear(host)[-1]
         assert isinstance(failed, StreamFailed)
         assert failed.kind is FailureKind.TIMEOUT
+
+
+def test_an_executor_that_only_says_it_lives_is_not_waited_for_for_ever() -> None:
+    stage = Stage()
+    stage.hosts[1].person = Silent()
+    offer(stage)
+    accept(stage)
+    link = stage.cluster.network.find_link(stage.hosts[0], stage.hosts[1].node_id)
+    assert link is not None
+    (carriage,) = link.cargo
+    assert isinstance(carriage, Carriage)
+    assert carriage.executor is not None
+    # An honest one would give up its engine.
+    carriage.executor.is_open = False
+    for _ in range(STARVED_US // (60 * SECOND)):
+        assert not any(isinstance(event, StreamFailed) for event in stage.hear(stage.hosts[0]))
+        carriage.say_alive()
+        stage.run(60 * SECOND)
+    stage.run(SECOND)
+    failed = stage.hear(stage.hosts[0])[-1]
+    assert isinstance(failed, StreamFailed)
+    assert failed.kind is FailureKind.TIMEOUT
 
 
 def test_an_ended_request_stops_what_still_runs_of_it() -> None:

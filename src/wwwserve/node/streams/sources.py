@@ -13,7 +13,7 @@ from typing import assert_never
 from wwwserve.node.streams.paying import Purse
 from wwwserve.ports.engine import EngineFailure
 from wwwserve.ports.transport import Link, LinkEnded, ResetCode, Stream, StreamEnded
-from wwwserve.values.limits import PROGRESS_PERIOD_US, STALL_US
+from wwwserve.values.limits import PROGRESS_PERIOD_US, STALL_US, STARVED_US
 from wwwserve.values.moments import SECOND
 from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
 from wwwserve.wire import (
@@ -76,6 +76,8 @@ class RemoteSource:
         self._usage: Usage | None = None
         self._watchdog: asyncio.TimerHandle | None = None
         self._heard_s = 0.0
+        self._spoke_s = 0.0
+        """When it last gave output, or accepted."""
         self._accepted_s = 0.0
         self._progress_count = 0
         self._is_silent = False
@@ -151,6 +153,7 @@ class RemoteSource:
         self._heard_s = asyncio.get_running_loop().time()
         match frame:
             case Output():
+                self._spoke_s = self._heard_s
                 return self._take_output(stream, frame)
             case Progress():
                 self._count_progress()
@@ -201,15 +204,17 @@ class RemoteSource:
     def _watch_silence(self) -> None:
         """One timer for the whole stream, moved on lazily: nothing is paid for each token."""
         loop = asyncio.get_running_loop()
-        self._heard_s = self._accepted_s = loop.time()
+        self._heard_s = self._spoke_s = self._accepted_s = loop.time()
 
         def look() -> None:
-            silent_s = loop.time() - self._heard_s
-            if silent_s >= STALL_US / SECOND and self._stream is not None:
+            # Words that it goes on are believed as long as an engine may leave an answer waiting.
+            heard_end_s = self._heard_s + STALL_US / SECOND
+            end_s = min(heard_end_s, self._spoke_s + STARVED_US / SECOND)
+            if loop.time() >= end_s and self._stream is not None:
                 self._is_silent = True
                 self._stream.reset(ResetCode.CANCELLED)
             else:
-                self._watchdog = loop.call_later(STALL_US / SECOND - silent_s, look)
+                self._watchdog = loop.call_at(end_s, look)
 
         self._watchdog = loop.call_later(STALL_US / SECOND, look)
 
