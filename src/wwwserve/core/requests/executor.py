@@ -4,9 +4,6 @@ A quote promises a speed, not a slot: the offer that follows may still be declin
 another node waits here; what cannot run at once goes back to its origin, which knows other places.
 """
 
-from collections import Counter
-from typing import assert_never
-
 from msgspec.structs import replace
 
 from wwwserve.core.effects import AcceptOffer, DeclineOffer, Report, SendMessage, StopSession
@@ -14,16 +11,11 @@ from wwwserve.core.events import OfferReceived, StreamEnded, StreamFailed
 from wwwserve.core.facts import WorkDeclined, WorkFinished, WorkStarted
 from wwwserve.core.paying import PayeeTerms
 from wwwserve.core.placing import (
-    Accepted,
-    Declined,
-    LoadView,
     PeerRequest,
-    Queued,
     RunMeasured,
     compute_text_bytes,
-    fits_context,
-    has_capabilities,
 )
+from wwwserve.core.requests.admission import Admission
 from wwwserve.core.requests.beginning import describe_work
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.effects import RequestsEffect
@@ -33,15 +25,14 @@ from wwwserve.core.requests.probe_rate import ProbeRate
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rules import (
     ROOM_MODELS_MAX,
-    choose_reason,
     compute_retry_us,
     is_engine_fault,
 )
-from wwwserve.core.requests.state import Tally, Work, get_place_key
+from wwwserve.core.requests.state import Tally, Work
 from wwwserve.core.requests.waiting import Queue
 from wwwserve.core.sessions import Role, ServedModel, SessionId
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import QUOTE_LIFE_US, WORKS_OPEN_MAX
+from wwwserve.values.limits import QUOTE_LIFE_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason, FailureKind
@@ -70,16 +61,14 @@ class Executor:
     ) -> None:
         self._own = own
         self._capacity = capacity
-        self._queue = queue
         self._policy = strangers.policy
         self._routing = strangers.routing
         self._strangers = strangers
         self._tally = tally
+        self._admission = Admission(capacity, queue, strangers)
         self._works: dict[SessionId, Work] = {}
-        self._running: Counter[NodeId] = Counter()
         self._invitations = Invitations()
         self._rate = ProbeRate()
-        self._is_draining = False
         self.effects: list[RequestsEffect] = []
 
     def __len__(self) -> int:
@@ -87,7 +76,7 @@ class Executor:
 
     def set_draining(self, *, is_draining: bool) -> None:
         """Whether no work of others is taken on any more."""
-        self._is_draining = is_draining
+        self._admission.is_draining = is_draining
 
     def get_work(self, session: SessionId) -> Work | None:
         """A running work; None once it is over."""
@@ -106,7 +95,7 @@ class Executor:
         if not self._rate.admit(event.peer, now):
             found: ServedModel | DeclineReason = DeclineReason.RATE
         else:
-            found = self._choose(event.peer, summary, summary.models, now)
+            found = self._admission.choose(event.peer, summary, summary.models, now)
         if isinstance(found, ServedModel):
             found = self._strangers.payments.refuse(event.peer) or found
         if isinstance(found, DeclineReason):
@@ -148,11 +137,11 @@ class Executor:
         """An own engine is to run a work."""
         model = work.served.offer.model
         work.began_at = now
-        work.tokens = self._predict_tokens(work.summary, work.served)
+        work.tokens = self._admission.predict_tokens(work.summary, work.served)
         self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
         self._routing.begin_run(describe_work(work), now)
         self._works[work.session] = work
-        self._running[work.origin] += 1
+        self._admission.note_start(work.origin)
         payment = work.payment
         accept = Accept(OFFER_VERSION, model, payment.accept if payment is not None else b"")
         self.effects.append(AcceptOffer(work.session, accept, work.served, payment))
@@ -163,12 +152,12 @@ class Executor:
 
     def invite(self, now: Moment) -> None:
         """Tell those who were turned away, if there is room for other nodes' requests now."""
-        if not self._invitations or self._is_draining:
+        if not self._invitations or self._admission.is_draining:
             return
         models = dict.fromkeys(
             served.offer.model
             for served in self._capacity.list_roomy(now)
-            if self._policy.has_room_for_others(self._get_load_of_all(served, now))
+            if self._policy.has_room_for_others(self._admission.get_load_of_all(served, now))
         )
         if not models:
             return
@@ -221,25 +210,11 @@ class Executor:
             self._run(work, now)
 
     def _find_other(self, work: Work, now: Moment) -> ServedModel | None:
-        """An own engine with room that has not failed a work yet.
-
-        The work was taken on already: neither draining nor the policy keeps it from going on, but
-        own users come first there too.
-        """
+        """An own engine with room that has not failed a work yet."""
         for served in self._capacity.list_ranked(work.served.offer.model, now):
-            if served.engine not in work.failed_on and self._can_go_on(work, served, now):
+            if served.engine not in work.failed_on and self._admission.can_go_on(work, served, now):
                 return served
         return None
-
-    def _can_go_on(self, work: Work, served: ServedModel, now: Moment) -> bool:
-        if not (
-            has_capabilities(served.offer, work.summary)
-            and fits_context(served.offer, work.summary)
-            and self._capacity.is_ready(served, now)
-        ):
-            return False
-        load = self._get_load(work.origin, work.summary, served, now)
-        return self._policy.has_room_for_others(load)
 
     def fail(self, work: Work, error: str, now: Moment) -> None:
         """A work came to nothing, or its origin does not want it any more."""
@@ -253,9 +228,7 @@ class Executor:
 
     def _release(self, work: Work, now: Moment, *, is_whole: bool = False) -> None:
         del self._works[work.session]
-        self._running[work.origin] -= 1
-        if self._running[work.origin] == 0:
-            del self._running[work.origin]
+        self._admission.note_end(work.origin)
         if work.first_output_at is None:
             self._capacity.note_read(work.served)
         self._capacity.release(work.served, Role.EXECUTOR, work.tokens)
@@ -289,7 +262,7 @@ class Executor:
         offer = event.offer
         if offer.version != OFFER_VERSION or offer.model not in offer.summary.models:
             return DeclineReason.UNSUPPORTED
-        served = self._choose(event.peer, summary, (offer.model,), now)
+        served = self._admission.choose(event.peer, summary, (offer.model,), now)
         if isinstance(served, DeclineReason):
             return served
         # Last, for whoever admits a hold has taken it on.
@@ -298,83 +271,24 @@ class Executor:
         )
         return payment if isinstance(payment, DeclineReason) else (served, payment)
 
-    def _choose(
-        self, peer: NodeId, summary: RequestSummary, models: tuple[str, ...], now: Moment
-    ) -> ServedModel | DeclineReason:
-        """The first own model that may and can run it now, or the most hopeful reason why none."""
-        if self._is_draining:
-            return DeclineReason.DRAINING
-        if len(self._works) >= WORKS_OPEN_MAX:
-            return DeclineReason.BUSY
-        reasons: list[DeclineReason] = []
-        for model in models:
-            for served in self._capacity.list_ranked(model, now):
-                reason = self._judge(PeerRequest(peer, summary, served.offer), served, now)
-                if reason is None:
-                    return served
-                if reason is DeclineReason.BUSY:
-                    self._capacity.note_refusal(served)
-                reasons.append(reason)
-        return choose_reason(reasons)
-
-    def _judge(
-        self, request: PeerRequest, served: ServedModel, now: Moment
-    ) -> DeclineReason | None:
-        """Why one model does not run it; None if it does."""
-        if not has_capabilities(request.offer, request.summary):
-            return DeclineReason.UNSUPPORTED
-        if not fits_context(request.offer, request.summary):
-            return DeclineReason.TOO_LARGE
-        load = self._get_load(request.asker, request.summary, served, now)
-        match self._policy.decide_offer(request, load, now):
-            case Accepted():
-                reason = None
-            case Declined(said):
-                reason = said
-            case Queued():
-                reason = DeclineReason.BUSY
-            case other:
-                assert_never(other)
-        is_lasting = reason not in {None, DeclineReason.BUSY}
-        if is_lasting or self._capacity.is_ready(served, now):
-            return reason
-        return DeclineReason.ENGINE_DOWN
-
     def _compute_retry_us(self, reason: DeclineReason, now: Moment) -> int:
         if reason is DeclineReason.CLOSED:
             return self._policy.compute_closed_us(now)
         return compute_retry_us(reason)
 
-    def _get_load(
-        self, peer: NodeId, summary: RequestSummary, served: ServedModel, now: Moment
-    ) -> LoadView:
-        tokens = self._predict_tokens(summary, served)
-        waiting = self._queue.count_waiting(get_place_key(served))
-        return replace(
-            self._capacity.get_load(served, tokens, now),
-            own_waiting=self._capacity.compute_share(served, waiting, now),
-            peer_running=len(self._works),
-            asker_running=self._running[peer],
-        )
-
-    def _get_load_of_all(self, served: ServedModel, now: Moment) -> LoadView:
-        """How busy a model is for a request of the usual size."""
-        waiting = self._queue.count_waiting(get_place_key(served))
-        return replace(
-            self._capacity.get_load(served, 0, now),
-            own_waiting=self._capacity.compute_share(served, waiting, now),
-        )
-
-    def _predict_tokens(self, summary: RequestSummary, served: ServedModel) -> int:
-        if served.is_slots_known:
-            return 0  # Nobody will ask.
-        return self._routing.predict_tokens(summary, ModelId(served.offer.model))
-
     def _quote(
         self, event: ProbeReceived, summary: RequestSummary, served: ServedModel, now: Moment
     ) -> Quote:
+        """What a run here would come to, for an answer as long as its origin says it will be.
+
+        Room is judged by what its word has meant so far. Were the quote so too, its origin would
+        compare places that each reckon with an answer of another length.
+        """
         model = ModelId(served.offer.model)
-        load = self._get_load(event.peer, summary, served, now)
+        load = self._admission.get_load(event.peer, summary, served, now)
+        stated = event.probe.summary.completion_tokens_expected
+        if stated:
+            summary = replace(summary, completion_tokens_expected=stated)
         estimate = self._routing.estimate(summary, model, load)
         return Quote(
             event.probe.probe,

@@ -4,6 +4,7 @@ A desk (`tests/unit/core/desk.py`) plays the engine and the asking nodes, event 
 """
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.core.desk import (
     MODEL,
@@ -148,6 +149,19 @@ def test_a_reading_that_still_counts_a_finished_run_blocks_nothing() -> None:
     desk.tell(ended(first.session))
     desk.tell(EngineRead("gpu", reading(running=1)))
     assert list(pick_all(desk.tell(offer(2)), AcceptOffer))
+
+
+def test_a_quote_is_for_the_answer_its_origin_states() -> None:
+    # [REQUESTS-LENGTHS.4] an asker compares quotes of several nodes, which know it differently
+    stated = summary(1, completion_tokens_expected=50, completion_tokens_max=0)
+    fresh, experienced = (Desk(served(2), policy=GENEROUS) for _ in range(2))
+    for number in range(1, 41):
+        for desk, peer in ((fresh, 2), (experienced, 1)):
+            asked = replace(stated, request=summary(number).request)
+            session = pick(desk.tell(offer(number, asked, peer=peer)), AcceptOffer).session
+            desk.tell(FirstOutput(session))
+            desk.tell(StreamEnded(session, Usage(100, 500), bytes(32)))
+    assert quote(experienced.tell(probe(99, stated))) == quote(fresh.tell(probe(99, stated)))
 
 
 def test_own_requests_come_first() -> None:
