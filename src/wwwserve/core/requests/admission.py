@@ -22,7 +22,6 @@ from wwwserve.core.requests.waiting import Queue
 from wwwserve.core.sessions import ServedModel
 from wwwserve.values.ids import NodeId
 from wwwserve.values.limits import WORKS_OPEN_MAX
-from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
 from wwwserve.values.refusals import DeclineReason
 from wwwserve.wire import RequestSummary
@@ -36,7 +35,7 @@ class Admission:
         self._capacity = capacity
         self._queue = queue
         self._policy = strangers.policy
-        self._routing = strangers.routing
+        self._strangers = strangers
         self._running: Counter[NodeId] = Counter()
         """Works of each origin."""
         self._works = 0
@@ -97,7 +96,7 @@ class Admission:
         self, peer: NodeId, summary: RequestSummary, served: ServedModel, now: Moment
     ) -> LoadView:
         """How busy a model is for a request of another node."""
-        tokens = self.predict_tokens(summary, served)
+        tokens = self._strangers.predict_tokens(summary, served)
         waiting = self._queue.count_waiting(get_place_key(served))
         return replace(
             self._capacity.get_load(served, tokens, now),
@@ -113,12 +112,6 @@ class Admission:
             self._capacity.get_load(served, 0, now),
             own_waiting=self._capacity.compute_share(served, waiting, now),
         )
-
-    def predict_tokens(self, summary: RequestSummary, served: ServedModel) -> int:
-        """What a request will come to in the cache of a model's engine; 0 where nobody asks."""
-        if served.is_slots_known:
-            return 0
-        return self._routing.predict_tokens(summary, ModelId(served.offer.model))
 
     def _judge(
         self, request: PeerRequest, served: ServedModel, now: Moment

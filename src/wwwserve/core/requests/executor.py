@@ -137,7 +137,7 @@ class Executor:
         """An own engine is to run a work."""
         model = work.served.offer.model
         work.began_at = now
-        work.tokens = self._admission.predict_tokens(work.summary, work.served)
+        work.tokens = self._strangers.predict_tokens(work.summary, work.served)
         self._capacity.occupy(work.served, Role.EXECUTOR, work.tokens)
         self._routing.begin_run(describe_work(work), now)
         self._works[work.session] = work

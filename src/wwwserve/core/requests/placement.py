@@ -36,7 +36,7 @@ from wwwserve.core.requests.hearing import Heard, read_round
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
-    CANDIDATES_QUEUED,
+    CANDIDATES_PRESSED,
     CANDIDATES_USUAL,
     ROUNDS_MAX,
     USER_RETRY_US,
@@ -142,9 +142,9 @@ class Placement:
             return False
         if request.objective is not None:
             self._take_best(request, Heard(), now)
-            return request.phase is Phase.RUNNING
-        self._start_here(request, here, now, reason=StartReason.WAITED)
-        return True
+        else:
+            self._start_here(request, here, now, reason=StartReason.WAITED)
+        return request.phase is Phase.RUNNING
 
     def fits_here(self, request: OpenRequest, served: ServedModel, now: Moment) -> bool:
         """Whether an own engine has room for a request of just this size.
@@ -176,15 +176,10 @@ class Placement:
 
     def _get_load(self, request: OpenRequest, served: ServedModel, now: Moment) -> LoadView:
         waiting = self._book.queue.count_waiting(get_place_key(served))
-        load = self._capacity.get_load(served, self._predict_tokens(request, served), now)
-        if not waiting:
-            return load
+        load = self._capacity.get_load(
+            served, self._strangers.predict_tokens(request.summary, served), now
+        )
         return replace(load, own_waiting=self._capacity.compute_share(served, waiting, now))
-
-    def _predict_tokens(self, request: OpenRequest, served: ServedModel) -> int:
-        if served.is_slots_known:
-            return 0  # Nobody will ask.
-        return self._routing.predict_tokens(request.summary, ModelId(served.offer.model))
 
     def _gains_by_looking(
         self, request: OpenRequest, here: ServedModel | None, load: LoadView, now: Moment
@@ -195,12 +190,12 @@ class Placement:
         slower, and slows them down: another place may well be better.
         """
         is_idle = load.used == 0 and load.own_waiting == 0
-        if is_idle and request.objective is None:
+        if is_idle and (request.objective is None or not self._misses_here(request, here, now)):
             return False
-        if not self._policy.may_look(request.summary):
-            return False
-        if not is_idle:
-            return True
+        return self._policy.may_look(request.summary)
+
+    def _misses_here(self, request: OpenRequest, here: ServedModel | None, now: Moment) -> bool:
+        """Whether an own engine would be late with it now, or make others late."""
         own = self._bid_here(request, here, now)
         return own is None or not make_aim(request, now).is_met(own)
 
@@ -221,7 +216,9 @@ class Placement:
         alternatives: tuple[Alternative, ...] = (),
         reason: StartReason = StartReason.LEAST_WEIGHT,
     ) -> None:
-        place = Place(here, self._predict_tokens(request, here), alternatives, reason)
+        place = Place(
+            here, self._strangers.predict_tokens(request.summary, here), alternatives, reason
+        )
         self._book.start_here(request, place, now)
 
     # -- elsewhere -------------------------------------------------------------------------------
@@ -234,15 +231,21 @@ class Placement:
         """Start a round of probes; returns whether there was anybody to ask."""
         if self._rounds.is_full:
             return False
-        usual = CANDIDATES_QUEUED if request.phase is Phase.QUEUED else CANDIDATES_USUAL
-        count = min(request.reach or usual, CANDIDATES_MAX)
+        count = min(request.reach or self._count_candidates(request, now), CANDIDATES_MAX)
         nodes = self._routing.draw(self._get_wanted(request), count, now)
         if nodes:
             self._book.seek(request, nodes, now)
             if request.round is not None and not request.round.waiting:
-                # All of them have quoted a moment ago.
-                self.decide(request, now)
+                self.decide(request, now)  # All of them have quoted a moment ago.
         return bool(nodes)
+
+    def _count_candidates(self, request: OpenRequest, now: Moment) -> int:
+        """How many to ask at first: one more for who has to leave than for who would like to."""
+        if request.phase is Phase.QUEUED:
+            return CANDIDATES_PRESSED
+        here = self._find_here(request, now) if request.objective is not None else None
+        is_pressed = here is not None and self._misses_here(request, here, now)
+        return CANDIDATES_PRESSED if is_pressed else CANDIDATES_USUAL
 
     def may_move(self, request: OpenRequest, now: Moment) -> bool:
         """Whether route and policy let a request that left go from one node to another."""
@@ -268,17 +271,15 @@ class Placement:
         return Wanted(request.summary, partners, request.excluded)
 
     def _is_hopeful_elsewhere(self, request: OpenRequest) -> bool:
-        if request.route is Route.LOCAL:
-            return False
-        return self._routing.is_hopeful(self._get_wanted(request))
+        is_bound = request.route is Route.LOCAL
+        return not is_bound and self._routing.is_hopeful(self._get_wanted(request))
 
     # -- the choice ------------------------------------------------------------------------------
 
     def _take_best(self, request: OpenRequest, heard: Heard, now: Moment) -> None:
         ranked = self.rank(request, heard, now)
         if not ranked:
-            if heard.is_out_of_credits:
-                # Whoever else is asked cannot be paid either.
+            if heard.is_out_of_credits:  # Whoever else is asked cannot be paid either.
                 self._wait(request, now)
             else:
                 self._seek_wider_or_wait(request, now)
@@ -371,8 +372,7 @@ class Placement:
 
     def _wait(self, request: OpenRequest, now: Moment) -> None:
         """No place now: it waits if one may come, policy lets it and the queue has room."""
-        error = self._judge_hopeless(request)
-        if error is not None:
+        if (error := self._judge_hopeless(request)) is not None:
             self._book.end(request, error, now)
         elif request.phase is Phase.QUEUED:
             pass
@@ -395,5 +395,6 @@ class Placement:
             return describe_shortage(request.shortage)
         if self._is_hopeful_elsewhere(request):
             return None
-        last_failure = request.last_failure if request.failures else None
-        return describe_hopeless(request.summary, last_failure)
+        return describe_hopeless(
+            request.summary, request.last_failure if request.failures else None
+        )

@@ -22,7 +22,7 @@ from wwwserve.core.placing import (
     Verdict,
     Wanted,
 )
-from wwwserve.core.sessions import SessionId
+from wwwserve.core.sessions import ServedModel, SessionId
 from wwwserve.values.ids import NodeId
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import Moment
@@ -194,3 +194,9 @@ class Strangers:
     policy: AsksPolicy
     routing: AsksRouting
     payments: AsksPayments
+
+    def predict_tokens(self, summary: RequestSummary, served: ServedModel) -> int:
+        """What a request will come to in the cache of a model's engine; 0 where nobody asks."""
+        if served.is_slots_known:
+            return 0
+        return self.routing.predict_tokens(summary, ModelId(served.offer.model))

@@ -11,8 +11,9 @@ from wwwserve.wire.paying import read_quote
 
 CANDIDATES_USUAL = 2
 """Nodes probed for a request at first: two fresh ones do nearly as well as knowing all."""
-CANDIDATES_QUEUED = 3
-"""The same for one that waits: those asked before had no place for it."""
+CANDIDATES_PRESSED = 3
+"""The same for one that waits, as those asked before had no place for it; and for one that its own
+node's engine would be late with."""
 ROUNDS_MAX = 3
 """Rounds of probes in a row that find nothing before a request waits in the queue."""
 ROUNDS_OPEN_MAX = 1_024

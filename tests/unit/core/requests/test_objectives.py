@@ -36,7 +36,12 @@ from wwwserve.core.events import EngineRead, SubmitRequest
 from wwwserve.core.facts import AttemptStarted, RequestQueued, StartReason
 from wwwserve.core.placing import Objective, OnMiss
 from wwwserve.core.requests import QuoteReceived, RoomHeard
-from wwwserve.core.requests.rules import DEFERRED_US, ROOM_SPACING_US
+from wwwserve.core.requests.rules import (
+    CANDIDATES_PRESSED,
+    CANDIDATES_USUAL,
+    DEFERRED_US,
+    ROOM_SPACING_US,
+)
 from wwwserve.core.sessions import Route
 from wwwserve.values.limits import DEFERRED_WAIT_US, QUEUE_WAIT_US
 from wwwserve.values.moments import SECOND
@@ -77,6 +82,18 @@ def test_others_hear_how_much_time_is_left(desk: Desk) -> None:
     # [REQUESTS-OBJECTIVE.1]
     assert probes(submit(desk, 1))[1].summary.due_us == 10 * SECOND
     assert probes(desk.submit(2, Route.NETWORK))[1].summary.due_us == 0
+
+
+def test_who_would_be_late_at_the_own_engine_asks_one_more() -> None:
+    # [REQUESTS-SOONEST.6]
+    desk = Desk(served(1))
+    desk.meet(*map(member, range(1, 5)))
+    desk.submit(1)
+    asked = probes(desk.tell(SubmitRequest(summary(2), Route.AUTO, objective=Objective(SECOND))))
+    assert len(asked) == CANDIDATES_PRESSED
+    patient = Objective(600 * SECOND)
+    asked = probes(desk.tell(SubmitRequest(summary(3), Route.AUTO, objective=patient)))
+    assert len(asked) == CANDIDATES_USUAL
 
 
 def test_of_the_places_in_time_that_harm_nobody_the_lightest_is_taken(desk: Desk) -> None:
