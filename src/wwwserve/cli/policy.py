@@ -91,7 +91,8 @@ def replay(file: FileArgument = None, *, home: HomeFlag = None, as_json: JsonFla
     """Decide the requests of the last day once more, by the policy in a file.
 
     Without a file by the policies that were in force, which changes nothing. Earnings are at list
-    prices; requests that were not taken then cannot be known to have come.
+    prices; requests that were not taken then cannot be known to have come. The day of a simulated
+    node is its folder under `wwwserve sim run --diaries`, given as --home.
     """
     replayed = replay_day(find_state_folder(home, os.environ), file)
     if as_json:
@@ -169,8 +170,7 @@ def _say(verdict: Verdict | None) -> str:
 def _show_replay(replayed: Replayed) -> None:
     was, is_now = replayed.was, replayed.is_now
     rows = [
-        ("decisions", str(replayed.decisions)),
-        ("that come out otherwise", str(replayed.changed)),
+        ("decided alike", f"{replayed.alike} of {replayed.decisions}"),
         ("taken", _compare(str(was.taken), str(is_now.taken))),
         ("tokens for others", _compare(str(was.tokens), str(is_now.tokens))),
         ("earned", _compare(credits_text(was.microcredits), credits_text(is_now.microcredits))),
@@ -178,6 +178,8 @@ def _show_replay(replayed: Replayed) -> None:
     if replayed.quoted:
         most = credits_text(replayed.quoted_most)
         rows.append(("quoted for as well", f"{replayed.quoted}, worth {most} at the very most"))
+    if replayed.unread:
+        rows.append(("lines that are no records", str(replayed.unread)))
     print_facts_of("The day once more", rows)
     refused = sorted({*was.refused, *is_now.refused})
     counts = [(rule, was.refused[rule], is_now.refused[rule]) for rule in refused]
@@ -237,11 +239,13 @@ def _shape_said(said: Said) -> dict[str, object]:
 def _shape_replay(replayed: Replayed) -> dict[str, object]:
     return {
         "decisions": replayed.decisions,
+        "alike": replayed.alike,
         "changed": replayed.changed,
         "then": _shape_outcome(replayed.was),
         "now": _shape_outcome(replayed.is_now),
         "quoted": replayed.quoted,
         "quoted_most_microcredits": replayed.quoted_most,
+        "unread_lines": replayed.unread,
         "changes": [
             dict(zip(("request", "was", "is"), _list_change(change), strict=True))
             for change in replayed.changes

@@ -110,6 +110,8 @@ class RunFlags:
     """key=value: a field of the scenario by its path; give it again for each."""
     out: Path | None = None
     """A folder for the report and each run's requests."""
+    diaries: Path | None = None
+    """A folder for what each node's policy decided, for wwwserve policy replay."""
     cores: Annotated[int, Parameter(validator=Number(gte=1, lte=CORES_MAX))] = os.cpu_count() or 1
     """Runs played at once, each in a process of its own."""
     again: Annotated[bool, Parameter(negative="")] = False
@@ -249,6 +251,7 @@ def _run_all(plan: Scenario, flags: RunFlags) -> list[RunResult]:
         seeds=seeds,
         trace=None if flags.trace is None else read_trace(flags.trace),
         is_fitted=bool(plan.workload.trace) or flags.load is not None,
+        diaries=flags.diaries,
     )
     cache = None if flags.again else RunCache(get_models_folder().parent / "sim")
     with _show_progress(f"{plan.name}: {len(seeds)} x {', '.join(series.strategies)}") as move:

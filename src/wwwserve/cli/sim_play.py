@@ -17,11 +17,13 @@ from pathlib import Path
 import msgspec
 
 import wwwserve
+from wwwserve.cli.sim_diaries import name_run, open_diaries
 from wwwserve.sim import (
     STRATEGIES,
     Arrival,
     BestStrategy,
     Ground,
+    NetworkStrategy,
     RunResult,
     Scenario,
     Verdict,
@@ -35,6 +37,7 @@ from wwwserve.sim import (
     seat_nodes,
     share_seats,
 )
+from wwwserve.values.refusals import BadInput
 
 CACHED_RUNS_MAX = 1_000
 """Results kept; the oldest make room."""
@@ -59,6 +62,8 @@ class Series:
     """In the place of the scenario's own."""
     is_fitted: bool = False
     """The trace is brought to the scenario's load."""
+    diaries: Path | None = None
+    """Where the nodes' diaries go; a run that is to leave them is played, known or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class _Task:
     strategy: str
     seed: int
     rows: Sequence[Arrival] | None
+    diaries: Path | None
 
 
 class RunCache:
@@ -122,11 +128,11 @@ def play_all(
     """
     played = list_played(series.strategies)
     for strategy in played:
-        create_trial(series.scenario, series.seeds[0], strategy)
+        _refuse_unplayable(series, strategy)
     wanted = [(seed, strategy) for seed in series.seeds for strategy in played]
     found: dict[tuple[int, str], RunResult] = {}
     for seed, strategy in wanted:
-        known = cache.read(series, strategy, seed) if cache else None
+        known = cache.read(series, strategy, seed) if cache and series.diaries is None else None
         if known is not None:
             found[seed, strategy] = known
     missing = [key for key in wanted if key not in found]
@@ -140,6 +146,15 @@ def play_all(
     return _arrange(series, [found[key] for key in wanted])
 
 
+def _refuse_unplayable(series: Series, strategy: str) -> None:
+    """Raises `BadInput` for a plan that cannot be, and for diaries of what has no peers."""
+    create_trial(series.scenario, series.seeds[0], strategy)
+    if series.diaries is not None and not isinstance(STRATEGIES[strategy], NetworkStrategy):
+        found = f"{series.diaries} with --strategy {strategy}"
+        expected = "a strategy of peers, whose policies decide"
+        raise BadInput("--diaries", found, expected, "--strategy wwwserve, or no --diaries")
+
+
 def _create_tasks(
     series: Series, ground: Ground, missing: Sequence[tuple[int, str]]
 ) -> list[_Task]:
@@ -148,7 +163,11 @@ def _create_tasks(
         for seed, _ in missing
     }
     seated = seat_nodes(series.scenario, ground.throughputs)
-    return [_Task(seated, strategy, seed, rows[seed]) for seed, strategy in missing]
+    folder = series.diaries
+    return [
+        _Task(seated, strategy, seed, rows[seed], folder and folder / name_run(strategy, seed))
+        for seed, strategy in missing
+    ]
 
 
 def _play_missing(tasks: Sequence[_Task], cores: int, on_progress: OnProgress) -> list[RunResult]:
@@ -180,13 +199,15 @@ def _play(task: _Task, on_progress: OnProgress = lambda _done, _whole: None) -> 
     # find nothing: what peers and world let go of is in no cycle.
     gc.disable()
     try:
-        return run_scenario(
-            task.scenario,
-            task.seed,
-            strategy=task.strategy,
-            trace=task.rows,
-            on_progress=on_progress,
-        )
+        with open_diaries(task.diaries, task.scenario.nodes) as keep_line:
+            return run_scenario(
+                task.scenario,
+                task.seed,
+                strategy=task.strategy,
+                trace=task.rows,
+                on_progress=on_progress,
+                keep_line=keep_line,
+            )
     finally:
         gc.enable()
 

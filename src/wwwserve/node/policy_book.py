@@ -1,6 +1,6 @@
 """A node's policy from outside: whether a file is one, why it said so, and a day once more."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from wwwserve.core.policy import (
     Decided,
     InForce,
     Life,
+    Record,
     Replayed,
     Staked,
     describe_stake,
@@ -139,18 +140,38 @@ def _read_answers(
 def replay_day(folder: StateFolder, path: Path | None) -> Replayed:
     """The day in a node's diary once more: by the policy in a file, or by those of the time.
 
-    Raises `BadInput` if there is no diary, or the file is none; earnings are at the file's prices,
-    or else at the node's own.
+    Raises `BadInput` if there is no whole diary, or the file is none; earnings are at the file's
+    prices, or else at the node's own.
     """
+    settings = None
     if path is None:
         config = _read_own(folder)
-        return replay(read_diary(folder), prices=make_prices(config.price, config.ledger))
-    loaded, faults = check_policy(path)
-    if loaded is None:
-        raise faults[0]
-    config = loaded.config
-    settings = make_policy(config)
-    return replay(read_diary(folder), settings, make_prices(config.price, config.ledger))
+    else:
+        loaded, faults = check_policy(path)
+        if loaded is None:
+            raise faults[0]
+        config = loaded.config
+        settings = make_policy(config)
+    unread: Counter[str] = Counter()
+    records = read_diary(folder, lambda _line: unread.update(("lines",)))
+    prices = make_prices(config.price, config.ledger)
+    replayed = replay(_refuse_parts(folder, records), settings, prices)
+    replayed.unread = unread.total()
+    return replayed
+
+
+def _refuse_parts(folder: StateFolder, records: Iterator[Record]) -> Iterator[Record]:
+    """The records of a diary. Raises `BadInput` if they have no beginning, or there are none."""
+    first = next(records, None)
+    if not isinstance(first, Life | Carried):
+        raise BadInput(
+            field=str(folder.policy_diary_file),
+            found="no records of a diary" if first is None else "a diary without its beginning",
+            expected="a whole one, as a node or `wwwserve sim run --diaries` wrote it",
+            fix="name its folder with --home, and leave what is in it as it was written",
+        )
+    yield first
+    yield from records
 
 
 def _read_own(folder: StateFolder) -> Config:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import msgspec
-
 from wwwserve.core.deciding import (
     IncomeSetAside,
     PolicyInForce,
@@ -28,16 +26,15 @@ from wwwserve.core.deciding import (
 )
 from wwwserve.core.policy import (
     Carried,
-    Decided,
     InForce,
     Life,
     Record,
     Remembered,
-    SetAside,
     Spent,
-    Staked,
     Used,
-    make_answer,
+    encode_record,
+    make_record,
+    read_record,
 )
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.node.state_folder import StateFolder
@@ -67,7 +64,6 @@ DIARY_FACTS: Final = (
 """The kinds of facts that become records."""
 _OWNER_FILE = 0o600
 _DECIDED = b'{"type":"decided"'
-_DECODER: Final = msgspec.json.Decoder(Record)
 
 
 class PolicyDiary:
@@ -103,22 +99,12 @@ class PolicyDiary:
 
     def on_fact(self, fact: object) -> None:
         """Write a record, if the fact is the policy's."""
-        match fact:
-            case RequestDecided(case, verdict, rule, guest_fault):
-                self._write(Decided(case, make_answer(verdict), rule, guest_fault))
-            case UseCounted():
-                self._write(Used(fact), is_urgent=not fact.is_over)
-            case SpendingCounted(session, at, microcredits, is_over):
-                self._write(Spent(session, at, microcredits, is_over), is_urgent=not is_over)
-            case StakeDecided(case, seats, rule):
-                self._write(Staked(case, seats, rule))
-            case IncomeSetAside(at, microcredits):
-                self._write(SetAside(at, microcredits))
-            case PolicyInForce(at, settings):
-                self._settings = settings
-                self._write(InForce(at, settings))
-            case _:
-                return
+        record = make_record(fact)
+        if record is None:
+            return
+        if isinstance(record, InForce):
+            self._settings = record.settings
+        self._write(record, is_urgent=_is_urgent(record))
 
     def close(self) -> None:
         """Nothing is told any more."""
@@ -127,7 +113,7 @@ class PolicyDiary:
 
     def _write(self, record: Record, *, is_urgent: bool = False) -> None:
         self._remembered.read(record)
-        line = msgspec.json.encode(record)
+        line = encode_record(record)
         self._held.append(line)
         self._held_bytes += len(line)
         if self._held_bytes >= HELD_BYTES_MAX:
@@ -184,23 +170,41 @@ class PolicyDiary:
             life, remembered.list_use(), remembered.list_spending(), remembered.set_aside
         )
         in_force = InForce(now, self._settings)
-        self._append(b"\n".join((b"", *map(msgspec.json.encode, (carried, in_force)))))
+        self._append(b"\n".join((b"", encode_record(carried), encode_record(in_force))))
 
 
-def read_diary(folder: StateFolder) -> Iterator[Record]:
+def _is_urgent(record: Record) -> bool:
+    """Whether something counts from now on that a killed process must not forget."""
+    match record:
+        case Used(counted):
+            return not counted.is_over
+        case Spent(is_over=is_over):
+            return not is_over
+        case _:
+            return False
+
+
+def read_diary(
+    folder: StateFolder, on_unread: Callable[[bytes], None] = lambda _line: None
+) -> Iterator[Record]:
     """All records of a node's diary, the oldest first. Raises `BadInput` if it has none."""
     if not folder.policy_diary_file.exists():
         raise BadInput(
             field=str(folder.policy_diary_file),
             found="no diary",
-            expected="one, which a node writes while it runs",
+            expected="one, which a node writes while it runs, and a simulated one if asked",
             fix=f"run the node first: wwwserve up --home {folder.path}",
         )
-    return read_records(folder.policy_diary_file)
+    return read_records(folder.policy_diary_file, on_unread=on_unread)
 
 
-def read_records(file: Path, *, is_counting_only: bool = False) -> Iterator[Record]:
-    """The records in a file and the one before it; a line that is none is left out.
+def read_records(
+    file: Path,
+    *,
+    is_counting_only: bool = False,
+    on_unread: Callable[[bytes], None] = lambda _line: None,
+) -> Iterator[Record]:
+    """The records in a file and the one before it; a line that is none is told to `on_unread`.
 
     `is_counting_only` leaves out decisions, of which there are most.
     """
@@ -209,13 +213,15 @@ def read_records(file: Path, *, is_counting_only: bool = False) -> Iterator[Reco
             continue
         with each.open("rb") as lines:
             while line := lines.readline(LINE_BYTES_MAX):
-                if is_counting_only and line.startswith(_DECIDED):
+                # What is written begins with an end of line, so there are empty ones.
+                if line == b"\n" or (is_counting_only and line.startswith(_DECIDED)):
                     continue
                 try:
-                    yield _DECODER.decode(line)
+                    record = read_record(line)
                 except ValueError:
-                    # The first line is empty, and one that a crash cut short is no JSON.
-                    continue
+                    on_unread(line)  # A crash cut it short.
+                else:
+                    yield record
 
 
 def get_older(file: Path) -> Path:

@@ -5,6 +5,7 @@ A run is a function of its scenario, strategy and seed: same seed, same digest o
 """
 
 from wwwserve.sim.central import Dispatcher
+from wwwserve.sim.diaries import KeepLine
 from wwwserve.sim.fuzz import create_fuzz_scenario, run_fuzz
 from wwwserve.sim.hosts import AnyPeer, Host
 from wwwserve.sim.measures import Measures, measure
@@ -49,7 +50,13 @@ from wwwserve.sim.scenarios import (
     list_keys,
     parse_scenario,
 )
-from wwwserve.sim.strategies import STRATEGIES, BestStrategy, create_trial, list_played
+from wwwserve.sim.strategies import (
+    STRATEGIES,
+    BestStrategy,
+    NetworkStrategy,
+    create_trial,
+    list_played,
+)
 from wwwserve.sim.traces import Ground, compute_load, fit_trace, parse_trace, prepare_ground
 from wwwserve.sim.truth import Outcome, UserRequest
 from wwwserve.sim.workload import Arrival, draw_requests, draw_typical
@@ -70,9 +77,11 @@ __all__ = [
     "Host",
     "Idle",
     "Interval",
+    "KeepLine",
     "LengthPlan",
     "Measures",
     "NetworkPlan",
+    "NetworkStrategy",
     "Outcome",
     "PolicyValue",
     "RunResult",

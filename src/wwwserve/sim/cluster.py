@@ -23,7 +23,6 @@ from wwwserve.core.effects import (
     RecallSession,
     ReleaseOutput,
     Report,
-    RequestErrorCode,
     SendMessage,
     StartLocal,
     StartRemote,
@@ -55,7 +54,7 @@ from wwwserve.sim.policies import create_policy, is_idleness_asked
 from wwwserve.sim.serving import create_models, find_seats
 from wwwserve.sim.streams import Streams
 from wwwserve.sim.summaries import create_summary
-from wwwserve.sim.truth import Outcome, UserRequest
+from wwwserve.sim.truth import Outcome, UserRequest, find_outcome
 from wwwserve.sim.workload import (
     Arrival,
     Population,
@@ -79,13 +78,6 @@ UNAWARE = "wwwserve-no-prefix"
 """The strategy of peers that are not told which prompts begin alike."""
 INSPECTION_PERIOD_US, INSPECTED_MAX = SECOND, 100
 """How often checkers look at every peer's snapshot, where there are no more; else less often."""
-_REFUSALS = (
-    RequestErrorCode.NO_CAPACITY,
-    RequestErrorCode.OUT_OF_CREDITS,
-    RequestErrorCode.QUEUE_FULL,
-    RequestErrorCode.MODEL_UNKNOWN,
-    RequestErrorCode.LEAVING,
-)
 
 
 class Cluster:
@@ -102,6 +94,8 @@ class Cluster:
         """Every request sent so far, in the order of arrival."""
         self.watchers: list[Callable[[Host, Fact], None]] = []
         """Told of every fact."""
+        self.births: list[Callable[[Host, PolicySettings], None]] = []
+        """Told of every process that begins, and of the policy it begins with."""
         self._entropy = entropy
         self._objective = tell_first(scenario)
         self._strategy = strategy
@@ -262,6 +256,8 @@ class Cluster:
         self.checkers.on_birth(host, policy, models)
         self.ledger_checker.on_birth(host)
         self.money_checker.on_birth(host)
+        for on_birth in self.births:
+            on_birth(host, policy)
         first = next(iter(self.hosts.values()))
         setup = PeerSetup(
             signer=self._signers[host.name],
@@ -380,13 +376,7 @@ class Cluster:
         request.error = effect.error
         if effect.error is None:
             request.executor = self.streams.get_answerer(request.request)
-            self._finish(request, Outcome.ANSWERED)
-        elif effect.error.code is RequestErrorCode.CANCELLED:
-            self._finish(request, Outcome.CANCELLED)
-        elif effect.error.code in _REFUSALS:
-            self._finish(request, Outcome.REFUSED)
-        else:
-            self._finish(request, Outcome.FAILED)
+        self._finish(request, find_outcome(effect.error))
 
     def _finish(self, request: UserRequest, outcome: Outcome) -> None:
         request.outcome = outcome

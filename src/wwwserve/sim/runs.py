@@ -7,6 +7,7 @@ from enum import Enum
 
 from wwwserve.sim.checkers import Violation
 from wwwserve.sim.cluster import Cluster
+from wwwserve.sim.diaries import KeepLine, keep_diaries
 from wwwserve.sim.hosts import PeerSpins
 from wwwserve.sim.plans import Scenario
 from wwwserve.sim.strategies import AnyTrial, create_trial
@@ -77,16 +78,21 @@ def run_scenario(
     strategy: str = "wwwserve",
     trace: Sequence[Arrival] | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    keep_line: KeepLine | None = None,
 ) -> RunResult:
     """Run to the end, or to the first thing that is wrong. Raises `BadInput` for a bad plan.
 
     `trace` is played as it is; without one, the scenario's own is fitted first.
-    `on_progress` hears the virtual time done and the time in which requests arrive.
+    `on_progress` hears the virtual time done and the time in which requests arrive; `keep_line`
+    is given the nodes' diaries, which only peers (`NetworkStrategy`) keep.
     """
     arrivals = trace
     if trace is None and scenario.workload.trace:
         arrivals = fit_trace(prepare_ground(scenario), scenario, seed)
     trial = create_trial(scenario, seed, strategy)
+    if keep_line is not None:
+        assert isinstance(trial, Cluster), "only peers keep diaries"
+        keep_diaries(trial, keep_line)
     trial.start(arrivals)
     length_us = max(scenario.duration_us, arrivals[-1].at_us if arrivals else 0) + scenario.join_us
     drain_us = scenario.drain_us

@@ -9,10 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from wwwserve.core.effects import RequestError
+from wwwserve.core.effects import RequestError, RequestErrorCode
 from wwwserve.core.sessions import Route
 from wwwserve.enginemodel import Thread
 from wwwserve.values.ids import NodeId, RequestId
+
+_REFUSALS = (
+    RequestErrorCode.NO_CAPACITY,
+    RequestErrorCode.OUT_OF_CREDITS,
+    RequestErrorCode.QUEUE_FULL,
+    RequestErrorCode.MODEL_UNKNOWN,
+    RequestErrorCode.LEAVING,
+)
 
 
 class Outcome(Enum):
@@ -85,6 +93,15 @@ class UserRequest:
     def is_offloaded(self) -> bool:
         """Whether another node than the user's own answered it."""
         return self.executor is not None and self.executor != self.origin
+
+
+def find_outcome(error: RequestError | None) -> Outcome:
+    """How a user saw a request end that its node ended, with or without an error."""
+    if error is None:
+        return Outcome.ANSWERED
+    if error.code is RequestErrorCode.CANCELLED:
+        return Outcome.CANCELLED
+    return Outcome.REFUSED if error.code in _REFUSALS else Outcome.FAILED
 
 
 def digest_outcomes(requests: Iterable[UserRequest]) -> str:

@@ -219,6 +219,43 @@ def test_the_day_once_more_is_the_same_day(home: Path, capsys: pytest.CaptureFix
     assert told["then"]["refused"] == {"own_first": 1, "room": 1}
 
 
+def test_it_says_how_many_came_out_alike_and_what_it_could_not_read(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.toml"
+    # Four answers come of the cap, one of the guest that it does not name.
+    other.write_text("[policy]\ntokens_per_day_max = 300\n")
+    assert "decided alike 8 of 8" in call(capsys, "replay", "--home", home)[1]
+    diary = StateFolder(home).policy_diary_file
+    content = diary.read_bytes()
+    diary.write_bytes(content + b'\n{"type":"decid')
+    code, out, _ = call(capsys, "replay", other, "--home", home)
+    assert (code, "decided alike 3 of 8" in out) == (0, True)
+    assert "lines that are no records 1" in out
+    told = json.loads(call(capsys, "replay", other, "--home", home, "--json")[1])
+    assert (told["alike"], told["changed"], told["unread_lines"]) == (3, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "no diary"),
+        ("once upon a time\n", "no records of a diary"),
+        ('{"type":"set-aside","at":0,"microcredits":1}\n', "a diary without its beginning"),
+    ],
+)
+def test_what_is_no_whole_diary_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, found: str
+) -> None:
+    diary = StateFolder(tmp_path).policy_diary_file
+    if content is not None:
+        diary.write_text(content)
+    code, out, err = call(capsys, "replay", "--home", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"error: {diary}: found {found}, expected" in err
+    assert "Try: " in err
+
+
 def test_a_changed_policy_shows_what_it_would_have_done(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

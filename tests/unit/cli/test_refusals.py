@@ -89,6 +89,21 @@ CASES = (
         "wwwserve sim list",
     ),
     Case(
+        "diaries of a strategy without peers",
+        "sim run hello --strategy wwwserve --strategy central-fresh --diaries kept",
+        "--diaries",
+        "kept with --strategy central-fresh",
+        "--strategy wwwserve, or no --diaries",
+    ),
+    Case(
+        "diaries of a node whose name is a way out of their folder",
+        "sim run bad.toml --diaries kept --set duration_us=1000000 --cores 1",
+        "nodes",
+        "../outside",
+        "rename the node",
+        'name = "bad"\n[nodes."../outside"]\nshare = 1\n',
+    ),
+    Case(
         "a pretend node's policy with an unknown key",
         "sim run hello --set nodes.node-1.policy.acept_permille=500",
         "policy",
@@ -107,7 +122,8 @@ def test_it_is_refused_by_name_with_the_fix(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WWWSERVE_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "bad").write_text(case.file)
+    for name in ("bad", "bad.toml"):
+        (tmp_path / name).write_text(case.file)
     assert run(shlex.split(case.words)) == 2
     out, err = capsys.readouterr()
     assert out == ""

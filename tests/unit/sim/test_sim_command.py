@@ -172,6 +172,32 @@ def test_the_page_of_a_name_that_is_code_is_text(
     capsys.readouterr()
 
 
+def test_a_simulated_nodes_diary_is_replayed_as_a_real_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sim", "run", "hello", *TINY_RUN, "--load", "2", "--diaries", str(tmp_path / "kept")]
+    words += ["--set", "nodes.*.policy.own_first=true"]
+    folder = tmp_path / "kept" / "wwwserve-1" / "node-1"
+    same, other = tmp_path / "same.toml", tmp_path / "other.toml"
+    same.write_text("[policy]\nown_first = true\n")
+    other.write_text("[policy]\ntarget_utilisation = 0\noffload_frequency = 0\n")
+    replay = ["policy", "replay", "--home", str(folder), "--json"]
+    assert run(words) == 0
+    # A run that is known is played for its diaries, and they are written anew.
+    written = (folder / "policy.jsonl").read_bytes()
+    assert run(words) == 0
+    assert (folder / "policy.jsonl").read_bytes() == written
+    capsys.readouterr()
+    for policy in ([], [str(same)]):
+        assert run([*replay, *policy]) == 0
+        told = read_json(capsys)
+        assert told["alike"] == told["decisions"]
+        assert told["changes"] == []
+    assert run([*replay, str(other)]) == 0
+    told = read_json(capsys)
+    assert told["changed"] == len(told["changes"]) > 0  # type: ignore[arg-type]
+
+
 def test_fuzz_prints_each_seeds_outcome(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sim", "fuzz", "--seeds", "43", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["seeds"]

@@ -27,8 +27,11 @@ from wwwserve.core.policy.diary import (
     Spent,
     Staked,
     Used,
+    encode_record,
     make_answer,
+    make_record,
     read_answer,
+    read_record,
 )
 from wwwserve.core.policy.hours import WEEK_MINUTES, WEEK_US
 from wwwserve.core.policy.machine import Policy
@@ -59,10 +62,13 @@ __all__ = [
     "decide",
     "decide_stake",
     "describe_stake",
+    "encode_record",
     "explain",
     "is_below_target",
     "is_shared",
     "make_answer",
+    "make_record",
     "read_answer",
+    "read_record",
     "replay",
 ]

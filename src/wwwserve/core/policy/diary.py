@@ -6,10 +6,22 @@ anew (`replaying`). Records hold sizes, nodes and models of requests; never a pr
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
-from wwwserve.core.deciding import Case, PastSpending, PastUse, StakeCase, UseCounted
+from wwwserve.core.deciding import (
+    Case,
+    IncomeSetAside,
+    PastSpending,
+    PastUse,
+    PolicyInForce,
+    RequestDecided,
+    SpendingCounted,
+    StakeCase,
+    StakeDecided,
+    UseCounted,
+)
 from wwwserve.core.placing import Accepted, Declined, Queued, Verdict
 from wwwserve.core.policy.usage import DAY_US, RollingSum, Usage
 from wwwserve.core.policy_settings import PolicySettings
@@ -86,6 +98,8 @@ class Carried(msgspec.Struct, frozen=True, tag="carried"):
 
 
 Record = Life | InForce | Decided | Used | Spent | Staked | SetAside | Carried
+
+_DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
 
 
 class Remembered:
@@ -175,6 +189,35 @@ def compute_shift(before: Life | None, life: Life) -> int:
     if before is None:
         return 0
     return (life.at - life.wall_us) - (before.at - before.wall_us)
+
+
+def make_record(fact: object) -> Record | None:
+    """What a diary says of a fact; None if the fact is none of the policy's."""
+    match fact:
+        case RequestDecided(case, verdict, rule, guest_fault):
+            return Decided(case, make_answer(verdict), rule, guest_fault)
+        case UseCounted():
+            return Used(fact)
+        case SpendingCounted(session, at, microcredits, is_over):
+            return Spent(session, at, microcredits, is_over)
+        case StakeDecided(case, seats, rule):
+            return Staked(case, seats, rule)
+        case IncomeSetAside(at, microcredits):
+            return SetAside(at, microcredits)
+        case PolicyInForce(at, settings):
+            return InForce(at, settings)
+        case _:
+            return None
+
+
+def encode_record(record: Record) -> bytes:
+    """A record as a line of JSON, without its end."""
+    return msgspec.json.encode(record)
+
+
+def read_record(line: bytes) -> Record:
+    """The record in a line; raises `ValueError` if it is none."""
+    return _DECODER.decode(line)
 
 
 def make_answer(verdict: Verdict) -> str:

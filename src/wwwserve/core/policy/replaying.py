@@ -91,6 +91,13 @@ class Replayed:
     """Requests declined when probed for, which would have been quoted for."""
     quoted_most: int = 0
     """What they might have earned at the very most, in micro-credits."""
+    unread: int = 0
+    """Lines of the diary that were no records; whoever reads it from lines counts them."""
+
+    @property
+    def alike(self) -> int:
+        """Decisions that come out as they did."""
+        return self.decisions - self.changed
 
 
 def replay(
