@@ -9,7 +9,7 @@ and shares nothing with it but the settings:
 
 Where a node cannot be exact it may be stricter than this, never laxer. What is not seen from
 outside is not checked: which requests `accept_frequency` admits (but for none and all), and how
-full the cache of an engine is that tells no slots. A pretend host keeps no diary, so a new life of
+full the cache of an engine is that tells no slots. A pretend host reads no diary, so a new life of
 a node counts anew.
 """
 
