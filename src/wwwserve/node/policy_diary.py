@@ -51,8 +51,9 @@ HELD_BYTES_MAX: Final = 64 * 1024
 """Bytes of decisions that wait to be written."""
 HELD_S: Final = 0.2
 """How long they may wait."""
-LINE_BYTES_MAX: Final = MIB
-"""A longer line is none of a diary's."""
+LINE_BYTES_MAX: Final = DIARY_BYTES_MAX // 2
+"""A longer line is none of a diary's. The longest carries a day: some 100 bytes for each sixtieth
+of it and each node that is told apart, so less than 25 MiB."""
 DIARY_FACTS: Final = (
     RequestDecided,
     UseCounted,

@@ -34,6 +34,8 @@ from wwwserve.core.sessions import Role, SessionId
 from wwwserve.node import StateFolder, policy_diary
 from wwwserve.node.policy_diary import DIARY_FILE_US, PolicyDiary, get_older, read_diary
 from wwwserve.policies.testing import make_offer
+from wwwserve.values.ids import NodeId
+from wwwserve.values.limits import MIB
 from wwwserve.values.moments import SECOND, Moment
 from wwwserve.values.refusals import BadInput
 
@@ -192,6 +194,28 @@ async def test_a_full_file_becomes_the_older_one_and_counts_are_carried(
     assert isinstance(next(iter(read_diary(host.folder))), Carried)
     _, memory = await host.boot(HOUR_US)
     assert sum(use.tokens for use in memory.use) == 2_005
+
+
+@pytest.mark.slow
+async def test_what_many_nodes_used_at_all_hours_is_carried_whole(host: Host) -> None:
+    """[POLICY-COUNT.2]: though that is a line of more than a mebibyte."""
+    diary, _ = host.begin()
+    for hour in range(24):
+        for asker in range(600):
+            name = NodeId(asker.to_bytes(32))
+            over = replace(host.use(hour * 600 + asker, 10), asker=name)
+            diary.on_fact(replace(over, is_over=False))
+            diary.on_fact(over)
+        host.wait(HOUR_US)
+    diary.on_fact(host.decision())
+    diary.close()
+    older = get_older(host.folder.policy_diary_file)
+    assert older.exists(), "a day is over, and its page turned"
+    older.unlink()
+    assert host.folder.policy_diary_file.stat().st_size > MIB
+    _, memory = await host.boot(1)
+    # Of the day's first hour the first moments are past.
+    assert sum(use.tokens for use in memory.use) >= 23 * 600 * 10
 
 
 async def test_a_page_is_turned_after_a_day(host: Host) -> None:
