@@ -194,7 +194,8 @@ def read_diary(
             field=str(folder.policy_diary_file),
             found="no diary",
             expected="one, which a node writes while it runs, and a simulated one if asked",
-            fix=f"run the node first: wwwserve up --home {folder.path}",
+            fix=f"run the node first: wwwserve up --home {folder.path}; "
+            "of a simulated one, name DIR/STRATEGY-SEED/NODE",
         )
     return read_records(folder.policy_diary_file, on_unread=on_unread)
 
