@@ -50,6 +50,8 @@ def test_any_other_text_is_refused_by_the_name_of_its_field(text: str) -> None:
         "0.0000001",
         "٣",
         "1 000",
+        "1\t",
+        "0\x1f",
         "inf",
         "cr",
         "1 crcr",

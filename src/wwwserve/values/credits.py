@@ -37,10 +37,10 @@ def parse_credits(field: str, text: str | int) -> int:
     `12`, `0.25` and `1.5 cr` are amounts; what is smaller than a micro-credit, negative, or more
     than there can be raises `BadInput` naming `field`.
     """
-    word = str(text).strip()
+    word = str(text).strip(" ")
     for unit in _UNITS:
         word = word.removesuffix(unit)
-    written = _WRITTEN.fullmatch(word.strip())
+    written = _WRITTEN.fullmatch(word.strip(" "))
     amount = -1
     if written is not None:
         whole, decimals = written.groups()
