@@ -32,12 +32,17 @@ def refuse(rule: str, detail: str) -> Refusal:
     return Refusal(rule, detail, Severity.IGNORE)
 
 
-def validate_hold(offered: OpenedHold, account: AccountView, ledger: AsksLedger) -> None:
-    """Refuse a hold that the ledger would not open, or that it knows already."""
+def validate_hold(
+    offered: OpenedHold, account: AccountView, ledger: AsksLedger, *, is_final: bool
+) -> None:
+    """Refuse a hold that the ledger would not open, or that it knows already.
+
+    One that `is_final` is in the log, and nobody has worked for it.
+    """
     header, op = offered.opened.header, offered.hold
-    if not account.seq < header.seq <= account.seq + SEQ_AHEAD_MAX:
+    if not is_final and not account.seq < header.seq <= account.seq + SEQ_AHEAD_MAX:
         raise refuse("hold-seq", f"number {header.seq} where the log is at {account.seq}")
-    if header.valid_until_ms < ledger.time_ms:
+    if not is_final and header.valid_until_ms < ledger.time_ms:
         raise refuse("hold-late", "its feed block can enter the log no more")
     if sum(isinstance(other, Hold) and other.n == op.n for other in offered.opened.ops) > 1:
         raise refuse("hold-number", "another hold beside it has its number")

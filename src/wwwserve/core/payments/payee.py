@@ -11,7 +11,7 @@ from wwwserve.core.events import ExtensionReceived, PaymentProgressed, StreamEnd
 from wwwserve.core.facts import PeerRefused
 from wwwserve.core.ledger_facts import HoldSettled
 from wwwserve.core.ledger_view import AccountView, AsksLedger
-from wwwserve.core.paying import HoldTerms, PayeeTerms, WorkUnpaid
+from wwwserve.core.paying import PayeeTerms, WorkUnpaid
 from wwwserve.core.payments.admission import (
     refuse,
     validate_amounts,
@@ -19,6 +19,7 @@ from wwwserve.core.payments.admission import (
     validate_hold,
 )
 from wwwserve.core.payments.counts import PromptCounts, count_completion
+from wwwserve.core.payments.early import EarlyHolds
 from wwwserve.core.payments.effects import ClaimHold, ForwardHold, KeepPreimage, PaymentsEffect
 from wwwserve.core.payments.forks import Forks
 from wwwserve.core.payments.meters import Gauge
@@ -26,7 +27,7 @@ from wwwserve.core.payments.prices import choose_lead
 from wwwserve.core.payments.quoting import QUOTE_LIFE_MS, Quotes
 from wwwserve.core.payments.risk import Risk
 from wwwserve.core.payments.trust import PendingHold
-from wwwserve.core.payments.works import Wait, Work
+from wwwserve.core.payments.works import Wait, Work, make_terms
 from wwwserve.core.pricing import PriceTable
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
@@ -70,6 +71,7 @@ class Payee:
         self._sessions: dict[bytes, SessionId] = {}
         """Whose newest hold it is."""
         self._forks = Forks(ledger)
+        self._early = EarlyHolds(self._own, ledger)
         self._waits: deque[Wait] = deque()
         """All wait equally long, so the first is the next to be looked at."""
         self.effects: list[PaymentsEffect] = []
@@ -130,14 +132,14 @@ class Payee:
             if quote.model != model:
                 raise refuse("hold-quote", f"it pays for {quote.model}")
             validate_amounts(hold.hold, quote, summary, self._count_prompt(summary, model))
-            is_covered = self._risk.judge(peer, account, hold, now)
+            is_covered = self._early.has(hold) or self._risk.judge(peer, account, hold, now)
         except Refusal as refusal:
             self._report(peer, refusal)
             self.give_back(hold)
             return DeclineReason.UNPAID
         if len(self._works) >= WORKS_MAX:
             self._finish(next(iter(self._works)))
-        terms = self._make_terms(hold, quote)
+        terms = make_terms(hold, quote)
         self._works[session] = Work(
             payer=peer,
             quote=quote,
@@ -166,14 +168,14 @@ class Payee:
                 raise refuse("hold-extends", f"{EXTENSIONS_MAX} holds extend it already")
             account = self._validate_hold(work.payer, hold)
             validate_extension(hold.hold, work.op)
-            is_covered = self._risk.judge(work.payer, account, hold, now)
+            is_covered = self._early.has(hold) or self._risk.judge(work.payer, account, hold, now)
         except Refusal as refusal:
             self._report(work.payer, refusal)
             self.give_back(hold)
             self._stop(event.session, work)
             return
         self._claim(work)
-        terms = self._make_terms(hold, work.quote)
+        terms = make_terms(hold, work.quote)
         work.gauge.extend(terms, work.depth)
         work.hold_id, work.op, work.depth = hold.hold_id, hold.hold, 0
         work.extensions += 1
@@ -217,9 +219,13 @@ class Payee:
 
     def give_back(self, hold: OpenedHold) -> None:
         """Nobody works for a hold: if the log opens it all the same, its payer gets it back."""
-        payer = hold.opened.account
-        is_quoted = self._quotes.find(payer, hold.hold.quote_hash, self._ledger.time_ms) is not None
-        if is_quoted and hold.hold.payee == self._own:
+        payer, quote_hash = hold.opened.account, hold.hold.quote_hash
+        is_quoted = self._quotes.find(payer, quote_hash, self._ledger.time_ms) is not None
+        if not is_quoted or hold.hold.payee != self._own:
+            return
+        if self._early.take(hold):
+            self._settle_unused(hold.hold_id, hold.hold.anchor)
+        else:
             self._risk.note_declined(hold)
 
     # -- what is told of the ledger --------------------------------------------------------------
@@ -232,14 +238,14 @@ class Payee:
         """A hold is in the log."""
         pending = self._risk.note_final(hold_id)
         if pending is None:
+            self._early.note(hold_id)
             return
         view = self._ledger.find_hold(hold_id)
         if view is None or view.payee != self._own or view.anchor != pending.op.anchor:
             # Another hold has its name: two in one feed block, or two feed blocks of one number.
             self._lose(pending)
         elif not pending.is_worked_for:
-            self.effects.append(KeepPreimage(hold_id, 0, pending.op.anchor, 0))
-            self.effects.append(ClaimHold(hold_id))
+            self._settle_unused(hold_id, pending.op.anchor)
         else:
             self._release(hold_id)
 
@@ -319,7 +325,7 @@ class Payee:
         account = self._ledger.find_account(peer)
         if account is None or self.refuse(peer) is not None:
             raise refuse("hold-account", "its payer has no account, or can spend nothing")
-        validate_hold(hold, account, self._ledger)
+        validate_hold(hold, account, self._ledger, is_final=self._early.has(hold))
         return account
 
     def _count_prompt(self, summary: RequestSummary, model: ModelId) -> int | None:
@@ -330,25 +336,13 @@ class Payee:
         account = self._ledger.find_account(self._own)
         return account is not None and account.seats > 0
 
-    def _make_terms(self, hold: OpenedHold, quote: FirmQuote) -> HoldTerms:
-        op = hold.hold
-        return HoldTerms(
-            hold_id=hold.hold_id,
-            payer=hold.opened.account,
-            payee=self._own,
-            first=op.first,
-            unit=op.unit,
-            units_max=op.units_max,
-            unit_tokens=op.unit_tokens,
-            anchor=op.anchor,
-            lead_units=quote.lead_units,
-        )
-
     def _take_on(
         self, session: SessionId, hold: OpenedHold, now: Moment, *, is_covered: bool
     ) -> None:
-        self._risk.note_taken(hold)
         self._sessions[hold.hold_id] = session
+        if self._early.take(hold):
+            return
+        self._risk.note_taken(hold)
         self.effects.append(ForwardHold(hold.opened))
         until = self._compute_wait_end(now)
         self._waits.append(Wait(until, session, hold.hold_id, now, is_covered))
@@ -384,8 +378,13 @@ class Payee:
         """No unit of a work's newest hold comes any more."""
         self._sessions.pop(work.hold_id, None)
         if work.depth == 0:
-            self.effects.append(KeepPreimage(work.hold_id, 0, work.op.anchor, 0))
-        self.effects.append(ClaimHold(work.hold_id))
+            self._settle_unused(work.hold_id, work.op.anchor)
+        else:
+            self.effects.append(ClaimHold(work.hold_id))
+
+    def _settle_unused(self, hold_id: bytes, anchor: bytes) -> None:
+        self.effects.append(KeepPreimage(hold_id, 0, anchor, 0))
+        self.effects.append(ClaimHold(hold_id))
 
     def _finish(self, session: SessionId) -> None:
         work = self._works.pop(session)

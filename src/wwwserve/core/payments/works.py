@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from wwwserve.core.paying import HoldTerms
 from wwwserve.core.payments.meters import Gauge
 from wwwserve.core.sessions import SessionId
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
 from wwwserve.wire import RequestSummary
 from wwwserve.wire.ledger import FirmQuote, Hold
+from wwwserve.wire.paying import OpenedHold
 
 
 @dataclass(slots=True)
@@ -54,3 +56,19 @@ class Wait(msgspec.Struct, frozen=True):
     """When it was offered."""
     is_covered: bool
     """Whether output leaves meanwhile."""
+
+
+def make_terms(hold: OpenedHold, quote: FirmQuote) -> HoldTerms:
+    """What a hold pays for a work that was quoted so."""
+    op = hold.hold
+    return HoldTerms(
+        hold_id=hold.hold_id,
+        payer=hold.opened.account,
+        payee=NodeId(op.payee),
+        first=op.first,
+        unit=op.unit,
+        units_max=op.units_max,
+        unit_tokens=op.unit_tokens,
+        anchor=op.anchor,
+        lead_units=quote.lead_units,
+    )

@@ -51,6 +51,7 @@ from wwwserve.values.moments import MILLISECOND, NEVER, Moment
 from wwwserve.values.refusals import FailureKind
 from wwwserve.wire import encode
 from wwwserve.wire.ledger import Evidence, EvidenceKind, Transfer, compute_hold_id, seal_feed
+from wwwserve.wire.paying import OpenedHold
 
 
 def test_output_leaves_at_once_for_a_stake_that_covers_and_else_when_the_hold_is_final() -> None:
@@ -305,8 +306,8 @@ def test_a_hold_that_is_settled_while_its_work_goes_on_ends_the_work() -> None:
 # -- further holds -------------------------------------------------------------------------------
 
 
-def extend(town: Town, stream: Stream, **changes: object) -> list[object]:
-    """What an executor answers to an extension with something changed."""
+def make_further(town: Town, stream: Stream) -> OpenedHold:
+    """The hold by which a payer goes on when the first one runs out."""
     for _ in range(stream.unit_tokens * 3):
         town.deliver(stream)
         town.arrive(stream)
@@ -315,15 +316,32 @@ def extend(town: Town, stream: Stream, **changes: object) -> list[object]:
     stream.is_low_told = True
     town.tell(stream.payer, HoldRunsOut(stream.run, stream.arrived))
     frame = next(frame for frame in stream.frames if not hasattr(frame, "preimage"))
-    hold = town.open(frame.frame, stream.payer)
-    event = ExtensionReceived(stream.work, rewrite(town, stream.payer, hold, **changes))
+    return town.open(frame.frame, stream.payer)
+
+
+def extend(town: Town, stream: Stream, hold: OpenedHold) -> list[object]:
+    """What an executor answers to a further hold."""
+    event = ExtensionReceived(stream.work, hold)
     answers = town.nodes[stream.executor].payments.handle(event, town.now)
     return [type(answer) for answer in answers if isinstance(answer, TakeExtension | WorkUnpaid)]
 
 
 def test_a_work_goes_on_with_a_further_hold_of_the_same_terms() -> None:
     town = Town()
-    assert extend(town, start(town, SEATED)) == [TakeExtension]
+    stream = start(town, SEATED)
+    assert extend(town, stream, make_further(town, stream)) == [TakeExtension]
+
+
+@pytest.mark.parametrize("payer", [SEATED, STRANGER])
+def test_a_further_hold_may_be_in_the_log_before_its_payer_tells_of_it(payer: int) -> None:
+    # [REQUESTS-PAID.19] else the answer would break off for a race between two lines
+    town = Town()
+    stream = start(town, payer)
+    town.block()
+    hold = make_further(town, stream)
+    town.submit(hold.opened.signed.sealed)
+    town.block()
+    assert extend(town, stream, hold) == [TakeExtension]
 
 
 @pytest.mark.parametrize(
@@ -342,4 +360,6 @@ def test_a_further_hold_that_pays_less_or_for_something_else_ends_the_work(
     changes: dict[str, object],
 ) -> None:
     town = Town()
-    assert extend(town, start(town, SEATED), **changes) == [WorkUnpaid]
+    stream = start(town, SEATED)
+    hold = rewrite(town, stream.payer, make_further(town, stream), **changes)
+    assert extend(town, stream, hold) == [WorkUnpaid]
