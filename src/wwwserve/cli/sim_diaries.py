@@ -28,16 +28,25 @@ def open_diaries(folder: Path | None, nodes: Iterable[str]) -> Iterator[KeepLine
     """Where the lines of these nodes go, to folders of theirs in this one; None = nowhere.
 
     Diaries that an earlier run left there are replaced. Raises `BadInput` for a node's name that
-    can name no folder, and `OSError`.
+    can name no folder, and, when the run is over, for a folder that did not take them all.
     """
     if folder is None:
         yield None
         return
-    files = _DiaryFiles(folder, nodes)
     try:
-        yield files.keep
-    finally:
-        files.flush()
+        files = _DiaryFiles(folder, nodes)
+    except OSError as error:
+        raise _refuse(folder, error) from error
+    yield files.keep
+    files.flush()
+    if files.failure is not None:
+        raise _refuse(folder, files.failure) from files.failure
+
+
+def _refuse(folder: Path, error: OSError) -> BadInput:
+    found = f"{folder}: {error.strerror}"
+    expected = "a folder that can be written, with room for some 2 kB for each request"
+    return BadInput("--diaries", found, expected, "make room there, or name another folder")
 
 
 class _DiaryFiles:
@@ -46,6 +55,8 @@ class _DiaryFiles:
     def __init__(self, folder: Path, nodes: Iterable[str]) -> None:
         self._held: dict[str, bytearray] = {}
         self._files: dict[str, Path] = {}
+        self.failure: OSError | None = None
+        """Why nothing is written any more. The run goes on: it is no fault of a peer."""
         for node in nodes:
             if Path(node).name != node or not node.isprintable():
                 fix = "rename the node, or leave out --diaries"
@@ -68,6 +79,10 @@ class _DiaryFiles:
             self._write(node)
 
     def _write(self, node: str) -> None:
-        with self._files[node].open("ab") as out:
-            out.write(self._held[node])
+        try:
+            if self.failure is None:
+                with self._files[node].open("ab") as out:
+                    out.write(self._held[node])
+        except OSError as error:
+            self.failure = error
         self._held[node].clear()

@@ -1,6 +1,6 @@
 """A node's policy from outside: whether a file is one, why it said so, and a day once more."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -152,11 +152,16 @@ def replay_day(folder: StateFolder, path: Path | None) -> Replayed:
             raise faults[0]
         config = loaded.config
         settings = make_policy(config)
-    unread: Counter[str] = Counter()
-    records = read_diary(folder, lambda _line: unread.update(("lines",)))
+    unread = 0
+
+    def count_unread(_line: bytes) -> None:
+        nonlocal unread
+        unread += 1
+
+    records = read_diary(folder, count_unread)
     prices = make_prices(config.price, config.ledger)
     replayed = replay(_refuse_parts(folder, records), settings, prices)
-    replayed.unread = unread.total()
+    replayed.unread = unread
     return replayed
 
 

@@ -3,7 +3,7 @@
 Real payments on both sides, real feed blocks and the real ledger.
 """
 
-from tests.property.payments_stream import EXECUTOR, STRANGER
+from tests.property.payments_stream import EXECUTOR, SEATED, STRANGER
 from tests.property.payments_world import Town
 from tests.unit.core.payments.offers import WAIT_MS, admit, offer, rewrite, why
 from wwwserve.core.paying import PayeeTerms
@@ -52,3 +52,15 @@ def test_a_declined_hold_that_the_log_has_already_is_given_back_at_once() -> Non
     town.tell(EXECUTOR, OfferDeclined(hold))
     town.block()
     assert town.settled[hold.hold_id].paid == 0
+
+
+def test_a_hold_that_was_worked_for_before_a_kill_is_not_worked_for_again() -> None:
+    # The log has it after the kill, and the new process remembers no work.
+    town = Town()
+    hold = offer(town, SEATED)
+    assert isinstance(admit(town, SEATED, hold), PayeeTerms)
+    town.kill(EXECUTOR)
+    town.submit(hold.opened.signed.sealed)
+    town.block()
+    assert admit(town, SEATED, hold) is DeclineReason.UNPAID
+    assert why(town)[-1] == "hold-quote", "quotes are forgotten as well"
