@@ -28,6 +28,9 @@ CODE := src tests tools
 # `make test`.
 FAST_TESTS := $(wildcard $(addprefix tests/,unit property tidy conversations conformance fuzz))
 
+# Real processes wait for each other, and for seconds that have to pass, more than they compute.
+PROCESS_WORKERS = $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 2) // 2)')
+
 ##@ Run
 .PHONY: demo
 demo: $(VENV)/.run-installed  ## a whole network on this machine, with a real model
@@ -70,7 +73,7 @@ test: $(VENV)/.dev-installed  ## everything CI runs: check, then simulation and 
 	@$(MAKE) check
 	@$(BIN)/pytest --quiet -n auto -m slow $(FAST_TESTS) || [ $$? -eq 5 ]
 	@$(BIN)/pytest --quiet -n auto tests/simulation
-	@$(BIN)/pytest --quiet -n auto --dist loadfile -m "not alone" tests/integration
+	@$(BIN)/pytest --quiet -n $(PROCESS_WORKERS) --dist loadfile -m "not alone" tests/integration
 	@$(BIN)/pytest --quiet -m alone tests/integration
 
 .PHONY: sim-day
