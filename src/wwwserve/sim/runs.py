@@ -95,10 +95,8 @@ def run_scenario(
         keep_diaries(trial, keep_line)
     trial.start(arrivals)
     length_us = max(scenario.duration_us, arrivals[-1].at_us if arrivals else 0) + scenario.join_us
-    drain_us = scenario.drain_us
-    if scenario.is_objective_told:
-        # Who hopes for something by name waits for a place so long.
-        drain_us += DEFERRED_WAIT_US
+    # A request may wait so long for a place.
+    drain_us = scenario.drain_us + DEFERRED_WAIT_US
 
     def play() -> None:
         while trial.world.now_us < length_us or not trial.is_quiet():

@@ -77,9 +77,10 @@ WORKS_OPEN_MAX: Final = 4_096
 QUEUE_LENGTH_MAX: Final = 1_000
 """Own requests waiting for a place; one more is 503 with Retry-After."""
 QUEUE_WAIT_US: Final = 120 * SECOND
-"""Longest wait in the queue when the user gave no deadline; then 503 with Retry-After."""
+"""Wait in the queue where no place is to come; then 503 with Retry-After."""
 DEFERRED_WAIT_US: Final = 1_800 * SECOND
-"""The same for a request with an objective, while a place is there that may become good enough."""
+"""The same where one is to come: where engines work through others, or, with an objective, a place
+is there that may become good enough."""
 ATTEMPTS_MAX: Final = 8
 """Executions tried for one request before its user is told of the last failure."""
 CANDIDATES_MAX: Final = 4

@@ -37,6 +37,7 @@ from wwwserve.core.requests.beginning import describe_own
 from wwwserve.core.requests.capacity import Capacity
 from wwwserve.core.requests.choosing import Choice, Place, compute_remaining
 from wwwserve.core.requests.effects import RequestsEffect
+from wwwserve.core.requests.patience import compute_wait_until
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import PLACINGS_MAX
@@ -51,7 +52,7 @@ from wwwserve.core.requests.state import (
 from wwwserve.core.requests.waiting import Deadlines, Queue
 from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import ACCEPT_WAIT_US, DEFERRED_WAIT_US, QUEUE_WAIT_US
+from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 from wwwserve.wire import OFFER_VERSION, Offer, Usage
@@ -127,16 +128,16 @@ class Book:
         assert request.round is None
         request.phase = Phase.QUEUED
         request.queue_until = min(request.queue_until, after(now, QUEUE_WAIT_US))
+        model = ModelId(request.summary.models[0])
+        request.size_tokens = self._routing.predict_tokens(request.summary, model)
         self.queue.add(request, self._list_places(request))
         self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
         self.set_deadline(request)
 
     def extend_wait(self, request: OpenRequest, now: Moment) -> None:
-        """A place is there and may become good enough: one with an objective waits on for it."""
-        if request.objective is not None:
-            last = after(request.arrived_at, DEFERRED_WAIT_US)
-            request.queue_until = min(after(now, QUEUE_WAIT_US), last)
-            self.set_deadline(request)
+        """A place is to come: it waits on for it."""
+        request.queue_until = compute_wait_until(request, now)
+        self.set_deadline(request)
 
     def note_late(self, request: OpenRequest, *, is_late: bool) -> None:
         """Whether it can still be in time: if not, those who can go first."""
@@ -318,6 +319,8 @@ class Book:
 
     def _begin(self, request: OpenRequest, executor: NodeId, model: str, now: Moment) -> Run:
         assert request.run is None
+        if request.phase is Phase.QUEUED:
+            self.queue.begin(request)
         self.leave_queue(request)
         self._session += 1
         session = SessionId(Role.ORIGIN, self._session)

@@ -18,7 +18,8 @@ from wwwserve.core.requests.own_engine import OwnEngine
 from wwwserve.core.requests.state import PlaceKey, get_place_key
 from wwwserve.core.sessions import Role, ServedModel
 from wwwserve.core.snapshot import EngineView
-from wwwserve.values.moments import Moment
+from wwwserve.values.limits import STALL_US
+from wwwserve.values.moments import Moment, after
 from wwwserve.wire import RequestSummary, Usage
 
 _MILLION = 1_000_000
@@ -92,6 +93,10 @@ class Capacity:
         if running > 1:
             self._running[place] = running - 1
 
+    def note_output(self, served: ServedModel, now: Moment) -> None:
+        """A model's engine brought something of an answer, or its end."""
+        self._engines[served.engine].moved_at = now
+
     def note_refusal(self, served: ServedModel) -> None:
         """A request for a model is turned away because of how busy it is."""
         self._engines[served.engine].note_refusal()
@@ -143,6 +148,12 @@ class Capacity:
         """Whether a model's engine was lately read as ready."""
         reading = self._engines[served.engine].get_fresh(now)
         return reading is not None and reading.health is EngineHealth.READY
+
+    def is_working(self, served: ServedModel, now: Moment) -> bool:
+        """Whether a model's engine is ready and has brought something within `STALL_US`."""
+        moved_at = self._engines[served.engine].moved_at
+        is_silent = moved_at is None or now >= after(moved_at, STALL_US)
+        return not is_silent and self.is_ready(served, now)
 
     def has_room(self, served: ServedModel) -> bool:
         """Whether one more request of the usual size would start at once."""

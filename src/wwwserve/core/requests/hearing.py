@@ -30,6 +30,8 @@ class Heard:
     """Who would run it, if it could be paid."""
     others: list[Alternative] = field(default_factory=list)
     """Who made no bid, and why."""
+    is_busy: bool = False
+    """Whether somebody said no for want of room alone."""
     shortage: str = ""
     """Why the last of the unpayable ones is that."""
     is_out_of_credits: bool = False
@@ -49,6 +51,7 @@ def read_round(strangers: Strangers, request: OpenRequest, ended: Round, now: Mo
         else:
             heard.others.append(Alternative(node, None, quote.decline, reason="it declined"))
             request.excluded[node] = compute_excluded_until(now, quote.retry_after_us)
+            heard.is_busy |= quote.decline is DeclineReason.BUSY
     for node in (*heard.unpayable, *ended.waiting.values()):
         request.excluded[node] = compute_excluded_until(now, 0)
     heard.others.extend(

@@ -45,6 +45,8 @@ from wwwserve.values.moments import Moment
 
 _ROOM_NEWS = (FirstOutput, StreamEnded, StreamFailed, OfferCancelled, WorkUnpaid, EngineRead)
 """After which an engine may have room for others that it had not."""
+_OUTPUT = (FirstOutput, StreamProgressed, StreamEnded)
+"""By which an engine shows that it works."""
 
 
 class Requests:
@@ -225,10 +227,16 @@ class Requests:
         """News of a run or a work; of one that was stopped or is over it does not count."""
         run = self._origin.book.get_run(event.session)
         if run is not None:
+            self._note_output(run, event, now)
             self._on_run(run, event, now)
         work = self._executor.get_work(event.session)
         if work is not None:
+            self._note_output(work, event, now)
             self._on_work(work, event, now)
+
+    def _note_output(self, execution: Run | Work, event: SessionEvent, now: Moment) -> None:
+        if execution.served is not None and isinstance(event, _OUTPUT):
+            self._capacity.note_output(execution.served, now)
 
     def _on_run(self, run: Run, event: SessionEvent, now: Moment) -> None:
         match event:

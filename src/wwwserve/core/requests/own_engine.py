@@ -46,6 +46,8 @@ class OwnEngine:
     """The number of the latest start on it among those of all engines."""
     usual_tokens: int = REQUEST_TOKENS_USUAL
     """Size of a request answered here, prompt and answer, on average."""
+    moved_at: Moment | None = None
+    """When it last brought something of an answer, or its end."""
     _peak: int = 0
     """Most this node had running there since the last reading."""
     _tokens: int = 0

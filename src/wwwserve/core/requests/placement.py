@@ -33,6 +33,7 @@ from wwwserve.core.requests.choosing import (
     make_aim,
 )
 from wwwserve.core.requests.hearing import Heard, read_round
+from wwwserve.core.requests.patience import is_encouraged, may_wait_on
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
@@ -49,7 +50,7 @@ from wwwserve.core.requests.rules import (
 from wwwserve.core.requests.state import START, OpenRequest, Phase, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import CANDIDATES_MAX, DEFERRED_WAIT_US, QUEUE_LENGTH_MAX
+from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 
@@ -115,11 +116,10 @@ class Placement:
 
     def end_wait(self, request: OpenRequest, now: Moment) -> None:
         """It has waited long without a place: it ends, unless its turn here is still to come."""
-        is_over = now >= after(request.arrived_at, DEFERRED_WAIT_US)
-        if request.objective is None or is_over or not self._is_able_here(request):
-            self._book.end(request, describe_unplaced(request.summary, request.shortage), now)
-        else:
+        if may_wait_on(request, self._capacity, now):
             self._book.extend_wait(request, now)
+        else:
+            self._book.end(request, describe_unplaced(request.summary, request.shortage), now)
 
     def ask_one(self, request: OpenRequest, node: NodeId, now: Moment) -> bool:
         """Ask a node that says it has room about a queued request; returns whether it was."""
@@ -159,11 +159,6 @@ class Placement:
         request.any_context = not fits and not self._is_hopeful_elsewhere(request)
 
     # -- here ------------------------------------------------------------------------------------
-
-    def _is_able_here(self, request: OpenRequest) -> bool:
-        """Whether an own model could run it, at another time perhaps."""
-        able = self._capacity.list_able(request.summary, any_context=request.any_context)
-        return request.route is not Route.NETWORK and bool(able)
 
     def _find_here(self, request: OpenRequest, now: Moment) -> ServedModel | None:
         """The own model it would run on, with room or without."""
@@ -278,13 +273,14 @@ class Placement:
 
     def _take_best(self, request: OpenRequest, heard: Heard, now: Moment) -> None:
         ranked = self.rank(request, heard, now)
+        if is_encouraged(request, heard, ranked):
+            self._book.extend_wait(request, now)
         if not ranked:
             if heard.is_out_of_credits:  # Whoever else is asked cannot be paid either.
                 self._wait(request, now)
             else:
                 self._seek_wider_or_wait(request, now)
             return
-        self._book.extend_wait(request, now)
         is_first = not self._book.queue.count_hopeful()
         aim = make_aim(request, now)
         best = choose(request, ranked, aim, now, is_first=is_first)
@@ -389,7 +385,8 @@ class Placement:
 
     def _judge_hopeless(self, request: OpenRequest) -> RequestError | None:
         """Why no place can come of waiting, if so."""
-        if self._is_able_here(request):
+        able = self._capacity.list_able(request.summary, any_context=request.any_context)
+        if able and request.route is not Route.NETWORK:
             return None
         if request.shortage:
             return describe_shortage(request.shortage)

@@ -7,6 +7,7 @@ import msgspec
 
 from wwwserve.core.paying import PayeeTerms
 from wwwserve.core.placing import Bid, Objective
+from wwwserve.core.requests.turns import Turn
 from wwwserve.core.sessions import Route, ServedModel, SessionId
 from wwwserve.core.snapshot import Totals
 from wwwserve.values.credits import MICROCREDITS_MAX
@@ -88,6 +89,10 @@ class OpenRequest:
     """While queued: it will miss what its user hopes for, wherever it runs."""
     expected_tokens: int = 0
     """Of its answer."""
+    size_tokens: int = 0
+    """Since it waited for the first time: of its prompt and its answer."""
+    turn: Turn | None = None
+    """The same, where it is due at no time: its place among such."""
     queue_until: Moment = NEVER
     probe_from: Moment = START
     """While queued: not probed again before this."""

@@ -1,4 +1,4 @@
-"""Two orders of waiting: requests by when to look at them next, and the queue by who is due first.
+"""Two orders of waiting: requests by when to look at them next, and the queue by who is next.
 
 Both are sorted lists with exact removal, so that nothing stale piles up in them; at their bounds an
 insertion moves some 160 kB, which takes microseconds.
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from wwwserve.core.requests.state import OpenRequest, PlaceKey
+from wwwserve.core.requests.turns import Line, Turn
 from wwwserve.values.ids import RequestId
 from wwwserve.values.moments import NEVER, Moment
 
@@ -45,13 +46,16 @@ class Deadlines:
         return [request for _, request in self._sorted[: min(end, count)]]
 
 
-QueueKey = tuple[bool, int, Moment, Moment, RequestId]
+QueueKey = tuple[bool, int, Moment, int, Moment, RequestId]
+LineKey = tuple[int, str]
+"""A class, and the first own model that could run it; none: an empty name."""
 
 
 class Queue:
     """Own users' requests without a place: by class, then who is due first, then by arrival.
 
-    Who will be late wherever it runs comes after all who will not; of these the shortest first.
+    Of those who are due at no time, clients take turns. Who will be late wherever it runs comes
+    after all who will not; of these the shortest first.
     """
 
     def __init__(self) -> None:
@@ -60,6 +64,8 @@ class Queue:
         self._waiting: Counter[PlaceKey] = Counter()
         self._places: dict[RequestId, list[PlaceKey]] = {}
         self._late = 0
+        self._lines: dict[LineKey, Line] = {}
+        """Of those who are due at no time; each has somebody who waits."""
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -70,6 +76,8 @@ class Queue:
 
     def add(self, request: OpenRequest, places: list[PlaceKey]) -> None:
         """It waits; `places` are the own models that could run it."""
+        if _compute_due_at(request) == NEVER:
+            self._line_up(request, places)
         insort(self._sorted, _get_key(request))
         self._late += request.is_late
         self._requests[request.request] = request
@@ -84,6 +92,11 @@ class Queue:
             self._waiting.update(places)
             self._places[request.request] = places
 
+    def begin(self, request: OpenRequest) -> None:
+        """It is to run, and then to be removed: its client had its turn."""
+        if request.turn is not None:
+            request.turn.line.begin(request.turn)
+
     def remove(self, request: OpenRequest) -> list[PlaceKey]:
         """It waits no more; gives the own models that could have run it."""
         places = self._places[request.request]
@@ -92,6 +105,9 @@ class Queue:
         self._late -= request.is_late
         del self._sorted[bisect_left(self._sorted, _get_key(request))]
         del self._requests[request.request]
+        if request.turn is not None:
+            request.turn.line.leave(request.turn)
+            self._lines = {key: line for key, line in self._lines.items() if len(line)}
         return places
 
     def list_for(self, place: PlaceKey) -> Iterator[OpenRequest]:
@@ -106,10 +122,52 @@ class Queue:
         """How many of those waiting an own model could run."""
         return self._waiting[place]
 
+    def _line_up(self, request: OpenRequest, places: list[PlaceKey]) -> None:
+        """Its client has one turn more, or one again that came to nothing."""
+        key = request.summary.priority, places[0][1] if places else ""
+        line = self._lines.setdefault(key, Line())
+        if request.turn is not None and request.turn.line is line:
+            line.rejoin(request.turn)
+        else:
+            request.turn = line.join(request.client, request.size_tokens)
+        self._pass_younger(request, request.turn)
+
+    def _pass_younger(self, request: OpenRequest, turn: Turn) -> None:
+        """A client has its turns by arrival, also for what was tried elsewhere before it waited."""
+        younger = [
+            (other, its)
+            for other in self._requests.values()
+            if (its := other.turn) is not None
+            and (its.line, its.client) == (turn.line, turn.client)
+            and other.arrived_at > request.arrived_at
+        ]
+        if not younger:
+            return
+        own = sorted((one for one, _ in younger), key=_get_arrival)
+        turns = sorted((turn, *(its for _, its in younger)), key=_get_start)
+        for one, its in zip((request, *own), turns, strict=True):
+            one.turn = its
+        self._sorted = sorted(map(_get_key, self._requests.values()))
+
+
+def _get_arrival(request: OpenRequest) -> tuple[Moment, RequestId]:
+    return request.arrived_at, request.request
+
+
+def _get_start(turn: Turn) -> int:
+    return turn.start
+
+
+def _compute_due_at(request: OpenRequest) -> Moment:
+    """Until when its answer is worth something, or hoped for."""
+    return min(request.deadline_at, request.due_at)
+
 
 def _get_key(request: OpenRequest) -> QueueKey:
-    if request.is_late:
-        due_at = Moment(request.expected_tokens)
-    else:
-        due_at = min(request.deadline_at, request.due_at)
-    return request.is_late, request.summary.priority, due_at, request.arrived_at, request.request
+    return (
+        request.is_late,
+        request.summary.priority,
+        Moment(request.expected_tokens) if request.is_late else _compute_due_at(request),
+        request.turn.start if request.turn is not None else 0,
+        *_get_arrival(request),
+    )
