@@ -87,6 +87,8 @@ CANDIDATES_MAX: Final = 4
 """Nodes probed at once for one request (market.md 1: d = 2, adaptive 1-4)."""
 PROBE_DEADLINE_US: Final = 500 * MILLISECOND
 """A quote later than this is not waited for."""
+PROBE_DEADLINE_MIN_US: Final = 50 * MILLISECOND
+"""The same for a request that has hardly any time left."""
 QUOTE_LIFE_US: Final = 2 * SECOND
 """How long a quote may be relied on."""
 ACCEPT_WAIT_US: Final = 5 * SECOND

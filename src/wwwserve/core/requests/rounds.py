@@ -6,11 +6,20 @@ from wwwserve.core.requests.quotes import QuotePool
 from wwwserve.core.requests.rules import ROUNDS_OPEN_MAX
 from wwwserve.core.requests.state import Answer, OpenRequest, Round
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import PROBE_DEADLINE_US
+from wwwserve.values.limits import PROBE_DEADLINE_MIN_US, PROBE_DEADLINE_US
 from wwwserve.values.moments import Moment, after
 from wwwserve.wire import Probe, Quote, RequestSummary
 
 _NUMBER_BOUND = 2**48
+_WAITED_SHARE = 8
+"""Of the time that a request has left, quotes have one part in so many (market.md 1.3)."""
+
+
+def _compute_round_end(request: OpenRequest, now: Moment) -> Moment:
+    """When a round that starts now is decided with what has come."""
+    left_us = min(request.due_at, request.deadline_at) - now
+    share_us = max(left_us // _WAITED_SHARE, PROBE_DEADLINE_MIN_US)
+    return after(now, min(share_us, PROBE_DEADLINE_US))
 
 
 class Rounds:
@@ -49,7 +58,7 @@ class Rounds:
         assert request.round is None
         assert nodes
         messages: list[SendMessage] = []
-        request.round = Round(now, after(now, PROBE_DEADLINE_US), {})
+        request.round = Round(now, _compute_round_end(request, now), {})
         self._open += 1
         for node in nodes:
             known = self._pool.find(node, summary, now)

@@ -45,6 +45,7 @@ from wwwserve.core.snapshot import MemberView
 from wwwserve.values.limits import (
     CANDIDATES_MAX,
     ENGINE_STALE_US,
+    PROBE_DEADLINE_MIN_US,
     PROBE_DEADLINE_US,
 )
 from wwwserve.values.moments import SECOND
@@ -123,6 +124,28 @@ def test_a_silent_node_is_not_waited_for_beyond_the_deadline() -> None:
     asked = probes(desk.submit(2))
     desk.quote(asked[2], 2, finish_us=1)
     assert not list(pick_all(desk.wait(PROBE_DEADLINE_US - 1), StartRemote))
+    assert pick(desk.wait(1), StartRemote).peer == node(2)
+
+
+def test_who_has_little_time_left_spends_little_of_it_waiting_for_quotes() -> None:
+    # [REQUESTS-SOONEST.7] A silent node costs an eighth of a deadline, not all of it.
+    desk = Desk(served(1))
+    desk.meet(member(1), member(2))
+    desk.submit(1)
+    asked = probes(desk.submit(2, deadline_us=SECOND))
+    desk.quote(asked[2], 2, finish_us=1)
+    assert not list(pick_all(desk.wait(SECOND // 8 - 1), StartRemote))
+    assert pick(desk.wait(1), StartRemote).peer == node(2)
+
+
+def test_who_has_no_time_left_still_hears_those_that_answer_at_once() -> None:
+    # [REQUESTS-SOONEST.7]
+    desk = Desk(served(1))
+    desk.meet(member(1), member(2))
+    desk.submit(1)
+    asked = probes(desk.submit(2, deadline_us=2 * PROBE_DEADLINE_MIN_US))
+    desk.quote(asked[2], 2, finish_us=1)
+    assert not list(pick_all(desk.wait(PROBE_DEADLINE_MIN_US - 1), StartRemote))
     assert pick(desk.wait(1), StartRemote).peer == node(2)
 
 
