@@ -82,6 +82,7 @@ from wwwserve.core.wallet import (
     WalletEffect,
     WalletEvent,
     WalletSetup,
+    read_stake_order,
 )
 from wwwserve.core.wallet import ClaimHold as ClaimKept
 from wwwserve.core.wallet import HoldOver as CloseHold
@@ -167,6 +168,8 @@ class Accounting:
         """Go on from what is on disk, or begin. Raises `Refusal` if that is another key's."""
         self._own = setup.signer.node_id
         self._stake = setup.stake
+        self._stake_order = read_stake_order(setup.wallet.stored)
+        """The policy's newest, as it was on disk."""
         self._desk = ChainDesk(loaded, setup.signer, now)
         wallet = WalletSetup(
             signer=setup.signer,
@@ -212,6 +215,8 @@ class Accounting:
 
     def start(self, links: tuple[NodeId, ...], now: Moment) -> list[AccountingEffect]:
         """Begin, with these links open already."""
+        if self._stake_order is not None:
+            self._stake.resume_stake(self._stake_order, now)
         effects = self._pass_all(self._desk.start(links, now), now)
         return effects + self._carry_wallet(self._wallet.start(now), now)
 
@@ -293,7 +298,7 @@ class Accounting:
             self._stake.note_income(sum(one.paid for one in settled), now)
         ledger = self._desk.ledger
         account = ledger.find_account(self._own)
-        if account is None or not self._wallet.is_ready:
+        if account is None or not self._wallet.is_ready or self._wallet.is_staking:
             return []
         holdings = Holdings(
             epoch=ledger.epoch,
@@ -305,7 +310,7 @@ class Accounting:
         if not seats:
             return []
         op = Bond(seats) if seats > 0 else Unbond(-seats)
-        return self._tell_wallet(SignOps(STAKE_ORDER, (op,)), now)
+        return self._tell_wallet(SignOps(STAKE_ORDER, (op,), self._stake.stake_order), now)
 
     def _carry_wallet(self, answers: list[WalletEffect], now: Moment) -> list[AccountingEffect]:
         effects: list[AccountingEffect] = []

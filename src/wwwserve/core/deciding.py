@@ -168,10 +168,25 @@ class StakeDecided(msgspec.Struct, frozen=True):
 
 
 class IncomeSetAside(msgspec.Struct, frozen=True):
-    """Fact: so much of the income is to be staked, and is not yet."""
+    """Fact: so much of the income is to be staked, and no order for it is in the log yet."""
 
     at: Moment
     microcredits: int
+    orders: int = 0
+    """How many orders have been taken off it, over all processes; a later one is not yet."""
+
+
+class StakeOrder(msgspec.Struct, array_like=True, frozen=True):
+    """The newest order about the own stake, written down in one with the feed block that says it.
+
+    A new process that knows fewer orders takes it off what was set aside: it is in the log, or will
+    be.
+    """
+
+    number: int
+    """Counted from 1, over all processes."""
+    microcredits: int
+    """What it stakes of what was set aside."""
 
 
 PolicyFact = (
@@ -238,6 +253,15 @@ class KeepsStake(Protocol):
         """Other nodes' work was paid."""
         ...
 
+    @property
+    def stake_order(self) -> StakeOrder:
+        """The newest order, as it is to be written down."""
+        ...
+
+    def resume_stake(self, order: StakeOrder, now: Moment) -> None:
+        """A process has begun, and this is the newest order that was signed before."""
+        ...
+
     def decide_stake(self, holdings: Holdings, now: Moment) -> int:
         """Seats to stake now, or if below nothing to take out; 0 = leave it.
 
@@ -259,6 +283,8 @@ class PolicyMemory(msgspec.Struct, frozen=True):
     """In order of time."""
     set_aside: int = 0
     """Micro-credits of income that are to be staked."""
+    orders: int = 0
+    """How many orders about the own stake have been taken off them."""
     guests: AsksGuest = msgspec.field(default_factory=NoGuests)
 
 

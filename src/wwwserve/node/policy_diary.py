@@ -3,10 +3,11 @@
     policy.jsonl, policy.1.jsonl     JSON, one record a line (`core.policy.Record`), the newer first
 
 Both together hold a day, or as much of it as `DIARY_BYTES_MAX` has room for; the day's counts are
-carried over whatever is dropped. What is taken or may be spent is with the system before the event
-loop turns to anything new, so a killed process loses none of it, and a power cut the last seconds.
-It is not written within the event itself, for whose effects a user waits. Other records wait for
-it, or for a moment: what is over counts until then as the most it may have come to.
+carried over whatever is dropped. What is taken, may be spent or is set aside is with the system
+before the event loop turns to anything new, so a killed process loses none of it, and a power cut
+the last seconds. It is not written within the event itself, for whose effects a user waits. Other
+records wait for it, or for a moment: what is over counts until then as the most it may have come
+to.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from wwwserve.core.policy import (
     Life,
     Record,
     Remembered,
+    SetAside,
     Spent,
     Used,
     encode_record,
@@ -96,7 +98,12 @@ class PolicyDiary:
         self._write(InForce(life.at, settings))
         self._flush()
         remembered = self._remembered
-        return PolicyMemory(remembered.list_use(), remembered.list_spending(), remembered.set_aside)
+        return PolicyMemory(
+            remembered.list_use(),
+            remembered.list_spending(),
+            remembered.set_aside,
+            remembered.orders,
+        )
 
     def on_fact(self, fact: object) -> None:
         """Write a record, if the fact is the policy's."""
@@ -168,7 +175,11 @@ class PolicyDiary:
         self._file_from = now
         remembered = self._remembered
         carried = Carried(
-            life, remembered.list_use(), remembered.list_spending(), remembered.set_aside
+            life,
+            remembered.list_use(),
+            remembered.list_spending(),
+            remembered.set_aside,
+            remembered.orders,
         )
         in_force = InForce(now, self._settings)
         self._append(b"\n".join((b"", encode_record(carried), encode_record(in_force))))
@@ -181,6 +192,8 @@ def _is_urgent(record: Record) -> bool:
             return not counted.is_over
         case Spent(is_over=is_over):
             return not is_over
+        case SetAside():
+            return True
         case _:
             return False
 

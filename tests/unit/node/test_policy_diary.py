@@ -145,14 +145,16 @@ async def test_what_was_set_aside_for_stake_is_known_to_the_next_process(host: H
     diary, memory = host.begin()
     assert memory.set_aside == 0
     diary.on_fact(IncomeSetAside(host.time, 70))
-    diary.on_fact(IncomeSetAside(host.time, 90))
+    diary.on_fact(IncomeSetAside(host.time, 90, orders=3))
+    diary, memory = await host.boot(SECOND)
+    assert (memory.set_aside, memory.orders) == (90, 3), "a killed process loses nothing"
     host.wait(DIARY_FILE_US)
     diary.on_fact(host.use(1, 1))
     diary.close()
     assert get_older(host.folder.policy_diary_file).exists()
     get_older(host.folder.policy_diary_file).unlink()
     _, memory = host.begin()
-    assert memory.set_aside == 90
+    assert (memory.set_aside, memory.orders) == (90, 3)
 
 
 async def test_decisions_wait_a_moment_and_what_counts_takes_them_along(host: Host) -> None:

@@ -80,10 +80,11 @@ class Staked(msgspec.Struct, frozen=True, tag="staked"):
 
 
 class SetAside(msgspec.Struct, frozen=True, tag="set-aside"):
-    """So much of the income is to be staked from now on."""
+    """So much of the income is to be staked from now on, with so many orders taken off."""
 
     at: Moment
     microcredits: int
+    orders: int = 0
 
 
 class Carried(msgspec.Struct, frozen=True, tag="carried"):
@@ -95,6 +96,8 @@ class Carried(msgspec.Struct, frozen=True, tag="carried"):
     spending: tuple[PastSpending, ...]
     set_aside: int = 0
     """Micro-credits of income that are to be staked."""
+    orders: int = 0
+    """How many orders have been taken off them."""
 
 
 Record = Life | InForce | Decided | Used | Spent | Staked | SetAside | Carried
@@ -114,6 +117,8 @@ class Remembered:
         self._life: Life | None = None
         self.set_aside = 0
         """Micro-credits of income that are to be staked."""
+        self.orders = 0
+        """How many orders have been taken off them."""
 
     @property
     def life(self) -> Life | None:
@@ -131,11 +136,11 @@ class Remembered:
             case Spent():
                 self._last = record.at
                 self._spend(record)
-            case SetAside(microcredits=microcredits):
-                self.set_aside = microcredits
-            case Carried(life, use, spending, set_aside) if self._life is None:
+            case SetAside(microcredits=microcredits, orders=orders):
+                self.set_aside, self.orders = microcredits, orders
+            case Carried(life, use, spending, set_aside, orders) if self._life is None:
                 self._set(use, spending)
-                self._life, self.set_aside = life, set_aside
+                self._life, self.set_aside, self.orders = life, set_aside, orders
             case Carried():
                 pass  # What it carries was read.
             case InForce() | Decided() | Staked():
@@ -202,8 +207,8 @@ def make_record(fact: object) -> Record | None:
             return Spent(session, at, microcredits, is_over)
         case StakeDecided(case, seats, rule):
             return Staked(case, seats, rule)
-        case IncomeSetAside(at, microcredits):
-            return SetAside(at, microcredits)
+        case IncomeSetAside(at, microcredits, orders):
+            return SetAside(at, microcredits, orders)
         case PolicyInForce(at, settings):
             return InForce(at, settings)
         case _:

@@ -19,6 +19,7 @@ from wwwserve.core.deciding import (
     RequestDecided,
     SpendingCounted,
     StakeDecided,
+    StakeOrder,
     UseCounted,
 )
 from wwwserve.core.entropy import Entropy
@@ -64,7 +65,7 @@ class Policy:
         self._spending = Spending(memory.spending)
         self._idleness = Idleness()
         self._asking = Asking()
-        self._staking = Staking(memory.set_aside)
+        self._staking = Staking(memory.set_aside, memory.orders)
         self._stake_told = (0, "")
         """The last answer about the own stake."""
         self._told: dict[tuple[Question, bytes], tuple[Verdict, str]] = {}
@@ -86,7 +87,7 @@ class Policy:
         self.opening.turn(now)
         self._facts.append(PolicyInForce(now, settings))
         if self._staking.set(settings):
-            self._facts.append(IncomeSetAside(now, 0))
+            self._tell_set_aside(now)
 
     def read(
         self, event: LocalTimeRead | MachineRead, engines: Sequence[EngineView], now: Moment
@@ -254,7 +255,17 @@ class Policy:
     def note_income(self, microcredits: int, now: Moment) -> None:
         """See `KeepsStake`."""
         if self._staking.note_income(self._settings, microcredits):
-            self._facts.append(IncomeSetAside(now, self._staking.set_aside))
+            self._tell_set_aside(now)
+
+    @property
+    def stake_order(self) -> StakeOrder:
+        """See `KeepsStake`."""
+        return self._staking.order
+
+    def resume_stake(self, order: StakeOrder, now: Moment) -> None:
+        """See `KeepsStake`."""
+        if self._staking.resume(order):
+            self._tell_set_aside(now)
 
     def decide_stake(self, holdings: Holdings, now: Moment) -> int:
         """See `KeepsStake`. Each answer is told once, and each order."""
@@ -267,14 +278,16 @@ class Policy:
         self._stake_told = (seats, rule)
         if seats:
             self._staking.begin(holdings, seats)
-            self._facts.append(IncomeSetAside(now, self._staking.set_aside))
         return seats
 
     def end_stake_order(self, now: Moment, *, is_done: bool) -> None:
         """See `KeepsStake`."""
         self._staking.end(is_done=is_done)
-        if not is_done:
-            self._facts.append(IncomeSetAside(now, self._staking.set_aside))
+        self._tell_set_aside(now)
+
+    def _tell_set_aside(self, now: Moment) -> None:
+        staking = self._staking
+        self._facts.append(IncomeSetAside(now, staking.owed, staking.orders))
 
     # -- what these share ------------------------------------------------------------------------
 

@@ -10,13 +10,15 @@ Rules:
   only after the unbonding time. A share of the income only ever adds.
 - With one target there is never both: an order to stake does not pass it, and one to take out does
   not fall below it.
-- Between its order and the log nothing else is decided. A new process waits as after an order: what
-  the last one ordered is in the log by then.
+- Between an order and the log nothing else is decided, whoever gave it. A new process waits as
+  after an order.
+- What is ordered is taken off what was set aside once: by the word of its end, or, if a process is
+  killed before it has written that, by the order itself, which is on disk before anybody sees it.
 """
 
 from typing import Final
 
-from wwwserve.core.deciding import Holdings, StakeCase
+from wwwserve.core.deciding import Holdings, StakeCase, StakeOrder
 from wwwserve.core.policy_settings import PolicySettings
 from wwwserve.values.credits import MICROCREDITS_MAX, credits_text
 from wwwserve.values.moments import Moment
@@ -83,27 +85,50 @@ def is_on(settings: PolicySettings) -> bool:
 class Staking:
     """What was set aside, and when something was ordered last."""
 
-    def __init__(self, set_aside: int = 0) -> None:
-        """`set_aside` is what the last process had left."""
+    def __init__(self, set_aside: int = 0, orders: int = 0) -> None:
+        """`set_aside` is what the last process had left, with so many `orders` taken off."""
         self.set_aside = set_aside
-        """Micro-credits of income that are to be staked, and are not yet."""
+        """Micro-credits of income that are to be staked, and are not ordered yet."""
+        self.orders = orders
+        """How many orders have come to an end."""
+        self._number = orders
+        """Of the newest order."""
         self._ordered: int | None = None
         """Micro-credits of the order that is on its way; None = there is none."""
         self._ordered_epoch: int | None = None
         self._surplus_epoch: int | None = None
         """Since when more has been staked than is wanted."""
 
+    @property
+    def owed(self) -> int:
+        """Micro-credits of income that are to be staked, with those on their way to the log."""
+        return self.set_aside + (self._ordered or 0)
+
+    @property
+    def order(self) -> StakeOrder:
+        """The newest order, as it is to be written down."""
+        return StakeOrder(self._number, self._ordered or 0)
+
     def set(self, settings: PolicySettings) -> bool:
         """These settings hold now; returns whether what was set aside is given up."""
-        if settings.stake_income_permille or not self.set_aside:
+        if settings.stake_income_permille or not self.owed:
             return False
         self.set_aside = 0
+        self._ordered = None if self._ordered is None else 0
+        return True
+
+    def resume(self, order: StakeOrder) -> bool:
+        """A process before this one signed an order; returns whether it had not noted its end."""
+        if order.number <= self.orders:
+            return False
+        self.orders = self._number = order.number
+        self.set_aside = max(self.set_aside - order.microcredits, 0)
         return True
 
     def note_income(self, settings: PolicySettings, microcredits: int) -> bool:
         """So much was earned; returns whether some of it is set aside."""
         share = microcredits * settings.stake_income_permille // _PERMILLE
-        self.set_aside = min(self.set_aside + share, MICROCREDITS_MAX)
+        self.set_aside = min(self.set_aside + share, MICROCREDITS_MAX - (self._ordered or 0))
         return share > 0
 
     def look(self, settings: PolicySettings, holdings: Holdings, now: Moment) -> StakeCase | None:
@@ -127,7 +152,8 @@ class Staking:
         return case
 
     def begin(self, holdings: Holdings, seats: int) -> None:
-        """So many seats are ordered: they are no longer set aside."""
+        """So many seats are ordered: they are no longer to be ordered."""
+        self._number += 1
         self._ordered = min(max(seats, 0) * holdings.seat_price, self.set_aside)
         self._ordered_epoch = holdings.epoch
         self.set_aside -= self._ordered
@@ -137,6 +163,7 @@ class Staking:
         if not is_done:
             self.set_aside += self._ordered or 0
         self._ordered = None
+        self.orders = self._number
 
 
 def _take_step(seats: int) -> int:

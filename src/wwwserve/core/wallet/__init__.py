@@ -32,6 +32,7 @@ from wwwserve.core.wallet.events import (
     WalletEvent,
 )
 from wwwserve.core.wallet.machine import Wallet, WalletSetup
+from wwwserve.core.wallet.places import read_stake_order
 
 __all__ = [
     "BlockApplied",
@@ -51,4 +52,5 @@ __all__ = [
     "WalletEffect",
     "WalletEvent",
     "WalletSetup",
+    "read_stake_order",
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wwwserve.core.deciding import StakeOrder
 from wwwserve.core.effects import Persist
 from wwwserve.core.events import DeadlineReached
 from wwwserve.core.lanes import Lane
@@ -90,6 +91,8 @@ class SignOps:
     order: int
     """The caller's number for it."""
     ops: tuple[Op, ...]
+    stake: StakeOrder | None = None
+    """The policy's, if it is: written down in one with what is signed."""
 
 
 WalletEvent = (

@@ -16,9 +16,17 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from wwwserve.core.deciding import StakeOrder
 from wwwserve.core.ledger_view import AccountView, AsksLedger
 from wwwserve.core.wallet.budget import Expense, compute_expense
-from wwwserve.core.wallet.places import LAST_PLACE, Last, feed_place, read_feeds, read_last
+from wwwserve.core.wallet.places import (
+    LAST_PLACE,
+    STAKE_PLACE,
+    Last,
+    feed_place,
+    read_feeds,
+    read_last,
+)
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import Moment
 from wwwserve.wire import Signer, encode
@@ -271,6 +279,10 @@ class Line:
         self._changes[feed_place(block.seq)] = encode(sealed)
         self._note(Last(block.seq, block.feed_id, block.valid_until_ms))
         return block
+
+    def note_stake_order(self, order: StakeOrder) -> None:
+        """What was signed last carries this out: both are written in one."""
+        self._changes[STAKE_PLACE] = encode(order)
 
     def take_dead(self) -> tuple[Signed, ...]:
         """Take off all blocks, none of which can enter the log any more; others may now be signed.

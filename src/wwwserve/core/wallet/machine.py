@@ -45,9 +45,11 @@ from wwwserve.wire.ledger import (
     DIGEST_BYTES,
     NO_DIGEST,
     OPS_MAX,
+    Bond,
     Hold,
     HoldFlag,
     Op,
+    Unbond,
     compute_hold_id,
 )
 
@@ -111,6 +113,11 @@ class Wallet:
     def is_busy(self) -> bool:
         """See `AsksWallet`."""
         return self._standing.is_busy
+
+    @property
+    def is_staking(self) -> bool:
+        """Whether an order about the own stake is signed and not in the log, whoever gave it."""
+        return any(isinstance(op, Bond | Unbond) for block in self._line.blocks for op in block.ops)
 
     def sign_hold(self, draft: HoldDraft, now: Moment) -> SignedHold:
         """See `AsksWallet`. Claims that wait are taken along as far as they are paid for.
@@ -303,6 +310,8 @@ class Wallet:
         except Refusal as refusal:
             return [OrderRefused(event.order, refusal.rule, refusal.detail)]
         block = self._sign(event.ops, now, event.order)
+        if event.stake is not None:
+            self._line.note_stake_order(event.stake)
         return [OrderSigned(event.order, block.feed_id, block.seq, Lane.FEED)]
 
     def _validate_order(self, ops: tuple[Op, ...]) -> None:

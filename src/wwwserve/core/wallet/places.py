@@ -4,6 +4,7 @@
 |---|---|
 | `f` and the number, 8 bytes | a feed block that was signed and is not in the log (`SealedFeed`) |
 | `l` | the last one signed: number, id, until when it may enter (`Last`) |
+| `s` | the policy's newest order about the stake (`core.deciding.StakeOrder`) |
 | `k` and the id of a hold | the deepest preimage that was received for it (`KeptPreimage`) |
 """
 
@@ -12,10 +13,12 @@ from typing import Final
 
 import msgspec
 
+from wwwserve.core.deciding import StakeOrder
 from wwwserve.wire import decode
 from wwwserve.wire.ledger import OPS_BYTES_MAX, SealedFeed
 
 LAST_PLACE: Final = b"l"
+STAKE_PLACE: Final = b"s"
 _FEED: Final = b"f"
 _KEPT: Final = b"k"
 _SEQ_BYTES: Final = 8
@@ -49,6 +52,7 @@ class KeptPreimage(msgspec.Struct, array_like=True, frozen=True):
 
 _FEEDS = msgspec.msgpack.Decoder(SealedFeed)
 _LASTS = msgspec.msgpack.Decoder(Last)
+_STAKE_ORDERS = msgspec.msgpack.Decoder(StakeOrder)
 _PREIMAGES = msgspec.msgpack.Decoder(KeptPreimage)
 
 
@@ -72,6 +76,12 @@ def read_last(stored: Mapping[bytes, bytes]) -> Last | None:
     """The last feed block signed, if any ever was."""
     found = stored.get(LAST_PLACE)
     return decode(found, _LASTS, bytes_max=_RECORD_BYTES_MAX) if found else None
+
+
+def read_stake_order(stored: Mapping[bytes, bytes]) -> StakeOrder | None:
+    """The policy's newest order about the stake, if it ever gave one."""
+    found = stored.get(STAKE_PLACE)
+    return decode(found, _STAKE_ORDERS, bytes_max=_RECORD_BYTES_MAX) if found else None
 
 
 def read_kept(stored: Mapping[bytes, bytes]) -> dict[bytes, KeptPreimage]:
