@@ -4,7 +4,7 @@ from wwwserve.core.effects import SendMessage
 from wwwserve.core.entropy import Entropy
 from wwwserve.core.requests.quotes import QuotePool
 from wwwserve.core.requests.rules import ROUNDS_OPEN_MAX
-from wwwserve.core.requests.state import Answer, OpenRequest, Round
+from wwwserve.core.requests.state import Answer, OpenRequest, Phase, Round
 from wwwserve.values.ids import NodeId, RequestId
 from wwwserve.values.limits import PROBE_DEADLINE_MIN_US, PROBE_DEADLINE_US
 from wwwserve.values.moments import Moment, after
@@ -18,6 +18,9 @@ _WAITED_SHARE = 8
 def _compute_round_end(request: OpenRequest, now: Moment) -> Moment:
     """When a round that starts now is decided with what has come."""
     left_us = min(request.due_at, request.deadline_at) - now
+    if request.phase is not Phase.SEEKING or left_us <= 0:
+        # It waits or runs meanwhile, or is late already: distant nodes may well be its only ones.
+        return after(now, PROBE_DEADLINE_US)
     share_us = max(left_us // _WAITED_SHARE, PROBE_DEADLINE_MIN_US)
     return after(now, min(share_us, PROBE_DEADLINE_US))
 

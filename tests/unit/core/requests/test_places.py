@@ -149,6 +149,20 @@ def test_who_has_no_time_left_still_hears_those_that_answer_at_once() -> None:
     assert pick(desk.wait(1), StartRemote).peer == node(2)
 
 
+def test_who_is_queued_hears_distant_nodes_however_little_time_is_left() -> None:
+    # [REQUESTS-SOONEST.7] Nothing is lost by half a second, and nobody nearer has room.
+    desk = Desk(served(1))
+    desk.meet(member(1))
+    desk.submit(1)
+    asked = probes(desk.submit(2, deadline_us=2 * SECOND))
+    assert facts(desk.quote(asked[1], 1, decline=DeclineReason.BUSY), RequestQueued)
+    again = None
+    while again is None:
+        again = probes(desk.wait(10_000)).get(1)
+    desk.wait(300_000)
+    assert pick(desk.quote(again, 1, finish_us=1), StartRemote).peer == node(1)
+
+
 @pytest.mark.parametrize("news", ["lost", "unsent"])
 def test_a_vanished_node_is_given_up_at_once(news: str) -> None:
     desk = Desk(served(1))
