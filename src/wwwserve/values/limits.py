@@ -75,7 +75,7 @@ REQUESTS_OPEN_MAX: Final = 20_000
 WORKS_OPEN_MAX: Final = 4_096
 """Requests of other nodes executed here at once; one more is declined as busy."""
 QUEUE_LENGTH_MAX: Final = 1_000
-"""Own requests waiting for a place; one more is 503 with Retry-After."""
+"""Own requests waiting for a place; one too many is 503 with Retry-After."""
 QUEUE_WAIT_US: Final = 120 * SECOND
 """Wait in the queue where no place is to come; then 503 with Retry-After."""
 DEFERRED_WAIT_US: Final = 1_800 * SECOND

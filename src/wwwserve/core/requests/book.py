@@ -40,7 +40,7 @@ from wwwserve.core.requests.effects import RequestsEffect
 from wwwserve.core.requests.patience import compute_wait_until
 from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.rounds import Rounds
-from wwwserve.core.requests.rules import PLACINGS_MAX
+from wwwserve.core.requests.rules import PLACINGS_MAX, describe_full
 from wwwserve.core.requests.state import (
     OpenRequest,
     Phase,
@@ -52,7 +52,7 @@ from wwwserve.core.requests.state import (
 from wwwserve.core.requests.waiting import Deadlines, Queue
 from wwwserve.core.sessions import Role, Route, SessionId
 from wwwserve.values.ids import NodeId, RequestId
-from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_WAIT_US
+from wwwserve.values.limits import ACCEPT_WAIT_US, QUEUE_LENGTH_MAX, QUEUE_WAIT_US
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 from wwwserve.wire import OFFER_VERSION, Offer, Usage
@@ -133,6 +133,14 @@ class Book:
         self.queue.add(request, self._list_places(request))
         self.effects.append(Report(RequestQueued(request.request, len(self.queue))))
         self.set_deadline(request)
+
+    def make_room(self, request: OpenRequest, now: Moment) -> bool:
+        """Whether the queue has a place for it; where it is full, one of them is told so."""
+        if len(self.queue) < QUEUE_LENGTH_MAX:
+            return True
+        surplus = self.queue.find_surplus(request)
+        self.end(surplus, describe_full(), now)
+        return surplus is not request
 
     def extend_wait(self, request: OpenRequest, now: Moment) -> None:
         """A place is to come: it waits on for it."""

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from wwwserve.core.effects import RequestError, RequestErrorCode
+from wwwserve.core.effects import RequestError
 from wwwserve.core.facts import Alternative, StartReason
 from wwwserve.core.placing import (
     Accepted,
@@ -40,7 +40,6 @@ from wwwserve.core.requests.rules import (
     CANDIDATES_PRESSED,
     CANDIDATES_USUAL,
     ROUNDS_MAX,
-    USER_RETRY_US,
     compute_pause_us,
     describe_hopeless,
     describe_miss,
@@ -50,7 +49,7 @@ from wwwserve.core.requests.rules import (
 from wwwserve.core.requests.state import START, OpenRequest, Phase, get_place_key
 from wwwserve.core.sessions import Route, ServedModel
 from wwwserve.values.ids import NodeId
-from wwwserve.values.limits import CANDIDATES_MAX, QUEUE_LENGTH_MAX
+from wwwserve.values.limits import CANDIDATES_MAX
 from wwwserve.values.model_names import ModelId
 from wwwserve.values.moments import NEVER, Moment, after
 
@@ -374,11 +373,7 @@ class Placement:
             pass
         elif not self._may_wait(request, now):
             self._book.end(request, describe_unplaced(request.summary, request.shortage), now)
-        elif len(self._book.queue) >= QUEUE_LENGTH_MAX:
-            detail = f"{QUEUE_LENGTH_MAX} requests wait here already; try again later"
-            full = RequestError(RequestErrorCode.QUEUE_FULL, detail, USER_RETRY_US)
-            self._book.end(request, full, now)
-        else:
+        elif self._book.make_room(request, now):
             request.rounds = 0
             request.reach = 0
             self._book.wait(request, now)

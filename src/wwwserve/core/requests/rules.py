@@ -4,6 +4,7 @@ from typing import assert_never
 
 from wwwserve.core.effects import RequestError, RequestErrorCode
 from wwwserve.values.credits import MICROCREDITS_MAX
+from wwwserve.values.limits import QUEUE_LENGTH_MAX
 from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
 from wwwserve.values.refusals import DeclineReason, FailureKind, Refusal
 from wwwserve.wire import Quote, RequestSummary
@@ -197,6 +198,12 @@ def is_engine_fault(kind: FailureKind) -> bool:
             return False
         case _:
             assert_never(kind)
+
+
+def describe_full() -> RequestError:
+    """The error of the one that is too many in a full queue."""
+    detail = f"{QUEUE_LENGTH_MAX} requests wait here already; try again later"
+    return RequestError(RequestErrorCode.QUEUE_FULL, detail, USER_RETRY_US)
 
 
 def describe_no_place(summary: RequestSummary) -> RequestError:

@@ -114,6 +114,18 @@ class Queue:
         """Those an own model could run, in order, as of now."""
         return (request for request in self if place in self._places[request.request])
 
+    def find_surplus(self, newcomer: OpenRequest) -> OpenRequest:
+        """Who goes if one is too many: the newcomer, or the last of whose client has most waiting.
+
+        Only among those who are due at no time, and only for a client that has fewer.
+        """
+        lined_up = [request for request in self._requests.values() if request.turn is not None]
+        counts = Counter(request.client for request in lined_up)
+        client = max(counts, key=counts.__getitem__, default="")
+        if _compute_due_at(newcomer) < NEVER or counts[newcomer.client] + 1 >= counts[client]:
+            return newcomer
+        return max((one for one in lined_up if one.client == client), key=_get_key)
+
     def count_hopeful(self) -> int:
         """How many of those waiting can still be in time, as far as is known."""
         return len(self._sorted) - self._late

@@ -35,9 +35,10 @@ from wwwserve.core.effects import (
     StopSession,
 )
 from wwwserve.core.engines import REQUEST_TOKENS_USUAL
-from wwwserve.core.events import CancelRequest, StreamProgressed, SubmitRequest
+from wwwserve.core.events import CancelRequest, DeadlineReached, StreamProgressed, SubmitRequest
 from wwwserve.core.requests.turns import CLIENTS_MAX, Line, Turn
 from wwwserve.core.sessions import Route, SessionId
+from wwwserve.values.limits import PROBE_DEADLINE_US, QUEUE_LENGTH_MAX, QUEUE_WAIT_US
 from wwwserve.values.moments import SECOND
 from wwwserve.wire import Probe
 
@@ -108,6 +109,15 @@ def submit(desk: Desk, number: int, client: str, **fields: int) -> list[Effect]:
     """A request that stays here, of a size that is no guess."""
     asked = summary(number, **({"completion_tokens_max": 1} | fields))
     return desk.tell(SubmitRequest(asked, Route.LOCAL, client=client))
+
+
+def get_full(effects: list[Effect]) -> int:
+    """The request that was told that the queue is full."""
+    end = pick(effects, EndRequest)
+    assert end.error is not None
+    assert end.error.code is RequestErrorCode.QUEUE_FULL
+    assert end.error.retry_after_us > 0
+    return int.from_bytes(end.request, "big")
 
 
 def serve(desk: Desk, session: SessionId, count: int) -> list[int]:
@@ -290,6 +300,42 @@ def test_a_clients_own_requests_are_served_by_arrival_whatever_was_tried_first()
         desk.submit(number, Route.LOCAL)
     desk.tell(declined(start.session))
     assert serve(desk, session, 4) == [1, 2, 3, 4]
+
+
+def test_one_client_does_not_fill_the_queue_for_others() -> None:
+    # [REQUESTS-QUEUE.3]
+    desk = Desk(served(1))
+    session = pick(desk.submit(0), StartLocal).session
+    for number in range(1, QUEUE_LENGTH_MAX + 1):
+        submit(desk, number, "flood")
+    assert get_full(submit(desk, 2_000, "flood")) == 2_000
+    assert get_full(submit(desk, 2_001, "due", deadline_us=600 * SECOND)) == 2_001
+    assert get_full(submit(desk, 2_002, "other")) == QUEUE_LENGTH_MAX, "the last of the flood"
+    assert get_full(submit(desk, 2_003, "third")) == QUEUE_LENGTH_MAX - 1
+    assert desk.requests.queued_count == QUEUE_LENGTH_MAX
+    assert serve(desk, session, 4) == [1, 2_002, 2_003, 2]
+
+
+def test_who_gave_way_in_a_full_queue_has_no_other_end() -> None:
+    # [REQUESTS-ONCE.4]
+    desk = Desk(served(1))
+    session = pick(desk.submit(0), StartLocal).session
+    for number in range(1, QUEUE_LENGTH_MAX):
+        submit(desk, number, "flood")
+    desk.wait(10 * SECOND)
+    submit(desk, QUEUE_LENGTH_MAX, "flood")
+    desk.wait(100 * SECOND)
+    desk.tell(StreamProgressed(session, 1))
+    desk.wait(QUEUE_WAIT_US - 100 * SECOND - PROBE_DEADLINE_US)
+    desk.meet(member(1))
+    asked = summary(2_000, completion_tokens_max=1)
+    assert probes(desk.tell(SubmitRequest(asked, Route.AUTO, client="other")))
+    # The flood's last is to be asked how long it waits on as the other finds nobody, and queues.
+    desk.pass_time(SECOND)
+    assert get_full(desk.tell(DeadlineReached())) == QUEUE_LENGTH_MAX
+    desk.wait(2 * QUEUE_WAIT_US)
+    ends = [end.request for end in desk.get_ends()]
+    assert len(ends) == len(set(ends)) == QUEUE_LENGTH_MAX + 1
 
 
 @given(
