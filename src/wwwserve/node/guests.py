@@ -2,7 +2,8 @@
 
 A guest's code is not ours: it may raise, hang, or compute for ever. So it runs in a thread of its
 own that nobody else waits for; what does not come within its time is not heard, and a guest at
-fault is left alone for a while, longer each time.
+fault is left alone for a while, longer each time. A busy machine makes the best guest late now and
+then, so there is a little grace: a provider's no must not be lost to another program's work.
 """
 
 import queue
@@ -16,13 +17,17 @@ from wwwserve.core.deciding import Case, GuestFault
 from wwwserve.core.placing import Verdict
 from wwwserve.policies import ENTRY_POINTS, GUEST_TIME_US, Guest, find_fault
 from wwwserve.ports.clock import Clock
-from wwwserve.values.moments import NEVER, SECOND, Moment, after
+from wwwserve.values.moments import MILLISECOND, NEVER, SECOND, Moment, after
 from wwwserve.values.refusals import BadInput
 
 REST_MIN_US = 1 * SECOND
 """How long a guest is left alone after a fault; twice as long after each further one."""
 REST_MAX_US = 60 * SECOND
 """And never longer; an answer that counts ends it all."""
+
+GRACE_US = 25 * MILLISECOND
+"""How late answers may be in all, in one `GRACE_SPAN_US`; so long may lateness hold up the node."""
+GRACE_SPAN_US = 1 * SECOND
 
 FindGuests = Callable[[], tuple[EntryPoint, ...]]
 
@@ -99,10 +104,16 @@ class GuestHouse:
     """`AsksGuest` of a real node: at most one guest at a time."""
 
     def __init__(
-        self, clock: Clock, *, limit_us: int = GUEST_TIME_US, find: FindGuests = find_guests
+        self,
+        clock: Clock,
+        *,
+        limit_us: int = GUEST_TIME_US,
+        grace_us: int = GRACE_US,
+        find: FindGuests = find_guests,
     ) -> None:
         self._clock = clock
         self._limit_us = limit_us
+        self._grace_us = grace_us
         self._find = find
         self._name = ""
         self._room: _Room | None = None
@@ -110,6 +121,9 @@ class GuestHouse:
         """What the guest still has not answered."""
         self._rest_until = Moment(-NEVER)
         self._rest_us = 0
+        self._late_us = 0
+        """How late answers were, all together, in the span of grace that runs."""
+        self._grace_returns = Moment(-NEVER)
 
     def prepare(self, name: str) -> Callable[[], None]:
         """Load a guest, "" being none; calling the answer lets it in. Raises `BadInput`."""
@@ -136,15 +150,28 @@ class GuestHouse:
             self._away = None
         if now < self._rest_until:
             return GuestFault("it is left alone after a fault")
+        if now >= self._grace_returns:
+            self._late_us = 0
+        wait_us = self._limit_us + self._grace_us - self._late_us
         call = self._room.ask(case)
-        if not call.done.wait(self._limit_us / SECOND):
+        if not call.done.wait(wait_us / SECOND):
             self._away = call
-            return self._blame(f"no answer within {self._limit_us} us", now)
+            return self._blame(f"no answer within {wait_us} us", now)
+        self._count_lateness(asked_at=now)
         fault = call.fault or find_fault(case, call.answer)
         if fault:
             return self._blame(fault, now)
         self._rest_us = 0
         return call.answer  # type: ignore[return-value] # `find_fault` has looked at its type
+
+    def _count_lateness(self, asked_at: Moment) -> None:
+        now = self._clock.now()
+        late_us = now - asked_at - self._limit_us
+        if late_us <= 0:
+            return
+        if self._late_us == 0:
+            self._grace_returns = after(now, GRACE_SPAN_US)
+        self._late_us = min(self._late_us + late_us, self._grace_us)
 
     def _blame(self, fault: str, now: Moment) -> GuestFault:
         self._rest_us = min(max(2 * self._rest_us, REST_MIN_US), REST_MAX_US)

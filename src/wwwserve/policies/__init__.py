@@ -7,10 +7,11 @@ settings. Rules:
 
 - Settings go first: of other nodes' requests a guest sees only those that the settings accept, and
   it can decline them. An own user's request it places as it likes, unless nothing may leave.
-- It has `GUEST_TIME_US`. A guest that is slower, raises, or answers what cannot be answered is not
-  heard: the settings decide, the node says so in its log, and leaves the guest alone for a while.
+- It has `GUEST_TIME_US`, with a little grace for a busy machine. A guest that is slower, raises,
+  or answers what cannot be answered is not heard: the settings decide, the node says so in its
+  log, and leaves the guest alone for a while. What must never be accepted, refuse by settings.
 - It runs in the node's process, so install only what you would run yourself. A wait inside it costs
-  the node no more than that time once; one that computes on keeps a processor busy.
+  the node no more than that time and grace; one that computes on keeps a processor busy.
 
 `wwwserve.policies.testing` tries a guest before it is let in.
 """

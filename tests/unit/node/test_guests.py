@@ -12,7 +12,14 @@ from types import ModuleType
 import pytest
 
 from wwwserve.core.deciding import GuestFault
-from wwwserve.node.guests import REST_MAX_US, REST_MIN_US, GuestHouse, find_guests, load_guest
+from wwwserve.node.guests import (
+    GRACE_SPAN_US,
+    REST_MAX_US,
+    REST_MIN_US,
+    GuestHouse,
+    find_guests,
+    load_guest,
+)
 from wwwserve.policies import Accepted, Case, Declined, DeclineReason, Queued, Verdict
 from wwwserve.policies.testing import make_offer, make_waiting
 from wwwserve.values.moments import SECOND, Moment
@@ -60,6 +67,19 @@ class Hangs:
         return NO
 
 
+class Slow:
+    """Says no, after as many microseconds of the test's clock as the prompt has tokens."""
+
+    clock: Clock
+    gate = threading.Event()
+
+    def decide(self, case: Case) -> Verdict | None:
+        if case.summary.prompt_tokens == 0:
+            self.gate.wait()
+        self.clock.wait(case.summary.prompt_tokens)
+        return NO
+
+
 class Broken:
     def __init__(self) -> None:
         raise RuntimeError("no settings")
@@ -69,7 +89,14 @@ class Dumb:
     """No policy at all."""
 
 
-GUESTS = {"small": Small, "moody": Moody, "hangs": Hangs, "broken": Broken, "dumb": Dumb}
+GUESTS = {
+    "small": Small,
+    "moody": Moody,
+    "hangs": Hangs,
+    "slow": Slow,
+    "broken": Broken,
+    "dumb": Dumb,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +112,8 @@ def find() -> tuple[EntryPoint, ...]:
     )
 
 
-def house(name: str, clock: Clock, limit_us: int = PATIENCE_US) -> GuestHouse:
-    guests = GuestHouse(clock, limit_us=limit_us, find=find)
+def house(name: str, clock: Clock, limit_us: int = PATIENCE_US, grace_us: int = 0) -> GuestHouse:
+    guests = GuestHouse(clock, limit_us=limit_us, grace_us=grace_us, find=find)
     guests.prepare(name)()
     return guests
 
@@ -142,6 +169,23 @@ def test_a_guest_that_hangs_is_not_waited_for_twice() -> None:
     # Another guest can come while one hangs.
     guests.prepare("small")()
     assert isinstance(guests.ask("hangs", make_offer()), GuestFault)
+
+
+def test_a_busy_machine_is_forgiven_until_the_grace_of_a_second_is_gone() -> None:
+    clock = Slow.clock = Clock()
+    guests = house("slow", clock, limit_us=1_000, grace_us=PATIENCE_US)
+    late = make_offer(prompt_tokens=1_000 + PATIENCE_US)
+    assert guests.ask("slow", late) == NO
+    # All grace is gone, so who hangs now is waited for no longer than the limit.
+    Slow.gate.clear()
+    fault = guests.ask("slow", make_offer(prompt_tokens=0))
+    assert isinstance(fault, GuestFault)
+    assert "within 1000 us" in fault.detail
+    Slow.gate.set()
+    guests.close()
+    guests.prepare("slow")()
+    clock.wait(GRACE_SPAN_US)
+    assert guests.ask("slow", late) == NO
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def make_unknown_section(section: str, origin: str) -> BadInput:
             expected="tables in the file",
             fix=f"write [[{section}]] in config.toml",
         )
-    return make_unknown(section, section, [*SECTIONS, *TABLES, GROUPS], origin)
+    return make_unknown(section or '""', section, [*SECTIONS, *TABLES, GROUPS], origin)
 
 
 def make_unknown(
