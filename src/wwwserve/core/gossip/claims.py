@@ -1,4 +1,10 @@
-"""News waiting to be passed on: each piece rides on so many messages, the least told first."""
+"""News waiting to be passed on: each piece rides on so many messages, the least told first.
+
+What peers say themselves is no news to them, so it need not be told as often: rumours that lose
+interest when they are met again (Demers et al., "Epidemic algorithms for replicated database
+maintenance", 1987). Yet a peer that repeats everything must not be able to hush news up, so a
+share of the tellings stays.
+"""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -11,6 +17,8 @@ _DOUBT_BYTES = 96
 """Two keys, a version and their framing; rounded up."""
 _FRAMING_BYTES = 16
 """What msgpack adds around a record's body and signature; rounded up."""
+_KEPT_SHARE = 3
+"""One in so many tellings is left to a claim that peers repeat, however often they do."""
 
 
 class ClaimQueue:
@@ -34,6 +42,15 @@ class ClaimQueue:
         """Tell this about the node, and nothing older."""
         self.drop(node)
         self._place(node, claim, level=0)
+
+    def hear_again(self, node: NodeId, claim: Claim, *, tellings_max: int) -> None:
+        """A peer says the same: only the last tellings are left, unless fewer were."""
+        level = self._where.get(node)
+        left = -(-tellings_max // _KEPT_SHARE)
+        if level is None or level >= tellings_max - left or self._levels[level][node] != claim:
+            return
+        self.drop(node)
+        self._place(node, claim, level=tellings_max - left)
 
     def drop(self, node: NodeId) -> None:
         """Tell nothing about the node any more."""

@@ -269,6 +269,7 @@ class Gossip:
             self._exchange.on_records(envelope.records)
         for opened in envelope.records:
             if opened.node != sender and self._table.is_old(opened):
+                self._spreader.hear_again(opened)
                 continue  # Most records come more than once.
             with self._refusing(sender):
                 self._on_record(opened, sender)

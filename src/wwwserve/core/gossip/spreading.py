@@ -6,7 +6,7 @@ from wwwserve.core.gossip.rules import compute_tellings_max, pick_some
 from wwwserve.core.gossip.state import State
 from wwwserve.values.ids import NodeId
 from wwwserve.values.moments import after
-from wwwserve.wire import Ack, Alive, Claim, Gossip
+from wwwserve.wire import Ack, Alive, Claim, Gossip, OpenedRecord
 
 
 class Spreader:
@@ -24,6 +24,12 @@ class Spreader:
         """
         skip = None if self._own.is_durable else self._state.node
         return self._state.claims.take(tellings_max=self._tellings_max(), first=first, skip=skip)
+
+    def hear_again(self, opened: OpenedRecord) -> None:
+        """A peer passes on a record that was passed on to us before."""
+        self._state.claims.hear_again(
+            opened.node, Alive(opened.sealed), tellings_max=self._tellings_max()
+        )
 
     def answer(self, peer: NodeId, number: int) -> None:
         """Say to a peer that we are there, with news unless it asks all the time."""

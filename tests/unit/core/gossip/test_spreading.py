@@ -1,7 +1,7 @@
 """News is told often enough and no more, the least told first, within the bounds of a message.
 
 The queue of claims is driven alone; then node 5 is watched telling its peers. Claims:
-[GOSSIP-SPREAD.1] to [GOSSIP-SPREAD.4].
+[GOSSIP-SPREAD.1] to [GOSSIP-SPREAD.5].
 """
 
 from collections import Counter
@@ -60,6 +60,33 @@ def test_the_least_told_go_first() -> None:
     queue.take(tellings_max=10)
     queue.put(name(50), suspect(50))
     assert queue.take(tellings_max=10)[0] == suspect(50)
+
+
+@pytest.mark.parametrize(("told", "left"), [(0, 4), (5, 4), (8, 4), (9, 3), (11, 1)])
+def test_what_peers_repeat_is_told_a_third_of_the_times_from_then_on(told: int, left: int) -> None:
+    # [GOSSIP-SPREAD.5]
+    queue = ClaimQueue()
+    queue.put(name(1), alive(1))
+    for _ in range(told):
+        queue.take(tellings_max=12)
+    for _ in range(100):
+        queue.hear_again(name(1), alive(1), tellings_max=12)
+    for _ in range(left):
+        assert queue.take(tellings_max=12) == (alive(1),)
+        queue.hear_again(name(1), alive(1), tellings_max=12)
+    assert queue.take(tellings_max=12) == ()
+
+
+def test_an_older_record_that_is_repeated_hushes_no_newer_one_up() -> None:
+    # [GOSSIP-SPREAD.5]
+    queue = ClaimQueue()
+    queue.put(name(1), alive(2))
+    queue.hear_again(name(1), alive(1), tellings_max=12)
+    queue.hear_again(name(2), alive(2), tellings_max=12)
+    tellings = 0
+    while queue.take(tellings_max=12):
+        tellings += 1
+    assert tellings == 12
 
 
 def test_newer_news_takes_the_place_of_older_and_starts_afresh() -> None:
@@ -129,6 +156,23 @@ def test_news_goes_to_a_few_peers_each_round_until_told_enough() -> None:
     tellings = [claim for claim in claims_about(effects, 9) if isinstance(claim, Alive)]
     # Other members died meanwhile, so the bound sank; it was set by at most five others.
     assert 3 <= len(tellings) <= compute_tellings_max(TINY, 5)
+
+
+def test_a_peer_that_repeats_everything_silences_nobody() -> None:
+    # [GOSSIP-SPREAD.5]
+    record = make_record(9, addresses=())
+    tellings: dict[bool, int] = {}
+    for is_repeated in (False, True):
+        node = Driver()
+        node.link(*range(1, 9))
+        effects = node.tell(1, record)
+        for _ in range(50):
+            if is_repeated:
+                effects += node.tell(2, record)
+            effects += node.wait(TINY.gossip_period_us)
+        tellings[is_repeated] = len(claims_about(effects, 9))
+    assert tellings[True] < tellings[False]
+    assert tellings[True] >= tellings[False] // 3
 
 
 def test_news_rides_on_answers() -> None:
