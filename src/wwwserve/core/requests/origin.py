@@ -15,12 +15,14 @@ from wwwserve.core.requests.questions import Strangers
 from wwwserve.core.requests.redispatch import Redispatch
 from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
+    DECLINES_TRUSTED,
     LOOKED_AT_MAX,
     OFFERS_MAX,
     REPROBE_JITTER_PERMILLE,
     REPROBE_PERIOD_US,
     REPROBES_MAX,
     RETRY_HERE_US,
+    RETRY_MAX_US,
     ROOM_PROBES_MAX,
     ROOM_SPACING_US,
     STEPS_MAX,
@@ -201,8 +203,10 @@ class Origin:
         """Remember who failed it, and how long to keep it away from there."""
         self._rounds.forget_quote(run.executor)
         if event.kind is FailureKind.DECLINED:
-            until = compute_excluded_until(now, event.retry_after_us)
-            request.excluded[run.executor] = until
+            declines = request.declines.get(run.executor, 0) + 1
+            request.declines[run.executor] = declines
+            retry_us = event.retry_after_us if declines < DECLINES_TRUSTED else RETRY_MAX_US
+            request.excluded[run.executor] = compute_excluded_until(now, retry_us)
             return
         request.failures += 1
         if run.served is not None:

@@ -39,6 +39,7 @@ from wwwserve.core.requests.rounds import Rounds
 from wwwserve.core.requests.rules import (
     CANDIDATES_PRESSED,
     CANDIDATES_USUAL,
+    DECLINES_TRUSTED,
     ROUNDS_MAX,
     compute_pause_us,
     describe_hopeless,
@@ -122,7 +123,9 @@ class Placement:
 
     def ask_one(self, request: OpenRequest, node: NodeId, now: Moment) -> bool:
         """Ask a node that says it has room about a queued request; returns whether it was."""
-        if request.excluded.get(node, START) == NEVER or not self._may_leave(request, now):
+        until = request.excluded.get(node, START)
+        is_trusted = request.declines.get(node, 0) < DECLINES_TRUSTED or until <= now
+        if until == NEVER or not is_trusted or not self._may_leave(request, now):
             return False
         wanted = self._get_wanted(request)
         if self._rounds.is_full or not wanted.partners.admits(node):

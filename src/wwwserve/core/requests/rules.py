@@ -47,6 +47,10 @@ RETRY_MIN_US = 250 * MILLISECOND
 """A node that declined a request is not asked again sooner, whatever it says."""
 RETRY_MAX_US = 60 * SECOND
 """Nor does a node that declined stay away longer, whatever it says."""
+DECLINES_TRUSTED = 8
+"""Offers of one request that a node may decline though it had quoted; after that it is asked about
+it once in `RETRY_MAX_US`, whatever it says of its room. Else one that always does would use up
+`OFFERS_MAX`, and end a request for which others have room a little later."""
 RETRY_HERE_US = 1 * SECOND
 """A request is not run again sooner on an own engine that failed it: by then that was read anew."""
 RETRY_LINKED_US = 1 * SECOND

@@ -77,6 +77,8 @@ class OpenRequest:
     """Candidates asked in the next round; 0 = the usual number."""
     excluded: dict[NodeId, Moment] = field(default_factory=dict)
     """Nodes not to be asked again until then; `NEVER` = for good."""
+    declines: dict[NodeId, int] = field(default_factory=dict)
+    """Offers of it that each node has declined."""
     avoided: dict[str, Moment] = field(default_factory=dict)
     """Own engines that failed it: not on these again before then."""
     any_context: bool = False

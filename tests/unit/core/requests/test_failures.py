@@ -6,12 +6,14 @@ A desk (`tests/unit/core/desk.py`) plays the engines and the other nodes, event 
 import pytest
 
 from tests.unit.core.desk import (
+    MODEL,
     Desk,
     declined,
     ended,
     facts,
     failed,
     member,
+    node,
     pick,
     probes,
     request_id,
@@ -21,19 +23,23 @@ from wwwserve.core.effects import (
     Effect,
     EndRequest,
     RequestErrorCode,
+    SendMessage,
     StartLocal,
     StartRemote,
 )
 from wwwserve.core.facts import (
     RequestQueued,
 )
+from wwwserve.core.requests import RoomHeard
 from wwwserve.core.requests.quotes import POOLED_US
+from wwwserve.core.requests.rules import DECLINES_TRUSTED, ROOM_SPACING_US
 from wwwserve.core.sessions import Route
 from wwwserve.values.limits import (
     ATTEMPTS_MAX,
 )
 from wwwserve.values.moments import MILLISECOND, SECOND
-from wwwserve.values.refusals import FailureKind
+from wwwserve.values.refusals import DeclineReason, FailureKind
+from wwwserve.wire import Probe
 
 
 def get_error(end: EndRequest) -> RequestErrorCode | None:
@@ -109,6 +115,30 @@ def test_a_declined_offer_goes_elsewhere_and_the_decliner_may_be_asked_later() -
     assert facts(effects, RequestQueued)
     assert not probes(desk.wait(2 * SECOND))
     assert probes(desk.wait(3 * SECOND)).keys() == {1}
+
+
+def test_a_node_that_cries_room_and_declines_costs_no_user_a_request() -> None:
+    # [REQUESTS-RETRY.8]
+    desk = Desk()
+    desk.meet(member(1), member(2))
+    effects = desk.submit(route=Route.NETWORK)
+    offers = 0
+    for _ in range(60 * SECOND // ROOM_SPACING_US):
+        while effects:
+            match effects.pop():
+                case SendMessage(peer, Probe() as asked) if peer == node(1):
+                    effects += desk.quote(asked, 1, finish_us=1)
+                case SendMessage(peer, Probe() as asked):
+                    effects += desk.quote(asked, 2, decline=DeclineReason.BUSY)
+                case StartRemote(session):
+                    offers += 1
+                    effects += desk.tell(declined(session))
+                case _:
+                    pass
+        effects += desk.wait(ROOM_SPACING_US)
+        effects += desk.tell(RoomHeard(node(1), (MODEL,)))
+    assert not desk.get_ends(), "the other node may have room yet"
+    assert offers <= DECLINES_TRUSTED + 1
 
 
 def test_what_the_engine_rejects_is_told_to_the_user_and_not_retried() -> None:
