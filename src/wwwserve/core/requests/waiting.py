@@ -117,13 +117,18 @@ class Queue:
     def find_surplus(self, newcomer: OpenRequest) -> OpenRequest:
         """Who goes if one is too many: the newcomer, or the last of whose client has most waiting.
 
-        Only among those who are due at no time, and only for a client that has fewer.
+        Only among those who are due at no time, and only for a client that has fewer; or as many,
+        if it came before: what was tried elsewhere in vain does not lose its place for that.
         """
-        lined_up = [request for request in self._requests.values() if request.turn is not None]
-        counts = Counter(request.client for request in lined_up)
-        client = max(counts, key=counts.__getitem__, default="")
-        if _compute_due_at(newcomer) < NEVER or counts[newcomer.client] + 1 >= counts[client]:
+        if _compute_due_at(newcomer) < NEVER:
             return newcomer
+        lined_up = [request for request in self._requests.values() if request.turn is not None]
+        counts = Counter(request.client for request in (*lined_up, newcomer))
+        most = max(counts.values())
+        if counts[newcomer.client] == most:
+            alike = (one for one in lined_up if counts[one.client] == most)
+            return max((newcomer, *alike), key=_get_arrival)
+        client = next(client for client, count in counts.items() if count == most)
         return max((one for one in lined_up if one.client == client), key=_get_key)
 
     def count_hopeful(self) -> int:

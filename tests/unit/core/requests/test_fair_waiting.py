@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -374,3 +375,20 @@ def test_a_line_remembers_a_bounded_number_of_clients() -> None:
     known = 2 * CLIENTS_MAX
     assert line.join(str(known), 1).start == known
     assert line.join(str(known - 1), 1).start == line.join("new", 1).start == waits.start
+
+
+@pytest.mark.parametrize("client", ["other", "flood"])
+def test_what_was_declined_elsewhere_keeps_its_place_in_a_queue_that_filled_up(client: str) -> None:
+    # [REQUESTS-QUEUE.3]
+    desk = Desk(served(1))
+    session = pick(desk.submit(0, Route.LOCAL), StartLocal).session
+    desk.meet(member(1))
+    asked = SubmitRequest(summary(1, completion_tokens_max=1), Route.AUTO, client=client)
+    (sent,) = probes(desk.tell(asked)).values()
+    start = pick(desk.quote(sent, 1, finish_us=1), StartRemote)
+    for number in range(2, QUEUE_LENGTH_MAX + 2):
+        desk.pass_time(1)
+        submit(desk, number, client if client == "flood" else f"client {number}")
+    assert get_full(desk.tell(declined(start.session))) == QUEUE_LENGTH_MAX + 1, "the youngest"
+    assert desk.requests.queued_count == QUEUE_LENGTH_MAX
+    assert 1 in serve(desk, session, 2)
