@@ -217,9 +217,10 @@ class Executor:
         return None
 
     def fail(self, work: Work, error: str, now: Moment) -> None:
-        """A work came to nothing, or its origin does not want it any more."""
+        """Its origin does not want a work any more, or does not pay for it."""
         self._release(work, now)
-        self._report_end(work, error, Usage(0, work.completion_tokens), now)
+        usage = Usage(0, work.completion_tokens)
+        self._report_end(work, error, usage, now, is_given_up=True)
 
     def stop_unpaid(self, work: Work, now: Moment) -> None:
         """Nobody pays for a work: it ends here, and its origin hears why."""
@@ -234,10 +235,13 @@ class Executor:
         self._capacity.release(work.served, Role.EXECUTOR, work.tokens)
         self._routing.end_run(work.session, work.completion_tokens, now, is_whole=is_whole)
 
-    def _report_end(self, work: Work, error: str, usage: Usage, now: Moment) -> None:
+    def _report_end(
+        self, work: Work, error: str, usage: Usage, now: Moment, *, is_given_up: bool = False
+    ) -> None:
         prompt_tokens = usage.prompt_tokens
-        if not prompt_tokens and work.first_output_at is not None:
-            # It broke after the engine had read the prompt, and before it had counted it.
+        if not prompt_tokens and (is_given_up or work.first_output_at is not None):
+            # It broke after the engine had read the prompt, and before it had counted it; or its
+            # origin left while it was read, and nobody is to have that for nothing.
             prompt_tokens = work.summary.prompt_tokens
         used = Usage(prompt_tokens, usage.completion_tokens)
         self._policy.end(work.session, used, now)

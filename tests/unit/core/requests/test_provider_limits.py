@@ -17,6 +17,7 @@ from tests.unit.core.desk import (
     probes,
     reading,
     served,
+    summary,
 )
 from tests.unit.core.requests.test_paid import get_error, make_desk, make_price, quote_all, submit
 from tests.unit.core.test_peer import make_setup
@@ -29,7 +30,14 @@ from wwwserve.core.effects import (
     RequestErrorCode,
     StartRemote,
 )
-from wwwserve.core.events import EngineRead, MachineRead, PaymentProgressed, SetPolicy, Started
+from wwwserve.core.events import (
+    EngineRead,
+    MachineRead,
+    OfferCancelled,
+    PaymentProgressed,
+    SetPolicy,
+    Started,
+)
 from wwwserve.core.peer import Peer
 from wwwserve.core.policy_settings import CurvePoint, PolicySettings
 from wwwserve.core.sessions import Role, SessionId
@@ -198,3 +206,12 @@ def test_quotes_ask_by_the_load_at_that_moment() -> None:
         desk.tell(probe(number))
         pick(desk.tell(offer(number)), AcceptOffer)
     assert payments.asks == [800, 900, 1000, 1500]
+
+
+def test_what_its_origin_gives_up_before_the_first_word_counts_its_prompt() -> None:
+    # [REQUESTS-EXECUTOR.11]
+    desk = Desk(served(), policy=PolicySettings(tokens_per_day_max=2_500))
+    for number in (1, 2):
+        work = pick(desk.tell(offer(number, summary(prompt_tokens=1_000))), AcceptOffer)
+        desk.tell(OfferCancelled(work.session))
+    pick(desk.tell(offer(3, summary(prompt_tokens=1_000))), DeclineOffer)
