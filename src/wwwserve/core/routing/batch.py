@@ -2,15 +2,13 @@
 
 A batch hears when each run begins, makes tokens and ends. From that it tells how fast the engine
 is (`PaceLearner`), and from what is still to come of each run, when the engine will have done with
-all of them (`Forecast`). Prompts that are yet to come will be read in between: as much of its time
-as went to prompts lately is taken to be gone.
+all of them (`Forecast`).
 """
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from wwwserve.core.placing import START, RunBegun
+from wwwserve.core.placing import RunBegun
 from wwwserve.core.routing.forecast import Forecast, Load, Room
 from wwwserve.core.routing.pace import ITERATION_MIN_US, PaceLearner
 from wwwserve.core.sessions import SessionId
@@ -31,13 +29,10 @@ anew anyway, it counts on."""
 PREDICTED_MAX = 256
 """Answers whose lengths are predicted anew for one forecast, so that no call is long; of more runs
 each has its turn in one of the next."""
-QUIET_WAIT_US = 10 * SECOND
-"""An engine that is never found without a prompt for so long is measured while it reads."""
-READING_LIFE_US = 60 * SECOND
-"""What was read counts, as it ages, for how much will be: e times less after each of these."""
-READING_SHARE_MAX = 0.6
-"""Part of an engine's time that reading is taken to cost at most: one that reads more is behind,
-and by how much says its queue."""
+_FIRST_ITERATIONS = 1.5
+"""A prompt waits for half an iteration on average, and its last piece is read in a whole one."""
+_FIRST_WEIGHT = 1 / 16
+"""What the time to a first token counts for beside a sample of many iterations."""
 
 
 @dataclass(slots=True)
@@ -54,8 +49,6 @@ class BatchRun:
     made_tokens: int = 0
     marked_at: Moment | None = None
     """When its tokens were counted last."""
-    marked_prompts: int = 0
-    """Prompts that were done with by then."""
     expected_tokens: float = 0.0
     """What its answer was expected to come to when that was predicted last."""
 
@@ -66,32 +59,16 @@ class BatchRun:
 
 
 @dataclass(slots=True)
-class _Made:
-    """Tokens that runs made in times of theirs, all added up."""
-
-    tokens: int = 0
-    spent_us: int = 0
-    sequences: int = 0
-    """For each token, how many ran then."""
-    context_tokens: float = 0.0
-    """For each token, what those held."""
-
-    def add(self, tokens: int, spent_us: int, sequences: int, context_tokens: float) -> None:
-        """One run made so many in so long, beside so much."""
-        self.tokens += tokens
-        self.spent_us += spent_us
-        self.sequences += tokens * sequences
-        self.context_tokens += tokens * context_tokens
-
-
-@dataclass(slots=True)
 class _Window:
     """What was counted since the last sample of one model's pace."""
 
     began_at: Moment
-    quiet: _Made = field(default_factory=_Made)
-    """While no prompt was read: only the engine knows when it reads which part of one."""
-    whole: _Made = field(default_factory=_Made)
+    sequences: int
+    context_tokens: int
+    """What ran when it began."""
+    spent_us: int = 0
+    """Time over which runs made tokens, added up."""
+    made_tokens: int = 0
     read_tokens: int = 0
     """Of prompts that were read to their end."""
 
@@ -134,12 +111,6 @@ class Batch:
         self._learners: dict[ModelId, PaceLearner] = {}
         self._unread_tokens = 0
         """Of prompts whose runs have no token yet."""
-        self._prompts_over = 0
-        """Prompts that were read or given up so far."""
-        self._reading_rate = 0.0
-        """Tokens of prompts read in a microsecond, as a mean in which older times count less,"""
-        self._reading_at = START
-        """as it was then."""
         self._sequences = 0
         self._context_tokens = 0
         """What the runs that have one are, and hold."""
@@ -170,19 +141,21 @@ class Batch:
         run = self._runs[session]
         if run.first_at is not None:
             return
-        self._unread_tokens -= run.own_tokens
-        self._prompts_over += 1
-        self._sequences += 1
-        run.made_tokens = 1
-        self._context_tokens += run.context_tokens
         run.first_at = run.marked_at = now
-        run.marked_prompts = self._prompts_over
-        self._reading_rate = self._get_reading_rate(now) + run.own_tokens / READING_LIFE_US
-        self._reading_at = now
-        self._get_learner(run.begun.model, run.begun.slots).learn_first(
-            self._sequences, self._context_tokens, run.unread_tokens, now - run.began_at
+        run.made_tokens = 1
+        self._unread_tokens -= run.own_tokens
+        self._sequences += 1
+        self._context_tokens += run.context_tokens
+        running = self._open_window(now)
+        features = (
+            _FIRST_ITERATIONS,
+            _FIRST_ITERATIONS * running.sequences,
+            _FIRST_ITERATIONS * running.context_tokens,
+            float(run.unread_tokens),
         )
-        window = self._windows.setdefault(run.begun.model, _Window(now))
+        learner = self._get_learner(run.begun.model, run.begun.slots)
+        learner.learn(features, now - run.began_at, _FIRST_WEIGHT)
+        window = self._windows.setdefault(run.begun.model, running)
         window.read_tokens += run.own_tokens
 
     def note_tokens(self, session: SessionId, tokens: int, now: Moment) -> None:
@@ -191,20 +164,12 @@ class Batch:
         if run.marked_at is None or tokens <= run.made_tokens:
             return
         window = self._windows[run.begun.model]
-        made = tokens - run.made_tokens
-        beside = made, now - run.marked_at, self._sequences, self._context_tokens + made / 2
-        window.whole.add(*beside)
-        if not self._unread_tokens and run.marked_prompts == self._prompts_over:
-            window.quiet.add(*beside)
-        self._context_tokens += made
+        window.spent_us += now - run.marked_at
+        window.made_tokens += tokens - run.made_tokens
+        self._context_tokens += tokens - run.made_tokens
         run.made_tokens, run.marked_at = tokens, now
-        run.marked_prompts = self._prompts_over
-        span_us = now - window.began_at
-        if span_us >= SAMPLE_US and window.quiet.tokens >= SAMPLE_TOKENS_MIN:
-            self._sample(run.begun.model, window.quiet, 0, now)
-        elif span_us >= QUIET_WAIT_US and window.whole.tokens >= SAMPLE_TOKENS_MIN:
-            # What a token costs, beside what is read for each of them by all.
-            self._sample(run.begun.model, window.whole, window.read_tokens, now)
+        if now - window.began_at >= SAMPLE_US and window.made_tokens >= SAMPLE_TOKENS_MIN:
+            self._sample(run.begun.model, window, now)
 
     def end(self, session: SessionId) -> BatchRun:
         """A run is over; gives what was known of it."""
@@ -213,7 +178,6 @@ class Batch:
         run = self._runs.pop(session)
         if run.first_at is None:
             self._unread_tokens -= run.own_tokens
-            self._prompts_over += 1
         else:
             self._sequences -= 1
             self._context_tokens -= run.context_tokens
@@ -237,8 +201,6 @@ class Batch:
             self._predict_some()
             loads = [_describe(run) for run in self._runs.values()]
             pace = self._get_learner(model, room.slots).get()
-            share = min(self._get_reading_rate(now) * pace.prefill_us, READING_SHARE_MAX)
-            pace = pace.slow_down(share)
             forecast = Forecast(pace, room, now, [*loads, *foreign])
             known = self._known = _Known(model, len(foreign), now, forecast)
         known.forecast.room = room
@@ -250,20 +212,18 @@ class Batch:
 
     # -- how it learns ---------------------------------------------------------------------------
 
-    def _get_reading_rate(self, now: Moment) -> float:
-        return self._reading_rate * math.exp((self._reading_at - now) / READING_LIFE_US)
-
-    def _sample(self, model: ModelId, made: _Made, read_tokens: int, now: Moment) -> None:
+    def _sample(self, model: ModelId, window: _Window, now: Moment) -> None:
         """One iteration, as it was on average in a window that is over."""
-        iteration_us = max(made.spent_us / made.tokens, ITERATION_MIN_US)
-        iterations = max((now - self._windows[model].began_at) / iteration_us, 1.0)
-        self._get_learner(model, 1).learn_iteration(
-            made.sequences / made.tokens,
-            made.context_tokens / made.tokens,
-            read_tokens / iterations,
-            iteration_us,
+        iteration_us = max(window.spent_us / window.made_tokens, ITERATION_MIN_US)
+        iterations = max((now - window.began_at) / iteration_us, 1.0)
+        following = self._windows[model] = self._open_window(now)
+        features = (
+            1.0,
+            (window.sequences + following.sequences) / 2,
+            (window.context_tokens + following.context_tokens) / 2,
+            window.read_tokens / iterations,
         )
-        self._windows[model] = _Window(now)
+        self._get_learner(model, 1).learn(features, iteration_us, 1.0)
 
     def _get_learner(self, model: ModelId, slots: int) -> PaceLearner:
         if model not in self._learners:
@@ -271,6 +231,9 @@ class Batch:
                 del self._learners[next(iter(self._learners))]
             self._learners[model] = PaceLearner(slots)
         return self._learners[model]
+
+    def _open_window(self, now: Moment) -> _Window:
+        return _Window(now, self._sequences, self._context_tokens)
 
     def _predict_some(self) -> None:
         """Predict the answers of all runs, or of those whose turn it is."""

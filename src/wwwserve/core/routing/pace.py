@@ -9,11 +9,6 @@ which is what engines of all kinds come near to, batching ones (where `reading` 
 those that share themselves out (where `each` does). The four are fitted to what was measured, by
 least squares in which older samples fade. Measurements of one steady load cannot tell the four
 apart: a usual engine, made as slow as this one, fills in what they leave open.
-
-There are two kinds of measurements: how long iterations took, best while no prompt was read, and
-how long first tokens took. Once there are some of the first kind, those of the second teach what
-reading costs and nothing else: they are long and rough, and would drag the other three along
-(docs/decisions/0036).
 """
 
 from collections.abc import Sequence
@@ -52,10 +47,6 @@ _OUTLIER_FROM = 8
 _UNFITTED_MAX = 16
 """Samples after which the pace is looked at anew at the latest."""
 _PIVOT_MIN = 1e-9
-_FIRST_ITERATIONS = 1.5
-"""A prompt waits for half an iteration on average, and its last piece is read in a whole one."""
-_FIRST_WEIGHT = 1 / 16
-"""What the time to a first token counts for beside a sample of many iterations."""
 
 Features = tuple[float, float, float, float]
 """Of a span: its iterations, those times sequences, those times context, and prompt tokens."""
@@ -87,21 +78,11 @@ class LearnedPace(msgspec.Struct, frozen=True):
             + self.prefill_us * prompt
         )
 
-    def slow_down(self, reading_share: float) -> "LearnedPace":
-        """The same engine if so much of its time goes to prompts that are yet to come."""
-        stretch = 1 / (1 - reading_share)
-        return LearnedPace(
-            self.base_us * stretch,
-            self.each_us * stretch,
-            self.context_us * stretch,
-            self.prefill_us,
-        )
-
 
 class PaceLearner:
     """The pace of one model on one engine, as far as it is known."""
 
-    __slots__ = ("_is_measured", "_matrix", "_pace", "_samples", "_shape", "_unfitted", "_vector")
+    __slots__ = ("_matrix", "_pace", "_samples", "_shape", "_unfitted", "_vector")
 
     def __init__(self, slots: int) -> None:
         """`slots` tells whether the engine computes its runs together or shares itself out."""
@@ -112,37 +93,14 @@ class PaceLearner:
         self._vector = [0.0] * 4
         """What least squares need of all samples: their products, faded."""
         self._samples = 0
-        self._is_measured = False
-        """Whether any of them is of iterations."""
         self._pace: LearnedPace | None = None
         self._unfitted = 0
         """Samples that came since."""
 
-    def learn_iteration(
-        self, sequences: float, context_tokens: float, prompt_tokens: float, iteration_us: float
-    ) -> None:
-        """Iterations of so many sequences, which read so much of prompts each, took so long."""
-        self._is_measured = True
-        self._learn((1.0, sequences, context_tokens, prompt_tokens), 0.0, iteration_us, 1.0)
-
-    def learn_first(
-        self, sequences: float, context_tokens: float, prompt_tokens: float, span_us: float
-    ) -> None:
-        """Prompts of so many tokens were read in so long, their last among so many sequences."""
-        iterations = _FIRST_ITERATIONS if sequences > 1 else 1.0
-        others = (iterations, iterations * sequences, iterations * context_tokens)
-        if self._is_measured:
-            known_us = self.get().compute_span_us((*others, 0.0))
-            self._learn((0.0, 0.0, 0.0, prompt_tokens), known_us, span_us, _FIRST_WEIGHT)
-        else:
-            self._learn((*others, prompt_tokens), 0.0, span_us, _FIRST_WEIGHT)
-
-    def _learn(self, features: Features, known_us: float, span_us: float, weight: float) -> None:
-        """A span, of which so much is known, took so long; `weight` 1 is one that is sure."""
+    def learn(self, features: Features, span_us: float, weight: float) -> None:
+        """A span with these features took so long; `weight` 1 is one iteration well measured."""
         if self._samples >= _OUTLIER_FROM:
-            expected_us = known_us + self.get().compute_span_us(features)
-            span_us = min(span_us, _OUTLIER * expected_us)
-        span_us -= known_us
+            span_us = min(span_us, _OUTLIER * self.get().compute_span_us(features))
         self._samples += 1
         for row, one in enumerate(features):
             cells = self._matrix[row]
