@@ -25,9 +25,6 @@ PROMISE_FADE_US = 5 * SECOND
 """What was learned of a node's punctuality counts half after so long without news: it was learned
 under another load, and a node that is never chosen could not mend its name."""
 
-BEYOND_FADE_US = 300 * SECOND
-"""The same of what no load explains: who took more than eight times what it had quoted."""
-
 _PERMILLE = 1000
 _PROMISE_MIN_PERMILLE = 250
 _PROMISE_MAX_PERMILLE = 8_000
@@ -45,34 +42,21 @@ class _Experience:
     sends: deque[Moment] = field(default_factory=lambda: deque(maxlen=SENDS_REMEMBERED_MAX))
     promise_permille: int = _PERMILLE
     """How long its runs took, in thousandths of what it had quoted."""
-    beyond_us: int = 0
-    """How much longer they took than any multiple in `promise_permille` could say: whoever quotes
-    next to nothing promised no less by that."""
     promised_at: Moment = START
     """When that was learned."""
 
     def get_promise_permille(self, now: Moment) -> int:
         """The same, as far as it has not faded."""
-        fades = self._count_fades(now, PROMISE_FADE_US)
+        fades = min(max(now - self.promised_at, 0) // PROMISE_FADE_US, _FADES_MAX)
         excess = self.promise_permille - _PERMILLE
         return _PERMILLE + (excess >> fades if excess > 0 else -(-excess >> fades))
 
-    def get_beyond_us(self, now: Moment) -> int:
-        """The same, as far as it has not faded."""
-        return self.beyond_us >> self._count_fades(now, BEYOND_FADE_US)
-
-    def note_promise(self, took_us: int, quoted_us: int, now: Moment) -> None:
-        """A run took so long, where so long had been quoted."""
-        permille = took_us * _PERMILLE // max(quoted_us, 1)
+    def note_promise(self, permille: int, now: Moment) -> None:
+        """A run took so long, in thousandths of what had been quoted."""
         ratio = max(_PROMISE_MIN_PERMILLE, min(permille, _PROMISE_MAX_PERMILLE))
-        beyond_us = max(took_us - quoted_us * _PROMISE_MAX_PERMILLE // _PERMILLE, 0)
-        known, known_us = self.get_promise_permille(now), self.get_beyond_us(now)
+        known = self.get_promise_permille(now)
         self.promise_permille = known + ((ratio - known) >> _PROMISE_SHIFT)
-        self.beyond_us = known_us + ((beyond_us - known_us) >> _PROMISE_SHIFT)
         self.promised_at = now
-
-    def _count_fades(self, now: Moment, span_us: int) -> int:
-        return min(max(now - self.promised_at, 0) // span_us, _FADES_MAX)
 
 
 class History:
@@ -104,17 +88,20 @@ class History:
         experience = self._get_or_add(run.node)
         experience.failures = 0
         experience.avoided_until = START
-        decode_us = max(run.total_us - run.first_output_us, 0)
-        if run.expected_tokens:
-            decode_us = decode_us * run.expected_tokens // max(run.completion_tokens, 1)
-        experience.note_promise(run.first_output_us + decode_us, run.quoted_us, now)
+        if run.quoted_us > 0:
+            decode_us = max(run.total_us - run.first_output_us, 0)
+            if run.expected_tokens:
+                decode_us = decode_us * run.expected_tokens // max(run.completion_tokens, 1)
+            ratio = (run.first_output_us + decode_us) * _PERMILLE // run.quoted_us
+            experience.note_promise(ratio, now)
 
     def add_late(self, late: FirstTokenLate, now: Moment) -> None:
         """A node kept a request waiting until it was taken back.
 
         What it promised took at least as long as was waited; and it did not do what it took.
         """
-        self._get_or_add(late.node).note_promise(late.waited_us, late.expected_us, now)
+        ratio = late.waited_us * _PERMILLE // max(late.expected_us, 1)
+        self._get_or_add(late.node).note_promise(ratio, now)
         self.add_failure(late.node, now)
 
     def is_avoided(self, node: NodeId, now: Moment) -> bool:
@@ -137,12 +124,6 @@ class History:
         experience = self._nodes.get(node)
         permille = _PERMILLE if experience is None else experience.get_promise_permille(now)
         return quoted_us * permille // _PERMILLE
-
-    def expect_finish(self, node: NodeId, quoted_us: int, now: Moment) -> int:
-        """When a node will be done by its quote, and by how it kept those before."""
-        experience = self._nodes.get(node)
-        beyond_us = 0 if experience is None else experience.get_beyond_us(now)
-        return self.scale(node, quoted_us, now) + beyond_us
 
     def _get_or_add(self, node: NodeId) -> _Experience:
         if node not in self._nodes:

@@ -193,7 +193,7 @@ class Routing:
         return self._catalogue.get_models()
 
     def _weigh(self, bid: Bid, member: MemberView, now: Moment) -> Bid:
-        finish_us = self._history.expect_finish(bid.node, bid.finish_us, now)
+        finish_us = self._history.scale(bid.node, bid.finish_us, now)
         sends = self._history.count_sends(bid.node, bid.asked_at, now)
         finish_us += sends * finish_us // max(member.record.slots, 1)
         first_token_us = self._history.scale(bid.node, bid.first_token_us, now)

@@ -5,7 +5,6 @@ Each part of routing is asked directly; members are small integers.
 
 from collections import Counter
 
-import pytest
 from msgspec.structs import replace
 
 from tests.unit.core.desk import MODEL, member, node, summary
@@ -157,20 +156,6 @@ def test_a_node_that_promises_too_much_is_believed_less() -> None:
     for _ in range(30):
         routing.learn(make_run(1, total_us=5 * SECOND, quoted_us=SECOND), Moment(0))
     ranked = routing.rank([bid(1, 1_000), bid(2, 3_000)], Moment(0))
-    assert ranked[0].node == node(2)
-
-
-@pytest.mark.parametrize("quoted_us", [0, 1, 1_000])
-def test_a_node_that_quotes_next_to_nothing_is_taken_for_as_slow_as_it_was(quoted_us: int) -> None:
-    # [REQUESTS-SOONEST.3]
-    routing = make_routing(1, 2)
-    now = Moment(0)
-    for _ in range(30):
-        now = Moment(now + 10 * SECOND)
-        slow = make_run(1, first_output_us=20 * SECOND, total_us=60 * SECOND, quoted_us=quoted_us)
-        routing.learn(slow, now)
-    now = Moment(now + 60 * SECOND)
-    ranked = routing.rank([bid(1, quoted_us, asked_at=now), bid(2, SECOND, asked_at=now)], now)
     assert ranked[0].node == node(2)
 
 
